@@ -1,0 +1,97 @@
+# Tandem: event-driven services in C. `make help` lists what there is.
+#
+# Sources are found by wildcard: a new command, worker, module, test or event is a new file and no edit here.
+#   BUILD=DIR        where everything goes (build)
+#   SANITIZE=LIST    address,undefined or thread: instruments into a folder of its own
+.DEFAULT_GOAL := help
+SANITIZE ?=
+comma := ,
+BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+CC ?= gcc
+PACKAGES := rdkafka avro-c jansson sqlite3 libsodium
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+OPTIMIZE ?= -O2
+CFLAGS ?= $(OPTIMIZE) -g
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -pthread -Icommon -I$(BUILD)/gen $(CFLAGS) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# pkg-config is asked once, and only when something is built
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)))$(PKG_LIBS)
+COMPILE = $(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
+LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lm
+
+commands := $(sort $(notdir $(basename $(wildcard producers/*.c consumers/*.c))))
+command_sources := $(wildcard producers/*.c producers/*/*.c consumers/*.c)
+common_sources := $(filter-out common/main.c,$(wildcard common/*.c))
+schemas := $(wildcard schemas/*.avsc) $(wildcard schemas/history/*/*.avsc)
+unit_tests := $(sort $(notdir $(basename $(wildcard tests/test_*.c))))
+test_support := $(wildcard tests/support/*.c)
+
+object = $(addprefix $(BUILD)/,$(1:.c=.o))
+lib := $(BUILD)/libtandem.a
+bin := $(BUILD)/tandem
+schemagen := $(BUILD)/schemagen
+
+##@ Building
+all: $(bin) ## build the program: build/tandem
+
+$(bin): $(call object,common/main.c $(command_sources)) $(BUILD)/gen/commands.o $(lib)
+	$(LINK)
+
+# What the generator needs of common/ must not include generated code.
+schemagen_parts := common/schema.c common/err.c common/mem.c common/bytes.c common/json.c
+$(schemagen): $(call object,schemas/schemagen.c $(schemagen_parts))
+	$(LINK)
+
+$(BUILD)/gen/events.c: $(schemagen) $(schemas)
+	@mkdir -p $(@D)
+	$(schemagen) --out $(BUILD)/gen schemas
+
+$(BUILD)/gen/events.h: $(BUILD)/gen/events.c ;
+
+$(BUILD)/gen/commands.c: $(wildcard producers consumers) $(wildcard producers/*.c consumers/*.c) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "command.h"'; \
+	for c in $(subst -,_,$(commands)); do echo "extern const struct command $${c}_command;"; done; \
+	echo 'const struct command *const commands[] = {'; \
+	for c in $(subst -,_,$(commands)); do echo "	&$${c}_command,"; done; echo '};'; \
+	echo 'const size_t command_count = sizeof commands / sizeof *commands;'; } > $@
+
+$(lib): $(call object,$(common_sources)) $(BUILD)/gen/events.o
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(COMPILE)
+
+# Everything but the generator and its parts may include events.h.
+$(BUILD)/%.o: %.c | $(BUILD)/gen/events.h
+	@mkdir -p $(@D)
+	$(COMPILE)
+$(call object,schemas/schemagen.c $(schemagen_parts)): $(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE)
+
+##@ Testing
+# A test links every module, every service (without main) and tests/support.
+test_objects := $(call object,$(command_sources) $(test_support)) $(BUILD)/gen/commands.o
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(test_objects) $(lib)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lcmocka -lm
+
+$(addprefix run-,$(unit_tests)): run-%: $(BUILD)/tests/%
+	@timeout 300 $<
+
+unit: $(addprefix run-,$(unit_tests)) ## the unit tests
+
+clean: ## remove everything built
+	rm -rf build build-*
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: all unit clean help $(addprefix run-,$(unit_tests))
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

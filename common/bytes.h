@@ -1,0 +1,47 @@
+/* bytes: a growing buffer, a reading cursor, and integers in network byte order. A cursor moves only on success. */
+#ifndef TANDEM_BYTES_H
+#define TANDEM_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A growing buffer. Zero-initialise it; buf_fini frees. Never fails (see mem.h). Not thread-safe. */
+struct buf {
+	uint8_t *data; /* NULL while nothing was put */
+	size_t len, room;
+};
+
+uint8_t *buf_grow(struct buf *buf, size_t more); /* room for more bytes behind len; returns where they go */
+void buf_put(struct buf *buf, const void *bytes, size_t len);
+void buf_put_u8(struct buf *buf, uint8_t value);
+void buf_put_be32(struct buf *buf, uint32_t value);
+void buf_put_be64(struct buf *buf, uint64_t value);
+void buf_putf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3))); /* without the NUL */
+const char *buf_text(struct buf *buf); /* NUL-terminated view (the NUL is not counted in len); valid until the next put */
+void buf_reset(struct buf *buf);       /* len 0, the memory is kept */
+void buf_fini(struct buf *buf);
+
+static inline void be32_put(uint8_t *out, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		out[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+static inline void be64_put(uint8_t *out, uint64_t v)
+{
+	for (int i = 0; i < 8; i++)
+		out[i] = (uint8_t)(v >> (56 - 8 * i));
+}
+
+static inline uint32_t be32_get(const uint8_t *in)
+{
+	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+static inline uint64_t be64_get(const uint8_t *in)
+{
+	return (uint64_t)be32_get(in) << 32 | be32_get(in + 4);
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* config: flags, environment and file, in one table a program.
+ *
+ * Precedence: flag, then environment (TANDEM_<NAME>, dashes as underscores), then --config FILE (`name = value` lines, # for
+ * comments, the flags' long names), then the default in the variable. A secret may also come as NAME-file / TANDEM_NAME_FILE.
+ * A program declares its own options beside the common ones; --help, --version and --print-config come from the same table,
+ * and so does docs/reference.md. getopt_long does the parsing. */
+#ifndef TANDEM_CONFIG_H
+#define TANDEM_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "log.h"
+
+enum config_kind {
+	CONFIG_FLAG,     /* bool * */
+	CONFIG_INT,      /* int64_t *, min..max */
+	CONFIG_TEXT,     /* const char ** */
+	CONFIG_LIST,     /* struct config_list *: may be given several times */
+	CONFIG_DURATION, /* int64_t * in milliseconds; "250ms", "10s", "5m", "2h" or a bare number of ms */
+};
+
+struct config_list {
+	const char **items;
+	size_t count;
+};
+
+struct config_option {
+	const char *name; /* long name */
+	char letter;      /* short, or 0 */
+	enum config_kind kind;
+	void *value;      /* where it goes; holds the default before */
+	int64_t min, max; /* CONFIG_INT and CONFIG_DURATION; both 0: any */
+	const char *placeholder; /* "N", "DIR", ... ; NULL for a flag */
+	const char *help;        /* one line */
+	bool secret;             /* never printed, and may come as NAME-file */
+};
+
+/* What every program that touches a log takes. Strings live until config_free. */
+struct config {
+	const char *log;        /* --log URL, TANDEM_LOG, -b H = kafka://H */
+	const char *name_space; /* --namespace */
+	struct config_list properties; /* -X name=value */
+	struct log_setting *settings;  /* properties, split and checked */
+	size_t setting_count;
+	const char **rest;      /* operands behind the options */
+	size_t rest_count;
+	struct config_state *state;
+};
+
+struct config_program {
+	const char *usage;    /* "tandem publish [options] FILE..." */
+	const char *summary;  /* a sentence or two */
+	const char *examples; /* lines with two spaces before; required */
+	const struct config_option *options;
+	size_t option_count;
+	bool no_log; /* the program touches no log: no common options for it */
+};
+
+/* Parses. On OK the program goes on. *exit_status >= 0: it ends with it (help was printed: 0; usage error, said on stderr:
+ * 2). `-X` of a setting that the protocol rests on is refused with the reason. */
+void config_parse(const struct config_program *program, int argc, char **argv, struct config *config, int *exit_status);
+void config_free(struct config *config);
+
+/* Opens the log that --log names. Says on stderr what is wrong and returns NULL; *exit_status is set then. */
+struct log *config_open_log(const struct config *config, int *exit_status);
+
+#endif

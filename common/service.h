@@ -1,0 +1,78 @@
+/* service: what a worker is. A const description and its handlers, in one file of consumers/; the runtime gives it run,
+ * verify, rebuild, status and resend.
+ *
+ * A handler is a pure function of its tables, the event and stream time. It reads and writes its tables through prepared
+ * statements, emits events, and returns
+ *   OK      applied; what it emitted goes out
+ *   REJECT  (service_reject) a publisher's event that is wrong: all it did is undone, a dead letter goes out. From a
+ *           numbered event this halts the task
+ *   FATAL   a numbered event that does not fit: the task halts, nothing of it is committed
+ *   RETRY   only passed on from the store
+ * No clock, no random, no floating point, no SELECT of several rows without ORDER BY. */
+#ifndef TANDEM_SERVICE_H
+#define TANDEM_SERVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "event.h"
+#include "mem.h"
+#include "store.h"
+
+struct fold; /* what a handler may ask for while it handles one event */
+
+struct service_handler {
+	const struct event_type *type; /* its origin says whether it must come numbered */
+	enum status (*handle)(struct fold *fold, const void *event, struct err *err);
+};
+
+struct service_source {
+	const char *service; /* whose numbered events it takes */
+	const char *input;   /* that service's input topic (its partition count is the count of source partitions) */
+};
+
+struct service {
+	const char *name;   /* goes into every chain hash and never changes */
+	const char *summary; /* one line for --help */
+	const char *input;  /* the topic it folds */
+	const struct service_source *sources;
+	size_t source_count;
+	const char *const *outputs; /* topics it writes to, without its dead-letter topic */
+	size_t output_count;
+	int logic_version;          /* the newest this binary knows; it knows all from 1 */
+	const char *const *tables;  /* CREATE TABLE ... STRICT, one statement each */
+	size_t table_count;
+	const char *const *statements; /* SQL, compiled once, named by their index */
+	size_t statement_count;
+	const struct service_handler *handlers;
+	size_t handler_count;
+};
+
+/* The compiled statement of this index in service->statements. */
+struct store_statement *fold_statement(struct fold *fold, size_t index);
+int64_t fold_stream_time_ms(const struct fold *fold); /* highest broker timestamp of accepted records, this one included */
+int64_t fold_offset(const struct fold *fold);         /* of the record being handled */
+int32_t fold_partition(const struct fold *fold);
+int32_t fold_partition_count(const struct fold *fold, const char *topic); /* pinned in genesis; 0: no such topic */
+int32_t fold_source_partition(const struct fold *fold); /* of a numbered event; -1 for a publisher's */
+struct arena *fold_arena(struct fold *fold);            /* lives until the handler has returned */
+uint64_t fold_content_hash(const struct fold *fold, const struct event_type *type, const void *event);
+
+/* Does this partition own the key (murmur2 over the pinned count of the input topic)? */
+bool fold_owns(const struct fold *fold, const char *key);
+
+/* Emits an event to a partition of one of service->outputs, after all earlier ones. The key is copied. A schema that cannot
+ * hold it is a programmer's error: FATAL, the task halts. Nothing goes out before the handler has returned OK. */
+enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, const char *key,
+                      const struct event_type *type, const void *event, struct err *err);
+
+/* return fold_reject(err, "conflict", "...") */
+#define fold_reject(err, code, ...) err_set((err), REJECT, (code), __VA_ARGS__)
+
+/* Reason codes of the handlers' rejections stand in docs/dead-letters.md. */
+
+/* 1 to 64 printable ASCII bytes (0x21 to 0x7e): order_id, receipt_id, sku. */
+bool service_id_valid(const char *id);
+
+#endif
