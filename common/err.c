@@ -23,12 +23,15 @@ enum status err_context(struct err *err, enum status status, const char *format,
 	char text[sizeof err->text];
 	va_list args;
 	va_start(args, format);
-	int len = vsnprintf(text, sizeof text, format, args);
+	int len = vsnprintf(text, sizeof text - 2, format, args);
 	va_end(args);
-	if (len >= 0 && (size_t)len < sizeof text)
-		snprintf(text + len, sizeof text - (size_t)len, ": %s", err->text);
-	memcpy(err->text, text, sizeof text);
-	err->text[sizeof err->text - 1] = 0;
+	size_t at = len < 0 ? 0 : (size_t)len < sizeof text - 3 ? (size_t)len : sizeof text - 3;
+	text[at++] = ':';
+	text[at++] = ' ';
+	size_t room = sizeof text - at - 1, old = strlen(err->text);
+	memcpy(text + at, err->text, old < room ? old : room);
+	text[at + (old < room ? old : room)] = 0;
+	memcpy(err->text, text, strlen(text) + 1);
 	return status;
 }
 
