@@ -78,7 +78,8 @@ const void *store_blob(struct store_statement *statement, int column, size_t *le
 bool store_is_null(struct store_statement *statement, int column);
 int64_t store_changes(const struct store *store); /* rows changed by the last statement */
 
-/* An identifier (order_id, ...) is kept as text, or in 16 bytes where it is a UUID in canonical lower-case form. */
+/* An identifier (order_id, ...) is kept as text, or in 16 bytes where it is a UUID in canonical lower-case
+ * form; its column is of type ANY. */
 void store_bind_id(struct store_statement *statement, int index, const char *id);
 /* Back to text, into the arena. */
 const char *store_id(struct store_statement *statement, int column, struct arena *arena);
@@ -104,7 +105,7 @@ int store_value_compare(const struct store_value *a, const struct store_value *b
 const char *store_value_text(const struct store_value *value, struct arena *arena); /* for people */
 void store_value_bind(struct store_statement *statement, int index, const struct store_value *value);
 
-/* Checks CREATE TABLE statements: STRICT, no REAL or ANY column, no DEFAULT but a literal. REJECT "ddl". */
+/* Checks CREATE TABLE statements: STRICT, no REAL column, no DEFAULT but a literal. REJECT "ddl". */
 enum status store_lint(const char *ddl, struct err *err);
 
 /* Bytes SQLite holds at the moment, in the whole process. */

@@ -1,0 +1,679 @@
+/* Why a store breaks on its first error: after a failed WAL write SQLite may have rolled the transaction back by itself,
+ * and the next statement would run, and commit, alone. So nothing is done on a connection that has failed once, and
+ * whether the transaction is still open is looked at before it is used or committed. */
+#include "store.h"
+
+#include <sqlite3.h>
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum { STORE_BEGIN, STORE_COMMIT, STORE_ROLLBACK, STORE_SAVEPOINT, STORE_RELEASE, STORE_BACK, STORE_OWN_COUNT };
+
+static const char *const own_sql[STORE_OWN_COUNT] = {
+        "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "SAVEPOINT handler", "RELEASE handler", "ROLLBACK TO handler",
+};
+
+struct store_statement {
+	sqlite3_stmt *stmt;
+	struct store *store;
+	struct store_statement *next;
+	bool running;
+	int bind_error;
+};
+
+struct store {
+	sqlite3 *db;
+	struct store_statement *own[STORE_OWN_COUNT];
+	struct store_statement *statements; /* all of them */
+	char *path;
+	enum status broken; /* OK while it is not */
+	struct err why;
+	bool guarding; /* a guarded statement is being compiled */
+};
+
+/* ---- errors ---- */
+
+static enum status classify(int rc, const char **code)
+{
+	switch (rc & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		*code = "busy";
+		return RETRY;
+	case SQLITE_FULL:
+		*code = "disk_full";
+		return RETRY;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PROTOCOL:
+		*code = "io";
+		return RETRY;
+	case SQLITE_NOMEM:
+		*code = "memory";
+		return RETRY;
+	case SQLITE_READONLY:
+		*code = "readonly";
+		return FATAL;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		*code = "corrupt";
+		return FATAL;
+	case SQLITE_CONSTRAINT:
+		*code = "constraint";
+		return FATAL;
+	default:
+		*code = "sql";
+		return FATAL;
+	}
+}
+
+static enum status failed(struct store *store, int rc, const char *doing, struct err *err)
+{
+	const char *code;
+	enum status status = classify(rc, &code);
+	const char *text = store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc);
+	err_set(&store->why, status, code, "%s: %s (%d) while it was to %s", store->path ? store->path : "database in memory",
+	        text, store->db ? sqlite3_extended_errcode(store->db) : rc, doing);
+	store->broken = status;
+	if (err)
+		*err = store->why;
+	return status;
+}
+
+static enum status broken(struct store *store, struct err *err)
+{
+	if (store->broken != OK && err)
+		*err = store->why;
+	return store->broken;
+}
+
+/* ---- opening ---- */
+
+static void forbidden(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	(void)count;
+	(void)values;
+	sqlite3_result_error(context, "clock and random functions are not deterministic: use stream time", -1);
+}
+
+static int forbid_functions(sqlite3 *db)
+{
+	static const char *const names[] = {"random",    "randomblob",   "date",         "time",
+	                                    "datetime",  "julianday",    "unixepoch",    "strftime",
+	                                    "timediff",  "current_date", "current_time", "current_timestamp",
+	                                    "localtime", "gmtime"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		int rc = sqlite3_create_function(db, names[i], -1, SQLITE_UTF8, NULL, forbidden, NULL, NULL);
+		for (int args = 0; args < 3 && rc == SQLITE_OK; args++)
+			rc = sqlite3_create_function(db, names[i], args, SQLITE_UTF8, NULL, forbidden, NULL, NULL);
+		if (rc != SQLITE_OK)
+			return rc;
+	}
+	return SQLITE_OK;
+}
+
+static bool own_table(const char *name)
+{
+	static const char *const names[] = {"meta", "topic", "inbound", "outbound", "gap"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return strncasecmp(name, "sqlite_", 7) == 0;
+}
+
+/* While a handler's statement is compiled: only its own tables, only plain reads and writes. */
+static int authorize(void *arg, int action, const char *a, const char *b, const char *c, const char *d)
+{
+	(void)b;
+	(void)c;
+	(void)d;
+	const struct store *store = arg;
+	if (!store->guarding)
+		return SQLITE_OK;
+	switch (action) {
+	case SQLITE_SELECT:
+	case SQLITE_FUNCTION:
+	case SQLITE_RECURSIVE:
+		return SQLITE_OK;
+	case SQLITE_READ:
+	case SQLITE_INSERT:
+	case SQLITE_UPDATE:
+	case SQLITE_DELETE:
+		return own_table(a) ? SQLITE_DENY : SQLITE_OK;
+	default:
+		return SQLITE_DENY;
+	}
+}
+
+static enum status pragmas(struct store *store, const struct store_config *config, struct err *err)
+{
+	char sql[512];
+	snprintf(sql, sizeof sql, "PRAGMA cache_size=-%d; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY;%s",
+	         config->cache_kib ? config->cache_kib : 8192,
+	         config->reverse ? "PRAGMA reverse_unordered_selects=ON;" : "");
+	enum status status = store_exec(store, sql, err);
+	if (status != OK)
+		return status;
+	switch (config->mode) {
+	case STORE_READ:
+		return store_exec(store, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0", err);
+	case STORE_SCRATCH: /* a journal in memory, since savepoints must be undone */
+		return store_exec(store, "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE", err);
+	case STORE_WRITE:
+		break;
+	}
+	if (!config->path)
+		return OK;
+	snprintf(sql, sizeof sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;%s", config->full_sync ? "FULL" : "NORMAL",
+	         config->keep_wal ? "PRAGMA wal_autocheckpoint=0" : "");
+	return store_exec(store, sql, err);
+}
+
+enum status store_open(const struct store_config *config, struct store **out, struct err *err)
+{
+	struct store *store = mem_zalloc(1, sizeof *store);
+	store->path = config->path ? mem_strdup(config->path) : NULL;
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+	            (config->mode == STORE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+	/* An empty name is a private temporary file that SQLite deletes; ":memory:" has no file at all. */
+	int rc = sqlite3_open_v2(config->path ? config->path : ":memory:", &store->db, flags, config->vfs);
+	if (rc == SQLITE_OK && config->busy_timeout_ms)
+		rc = sqlite3_busy_timeout(store->db, config->busy_timeout_ms);
+	if (rc == SQLITE_OK && config->deterministic)
+		rc = forbid_functions(store->db);
+	if (rc == SQLITE_OK && config->keep_wal)
+		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_set_authorizer(store->db, authorize, store);
+	enum status status = rc == SQLITE_OK ? pragmas(store, config, err) : failed(store, rc, "open", err);
+	for (int i = 0; i < STORE_OWN_COUNT && status == OK; i++)
+		status = store_prepare(store, own_sql[i], false, &store->own[i], err);
+	if (status != OK) {
+		store_close(store);
+		return status;
+	}
+	*out = store;
+	return OK;
+}
+
+static void statements_free(struct store *store)
+{
+	for (struct store_statement *s = store->statements; s;) {
+		struct store_statement *next = s->next;
+		sqlite3_finalize(s->stmt);
+		mem_free(s);
+		s = next;
+	}
+	store->statements = NULL;
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	statements_free(store);
+	sqlite3_close_v2(store->db);
+	mem_free(store->path);
+	mem_free(store);
+}
+
+void store_abandon(struct store *store)
+{
+	if (!store)
+		return;
+	/* Without a checkpoint the committed WAL stays for the next opener; the open transaction was never written as
+	 * committed, so closing it loses exactly what a crash loses. */
+	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	store_close(store);
+}
+
+/* ---- transactions ---- */
+
+enum status store_exec(struct store *store, const char *sql, struct err *err)
+{
+	if (broken(store, err) != OK)
+		return store->broken;
+	int rc = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+	return rc == SQLITE_OK ? OK : failed(store, rc, "execute a statement", err);
+}
+
+static enum status own(struct store *store, int which, struct err *err)
+{
+	if (broken(store, err) != OK)
+		return store->broken;
+	sqlite3_stmt *stmt = store->own[which]->stmt;
+	int rc = sqlite3_step(stmt);
+	if (rc == SQLITE_DONE)
+		rc = SQLITE_OK;
+	enum status status = OK;
+	if (which == STORE_BEGIN && (rc & 0xff) == SQLITE_BUSY) /* nothing has begun, so nothing is lost */
+		status = err_set(err, RETRY, "busy", "%s: another connection writes", store->path ? store->path : "memory");
+	else if (rc != SQLITE_OK)
+		status = failed(store, rc, own_sql[which], err);
+	sqlite3_reset(stmt);
+	return status;
+}
+
+enum status store_begin(struct store *store, struct err *err)
+{
+	return own(store, STORE_BEGIN, err);
+}
+
+static enum status lost_transaction(struct store *store, struct err *err)
+{
+	if (broken(store, err) != OK)
+		return store->broken;
+	if (!sqlite3_get_autocommit(store->db))
+		return OK;
+	store->broken = err_set(&store->why, RETRY, "io", "%s: the transaction is gone; the file is opened anew",
+	                        store->path ? store->path : "database in memory");
+	return broken(store, err);
+}
+
+enum status store_commit(struct store *store, struct err *err)
+{
+	enum status status = lost_transaction(store, err);
+	return status == OK ? own(store, STORE_COMMIT, err) : status;
+}
+
+void store_rollback(struct store *store)
+{
+	if (store_in_transaction(store))
+		own(store, STORE_ROLLBACK, NULL);
+}
+
+bool store_in_transaction(const struct store *store)
+{
+	return !sqlite3_get_autocommit(store->db);
+}
+
+enum status store_savepoint(struct store *store, struct err *err)
+{
+	enum status status = lost_transaction(store, err);
+	return status == OK ? own(store, STORE_SAVEPOINT, err) : status;
+}
+
+enum status store_release(struct store *store, struct err *err)
+{
+	enum status status = lost_transaction(store, err);
+	return status == OK ? own(store, STORE_RELEASE, err) : status;
+}
+
+enum status store_savepoint_rollback(struct store *store, struct err *err)
+{
+	enum status status = lost_transaction(store, err);
+	if (status == OK)
+		status = own(store, STORE_BACK, err);
+	return status == OK ? own(store, STORE_RELEASE, err) : status;
+}
+
+/* ---- statements ---- */
+
+enum status store_prepare(struct store *store, const char *sql, bool guarded, struct store_statement **out,
+                          struct err *err)
+{
+	if (broken(store, err) != OK)
+		return store->broken;
+	struct store_statement *s = mem_zalloc(1, sizeof *s);
+	store->guarding = guarded;
+	int rc = sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
+	store->guarding = false;
+	if (rc != SQLITE_OK) {
+		mem_free(s);
+		enum status status = failed(store, rc, "compile a statement", err);
+		return err_context(err, status, "%s", sql);
+	}
+	s->store = store;
+	s->next = store->statements;
+	store->statements = s;
+	*out = s;
+	return OK;
+}
+
+static sqlite3_stmt *bindable(struct store_statement *s)
+{
+	if (s->running) {
+		sqlite3_reset(s->stmt);
+		s->running = false;
+	}
+	return s->stmt;
+}
+
+static void bound(struct store_statement *s, int rc)
+{
+	if (rc != SQLITE_OK && s->bind_error == SQLITE_OK)
+		s->bind_error = rc;
+}
+
+void store_bind_int(struct store_statement *statement, int index, int64_t value)
+{
+	bound(statement, sqlite3_bind_int64(bindable(statement), index, value));
+}
+
+void store_bind_text(struct store_statement *statement, int index, const char *text)
+{
+	bound(statement, sqlite3_bind_text(bindable(statement), index, text, -1, SQLITE_STATIC));
+}
+
+void store_bind_blob(struct store_statement *statement, int index, const void *bytes, size_t len)
+{
+	bound(statement, sqlite3_bind_blob64(bindable(statement), index, len ? bytes : "", len, SQLITE_STATIC));
+}
+
+void store_bind_null(struct store_statement *statement, int index)
+{
+	bound(statement, sqlite3_bind_null(bindable(statement), index));
+}
+
+enum status store_step(struct store_statement *statement, bool *row, struct err *err)
+{
+	struct store *store = statement->store;
+	*row = false;
+	if (broken(store, err) != OK)
+		return store->broken;
+	int rc = statement->bind_error ? statement->bind_error : sqlite3_step(statement->stmt);
+	statement->running = true;
+	if (rc == SQLITE_ROW) {
+		*row = true;
+		return OK;
+	}
+	enum status status = OK;
+	if (rc != SQLITE_DONE)
+		status = failed(store, rc, sqlite3_sql(statement->stmt), err);
+	store_done(statement);
+	return status;
+}
+
+enum status store_run(struct store_statement *statement, struct err *err)
+{
+	bool row;
+	enum status status = store_step(statement, &row, err);
+	store_done(statement);
+	return status;
+}
+
+void store_done(struct store_statement *statement)
+{
+	sqlite3_reset(statement->stmt);
+	statement->running = false;
+	statement->bind_error = SQLITE_OK;
+}
+
+int64_t store_int(struct store_statement *statement, int column)
+{
+	return sqlite3_column_int64(statement->stmt, column);
+}
+
+const char *store_text(struct store_statement *statement, int column)
+{
+	return (const char *)sqlite3_column_text(statement->stmt, column);
+}
+
+const void *store_blob(struct store_statement *statement, int column, size_t *len)
+{
+	const void *bytes = sqlite3_column_blob(statement->stmt, column);
+	*len = (size_t)sqlite3_column_bytes(statement->stmt, column);
+	return bytes ? bytes : "";
+}
+
+bool store_is_null(struct store_statement *statement, int column)
+{
+	return sqlite3_column_type(statement->stmt, column) == SQLITE_NULL;
+}
+
+int64_t store_changes(const struct store *store)
+{
+	return sqlite3_changes64(store->db);
+}
+
+/* ---- identifiers ---- */
+
+#define UUID_TEXT_LEN 36
+#define UUID_BYTES 16
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_dash(size_t at)
+{
+	return at == 8 || at == 13 || at == 18 || at == 23;
+}
+
+static bool uuid_pack(const char *text, uint8_t out[UUID_BYTES])
+{
+	if (strnlen(text, UUID_TEXT_LEN + 1) != UUID_TEXT_LEN)
+		return false;
+	size_t digit = 0;
+	for (size_t i = 0; i < UUID_TEXT_LEN; i++) {
+		if (is_dash(i)) {
+			if (text[i] != '-')
+				return false;
+			continue;
+		}
+		int value = hex_digit(text[i]);
+		if (value < 0)
+			return false;
+		uint8_t *byte = &out[digit / 2];
+		*byte = (uint8_t)(digit % 2 ? *byte | value : value << 4);
+		digit++;
+	}
+	return true;
+}
+
+void store_bind_id(struct store_statement *statement, int index, const char *id)
+{
+	uint8_t packed[UUID_BYTES];
+	if (uuid_pack(id, packed))
+		bound(statement, sqlite3_bind_blob(bindable(statement), index, packed, UUID_BYTES, SQLITE_TRANSIENT));
+	else
+		store_bind_text(statement, index, id);
+}
+
+static const char *uuid_text(const uint8_t *packed, struct arena *arena)
+{
+	char text[UUID_TEXT_LEN];
+	size_t digit = 0;
+	for (size_t i = 0; i < UUID_TEXT_LEN; i++) {
+		if (is_dash(i)) {
+			text[i] = '-';
+			continue;
+		}
+		text[i] = "0123456789abcdef"[digit % 2 ? packed[digit / 2] & 15 : packed[digit / 2] >> 4];
+		digit++;
+	}
+	return arena_copy(arena, text, sizeof text);
+}
+
+const char *store_id(struct store_statement *statement, int column, struct arena *arena)
+{
+	size_t len;
+	const void *bytes = store_blob(statement, column, &len);
+	if (sqlite3_column_type(statement->stmt, column) == SQLITE_BLOB && len == UUID_BYTES)
+		return uuid_text(bytes, arena);
+	return arena_copy(arena, bytes, len);
+}
+
+/* ---- whole tables ---- */
+
+enum status store_copy(const char *path, const char *copy, struct err *err)
+{
+	struct store *store;
+	enum status status = store_open(&(struct store_config){.path = path, .mode = STORE_READ, .busy_timeout_ms = 10000},
+	                                &store, err);
+	if (status != OK)
+		return status;
+	struct store_statement *vacuum;
+	/* query_only would refuse it, though it only writes the copy. */
+	status = store_exec(store, "PRAGMA query_only=OFF", err);
+	if (status == OK)
+		status = store_prepare(store, "VACUUM INTO ?1", false, &vacuum, err);
+	if (status == OK) {
+		store_bind_text(vacuum, 1, copy);
+		status = store_run(vacuum, err);
+	}
+	store_close(store);
+	return status;
+}
+
+int store_column_count(struct store_statement *statement)
+{
+	return sqlite3_column_count(statement->stmt);
+}
+
+const char *store_column_name(struct store_statement *statement, int column)
+{
+	const char *name = sqlite3_column_name(statement->stmt, column);
+	return name ? name : "?";
+}
+
+void store_value(struct store_statement *statement, int column, struct store_value *out)
+{
+	*out = (struct store_value){0};
+	switch (sqlite3_column_type(statement->stmt, column)) {
+	case SQLITE_NULL:
+		break;
+	case SQLITE_INTEGER:
+		out->kind = STORE_INT;
+		out->number = store_int(statement, column);
+		break;
+	case SQLITE_TEXT:
+		out->kind = STORE_TEXT;
+		out->bytes = store_blob(statement, column, &out->len);
+		break;
+	case SQLITE_BLOB:
+		out->kind = STORE_BLOB;
+		out->bytes = store_blob(statement, column, &out->len);
+		break;
+	default:
+		out->kind = STORE_REAL;
+		out->bytes = store_text(statement, column);
+		out->len = (size_t)sqlite3_column_bytes(statement->stmt, column);
+	}
+}
+
+int store_value_compare(const struct store_value *a, const struct store_value *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->kind == STORE_NULL)
+		return 0;
+	if (a->kind == STORE_INT)
+		return (a->number > b->number) - (a->number < b->number);
+	size_t len = a->len < b->len ? a->len : b->len;
+	int order = len ? memcmp(a->bytes, b->bytes, len) : 0;
+	return order ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+bool store_value_equal(const struct store_value *a, const struct store_value *b)
+{
+	return store_value_compare(a, b) == 0;
+}
+
+static const char *hex_text(const uint8_t *bytes, size_t len, struct arena *arena)
+{
+	char *text = arena_alloc(arena, 2 * len + 4);
+	char *at = text + sprintf(text, "x'");
+	for (size_t i = 0; i < len; i++)
+		at += sprintf(at, "%02x", bytes[i]);
+	*at++ = '\'';
+	*at = 0;
+	return text;
+}
+
+const char *store_value_text(const struct store_value *value, struct arena *arena)
+{
+	switch (value->kind) {
+	case STORE_NULL:
+		return "NULL";
+	case STORE_INT:
+		return arena_format(arena, "%lld", (long long)value->number);
+	case STORE_BLOB:
+		return value->len == UUID_BYTES ? uuid_text(value->bytes, arena) : hex_text(value->bytes, value->len, arena);
+	case STORE_TEXT:
+		return arena_format(arena, "'%.*s'", (int)value->len, (const char *)value->bytes);
+	default:
+		return arena_copy(arena, value->bytes, value->len);
+	}
+}
+
+void store_value_bind(struct store_statement *statement, int index, const struct store_value *value)
+{
+	switch (value->kind) {
+	case STORE_NULL:
+		store_bind_null(statement, index);
+		break;
+	case STORE_INT:
+		store_bind_int(statement, index, value->number);
+		break;
+	case STORE_BLOB:
+		store_bind_blob(statement, index, value->bytes, value->len);
+		break;
+	default:
+		bound(statement, sqlite3_bind_text64(bindable(statement), index, value->bytes, value->len, SQLITE_STATIC,
+		                                     SQLITE_UTF8));
+	}
+}
+
+/* ---- DDL ---- */
+
+/* The words of a statement, upper case, quotes and punctuation as words of their own. */
+static size_t next_word(const char **at, char *word, size_t room)
+{
+	const char *p = *at;
+	while (isspace((unsigned char)*p))
+		p++;
+	size_t len = 0;
+	if (*p == '\'') {
+		do {
+			p++;
+		} while (*p && *p != '\'');
+		p += *p == '\'';
+		word[len++] = '\'';
+	} else if (isalnum((unsigned char)*p) || *p == '_') {
+		for (; isalnum((unsigned char)*p) || *p == '_'; p++)
+			if (len + 1 < room)
+				word[len++] = (char)toupper((unsigned char)*p);
+	} else if (*p) {
+		word[len++] = *p++;
+	}
+	word[len] = 0;
+	*at = p;
+	return len;
+}
+
+static bool literal(const char *word)
+{
+	return isdigit((unsigned char)*word) || *word == '\'' || *word == '-' || *word == '+' || !strcmp(word, "NULL");
+}
+
+enum status store_lint(const char *ddl, struct err *err)
+{
+	char word[80], last[80] = "";
+	bool strict = false;
+	for (const char *at = ddl; next_word(&at, word, sizeof word);) {
+		if (!strcmp(word, "REAL") || !strcmp(word, "FLOAT") || !strcmp(word, "DOUBLE"))
+			return err_set(err, REJECT, "ddl", "a column of type %s: tables hold integers, text and blobs: %s", word,
+			               ddl);
+		if (!strcmp(last, "DEFAULT") && !literal(word))
+			return err_set(err, REJECT, "ddl", "DEFAULT %s is no literal: it could differ on the next fold: %s", word,
+			               ddl);
+		if (!strcmp(word, "STRICT"))
+			strict = true;
+		memcpy(last, word, sizeof last);
+	}
+	return strict ? OK : err_set(err, REJECT, "ddl", "the table is not STRICT: %s", ddl);
+}
+
+int64_t store_memory_bytes(void)
+{
+	return sqlite3_memory_used();
+}

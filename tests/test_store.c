@@ -1,0 +1,199 @@
+/* What the store promises: see common/store.h. */
+#include "store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct store *memory(bool deterministic)
+{
+	struct store *store;
+	struct err err = {0};
+	assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH, .deterministic = deterministic}, &store, &err),
+	                 OK);
+	return store;
+}
+
+static int64_t number(struct store *store, const char *sql)
+{
+	struct store_statement *s;
+	struct err err = {0};
+	bool row;
+	assert_int_equal(store_prepare(store, sql, false, &s, &err), OK);
+	assert_int_equal(store_step(s, &row, &err), OK);
+	assert_true(row);
+	int64_t value = store_int(s, 0);
+	store_done(s);
+	return value;
+}
+
+static void a_rolled_back_savepoint_leaves_the_transaction(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	struct store *store = memory(false);
+	assert_int_equal(store_exec(store, "CREATE TABLE t (a INTEGER) STRICT", &err), OK);
+	assert_int_equal(store_begin(store, &err), OK);
+	assert_int_equal(store_exec(store, "INSERT INTO t VALUES (1)", &err), OK);
+	assert_int_equal(store_savepoint(store, &err), OK);
+	assert_int_equal(store_exec(store, "INSERT INTO t VALUES (2)", &err), OK);
+	assert_int_equal(store_savepoint_rollback(store, &err), OK);
+	assert_int_equal(store_commit(store, &err), OK);
+	assert_int_equal(number(store, "SELECT sum(a) FROM t"), 1);
+	store_close(store);
+}
+
+static void after_an_error_nothing_more_is_done(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	struct store *store = memory(false);
+	assert_int_equal(store_exec(store, "CREATE TABLE t (a INTEGER PRIMARY KEY) STRICT", &err), OK);
+	assert_int_equal(store_begin(store, &err), OK);
+	assert_int_equal(store_exec(store, "INSERT INTO t VALUES (1)", &err), OK);
+	assert_int_equal(store_exec(store, "INSERT INTO t VALUES (1)", &err), FATAL);
+	assert_true(err_is(&err, "constraint"));
+	assert_int_equal(store_exec(store, "INSERT INTO t VALUES (2)", &err), FATAL);
+	assert_int_equal(store_commit(store, &err), FATAL);
+	assert_true(err_is(&err, "constraint"));
+	store_close(store);
+}
+
+static void clocks_and_random_numbers_fail(void **state)
+{
+	(void)state;
+	static const char *const wrong[] = {"INSERT INTO t VALUES (random())", "INSERT INTO t VALUES (unixepoch())",
+	                                    "INSERT INTO t VALUES (CAST(strftime('%s','now') AS INTEGER))",
+	                                    "INSERT INTO t VALUES (length(CURRENT_TIMESTAMP))",
+	                                    "INSERT INTO d DEFAULT VALUES"};
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		struct err err = {0};
+		struct store *store = memory(true);
+		assert_int_equal(store_exec(store,
+		                            "CREATE TABLE t (a INTEGER) STRICT;"
+		                            "CREATE TABLE d (a TEXT DEFAULT CURRENT_TIMESTAMP) STRICT",
+		                            &err),
+		                 OK);
+		assert_int_equal(store_exec(store, wrong[i], &err), FATAL);
+		assert_non_null(strstr(err.text, "deterministic"));
+		store_close(store);
+	}
+}
+
+static void a_guarded_statement_reaches_only_the_workers_tables(void **state)
+{
+	(void)state;
+	static const char *const wrong[] = {"UPDATE meta SET next = 0", "SELECT * FROM inbound", "PRAGMA user_version=1",
+	                                    "ATTACH 'x' AS y", "DROP TABLE mine", "BEGIN", "DELETE FROM outbound"};
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		struct err err = {0};
+		struct store *store = memory(true);
+		struct store_statement *s;
+		assert_int_equal(store_exec(store,
+		                            "CREATE TABLE meta (next INTEGER) STRICT; CREATE TABLE inbound (a INTEGER) STRICT;"
+		                            "CREATE TABLE outbound (a INTEGER) STRICT; CREATE TABLE mine (a INTEGER) STRICT",
+		                            &err),
+		                 OK);
+		assert_int_equal(store_prepare(store, "SELECT a FROM mine WHERE a = ?1", true, &s, &err), OK);
+		assert_int_equal(store_prepare(store, wrong[i], true, &s, &err), FATAL);
+		store_close(store);
+	}
+}
+
+static void a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *id;
+		int64_t stored_bytes;
+	} cases[] = {{"0190a8f6-7b1c-7def-8a3b-0123456789ab", 16}, {"0190A8F6-7B1C-7DEF-8A3B-0123456789AB", 36},
+	             {"0190a8f67b1c-7def-8a3b-0123456789abc", 36}, {"536365", 6}, {"0123456789abcdef", 16}};
+	struct err err = {0};
+	struct arena arena = {0};
+	struct store *store = memory(false);
+	assert_int_equal(store_exec(store, "CREATE TABLE t (id ANY PRIMARY KEY) STRICT", &err), OK);
+	struct store_statement *put, *get;
+	assert_int_equal(store_prepare(store, "INSERT INTO t VALUES (?1)", false, &put, &err), OK);
+	assert_int_equal(store_prepare(store, "SELECT id, length(CAST(id AS BLOB)) FROM t WHERE id = ?1", false, &get, &err), OK);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		bool row;
+		store_bind_id(put, 1, cases[i].id);
+		assert_int_equal(store_run(put, &err), OK);
+		store_bind_id(get, 1, cases[i].id);
+		assert_int_equal(store_step(get, &row, &err), OK);
+		assert_true(row);
+		assert_string_equal(store_id(get, 0, &arena), cases[i].id);
+		assert_int_equal(store_int(get, 1), cases[i].stored_bytes);
+		store_done(get);
+	}
+	arena_fini(&arena);
+	store_close(store);
+}
+
+static void the_linter_wants_strict_tables_without_floats_or_computed_defaults(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *ddl;
+		enum status status;
+	} cases[] = {
+	        {"CREATE TABLE t (a INTEGER DEFAULT 0, b TEXT DEFAULT 'x y') STRICT", OK},
+	        {"CREATE TABLE t (a INTEGER NOT NULL DEFAULT -1) WITHOUT ROWID, STRICT", OK},
+	        {"CREATE TABLE t (a INTEGER)", REJECT},
+	        {"CREATE TABLE t (a REAL) STRICT", REJECT},
+	        {"CREATE TABLE t (a real) STRICT", REJECT},
+	        {"CREATE TABLE t (a TEXT DEFAULT CURRENT_TIMESTAMP) STRICT", REJECT},
+	        {"CREATE TABLE t (a INTEGER DEFAULT (random())) STRICT", REJECT},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		assert_int_equal(store_lint(cases[i].ddl, NULL), cases[i].status);
+}
+
+static void a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandoned_is_gone(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/tandem-store-XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	struct arena arena = {0};
+	char *path = arena_format(&arena, "%s/live.db", dir), *copy = arena_format(&arena, "%s/copy.db", dir);
+	struct err err = {0};
+	struct store *live, *other;
+	struct store_config config = {.path = path, .mode = STORE_WRITE};
+	assert_int_equal(store_open(&config, &live, &err), OK);
+	assert_int_equal(store_exec(live, "CREATE TABLE t (a INTEGER) STRICT; INSERT INTO t VALUES (1)", &err), OK);
+	assert_int_equal(store_begin(live, &err), OK);
+	assert_int_equal(store_exec(live, "INSERT INTO t VALUES (2)", &err), OK);
+	assert_int_equal(store_copy(path, copy, &err), OK);
+	assert_int_equal(store_open(&(struct store_config){.path = copy, .mode = STORE_READ}, &other, &err), OK);
+	assert_int_equal(number(other, "SELECT count(*) FROM t"), 1);
+	assert_int_equal(store_exec(other, "INSERT INTO t VALUES (3)", &err), FATAL);
+	store_close(other);
+	store_abandon(live);
+	assert_int_equal(store_open(&config, &live, &err), OK);
+	assert_int_equal(number(live, "SELECT count(*) FROM t"), 1);
+	store_close(live);
+	unlink(path);
+	unlink(copy);
+	unlink(arena_format(&arena, "%s-wal", path));
+	unlink(arena_format(&arena, "%s-shm", path));
+	rmdir(dir);
+	arena_fini(&arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_rolled_back_savepoint_leaves_the_transaction),
+	        cmocka_unit_test(after_an_error_nothing_more_is_done),
+	        cmocka_unit_test(clocks_and_random_numbers_fail),
+	        cmocka_unit_test(a_guarded_statement_reaches_only_the_workers_tables),
+	        cmocka_unit_test(a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text),
+	        cmocka_unit_test(the_linter_wants_strict_tables_without_floats_or_computed_defaults),
+	        cmocka_unit_test(a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandoned_is_gone),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
