@@ -12,6 +12,7 @@
  * - Readers see committed records only.
  *
  * Topic and group names are given without the namespace; log_open's config holds it and it is put before each name here.
+ * Names are Kafka's: 1 to 249 of [a-zA-Z0-9._-], none that begins with a dot.
  * A handle and everything opened from it belong to one thread at a time. Functions return a status (err.h); unless said
  * otherwise RETRY is a passing fault (code "timeout", "transport", "busy"), FATAL one that stays. Codes used here:
  *   unknown_topic, unknown_partition, out_of_range, topic_exists, not_authorized, authentication, too_large, queue_full,
@@ -97,7 +98,8 @@ enum log_event_kind {
 	LOG_NOTHING,   /* nothing is there now */
 	LOG_RECORD,    /* record; its memory lives until the next call on this consumer */
 	LOG_END,       /* everything of this partition up to now was delivered (may be repeated); offset = where it ends */
-	LOG_ASSIGNED,  /* the consumer now owns exactly partitions[]: answer with log_consumer_assign */
+	LOG_ASSIGNED,  /* the consumer now owns exactly partitions[]: answer with log_consumer_assign. Static partitions come
+	                  so too, once, at the first poll */
 	LOG_REVOKED,   /* it owns none any more: answer with log_consumer_assign of nothing. lost: somebody else may own them */
 	LOG_CHECK,     /* the partition (-1: all) may have another leader or history: compare the last record, assign again */
 	LOG_COMMITTED, /* what became of the group commit under way: status, err */
@@ -217,7 +219,7 @@ enum status log_topic_create(struct log *log, const struct log_topic *topic, str
 enum status log_topic_delete(struct log *log, const char *name, struct err *err); /* unknown_topic is REJECT */
 enum status log_topic_describe(struct log *log, const char *name, struct arena *arena, struct log_topic *out,
                                struct err *err); /* a topic that is not there: OK, exists false */
-/* All topics of the namespace, sorted. With an empty namespace: all that have none of a dot-separated prefix. */
+/* All topics of the namespace, sorted. With an empty namespace: all without a dot but for a last ".dlq". */
 enum status log_topic_list(struct log *log, struct arena *arena, const char ***names, size_t *count, struct err *err);
 enum status log_group_delete(struct log *log, const char *group, struct err *err);
 enum status log_node_count(struct log *log, int *nodes, struct err *err); /* brokers; 1 for local: */
