@@ -59,7 +59,13 @@ $(BUILD)/gen/commands.c: $(wildcard producers consumers) $(wildcard producers/*.
 	for c in $(subst -,_,$(commands)); do echo "	&$${c}_command,"; done; echo '};'; \
 	echo 'const size_t command_count = sizeof commands / sizeof *commands;'; } > $@
 
-$(lib): $(call object,$(common_sources)) $(BUILD)/gen/events.o
+# Rewritten only when the version changes.
+$(BUILD)/gen/version.c: FORCE
+	@mkdir -p $(@D)
+	@printf '#include "version.h"\nconst char tandem_version[] = "%s";\n' '$(VERSION)' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(lib): $(call object,$(common_sources)) $(BUILD)/gen/events.o $(BUILD)/gen/version.o
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -92,6 +98,6 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: all unit clean help $(addprefix run-,$(unit_tests))
+.PHONY: FORCE all unit clean help $(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,7 +1,10 @@
 /* config: flags, environment and file, in one table a program.
  *
- * Precedence: flag, then environment (TANDEM_<NAME>, dashes as underscores), then --config FILE (`name = value` lines, # for
- * comments, the flags' long names), then the default in the variable. A secret may also come as NAME-file / TANDEM_NAME_FILE.
+ * Precedence: flag, then environment (TANDEM_<NAME>, dashes as underscores), then --config FILE (`name = value` lines, a line
+ * that begins with # is a comment, the flags' long names), then the default in the variable. A list is taken from one of them as
+ * a whole (in the environment: separated by commas). A secret may also come as NAME-file / TANDEM_NAME_FILE.
+ * librdkafka's properties are merged by name: `-X name=value`, TANDEM_X_<NAME> (dots as underscores), `property = name=value`
+ * in the file; `name-file` (TANDEM_X_<NAME>_FILE) takes the value from a file.
  * A program declares its own options beside the common ones; --help, --version and --print-config come from the same table,
  * and so does docs/reference.md. getopt_long does the parsing. */
 #ifndef TANDEM_CONFIG_H
@@ -13,6 +16,7 @@
 
 #include "err.h"
 #include "log.h"
+#include "logging.h"
 
 enum config_kind {
 	CONFIG_FLAG,     /* bool * */
@@ -20,6 +24,7 @@ enum config_kind {
 	CONFIG_TEXT,     /* const char ** */
 	CONFIG_LIST,     /* struct config_list *: may be given several times */
 	CONFIG_DURATION, /* int64_t * in milliseconds; "250ms", "10s", "5m", "2h" or a bare number of ms */
+	CONFIG_CHOICE,   /* int *: the index in choices */
 };
 
 struct config_list {
@@ -36,15 +41,16 @@ struct config_option {
 	const char *placeholder; /* "N", "DIR", ... ; NULL for a flag */
 	const char *help;        /* one line */
 	bool secret;             /* never printed, and may come as NAME-file */
+	const char *const *choices; /* CONFIG_CHOICE; NULL behind the last */
 };
 
 /* What every program that touches a log takes. Strings live until config_free. */
 struct config {
 	const char *log;        /* --log URL, TANDEM_LOG, -b H = kafka://H */
-	const char *name_space; /* --namespace */
-	struct config_list properties; /* -X name=value */
-	struct log_setting *settings;  /* properties, split and checked */
+	const char *name_space; /* --namespace; "" for none */
+	struct log_setting *settings;  /* -X name=value, merged and checked */
 	size_t setting_count;
+	struct logging_config logging; /* --log-level, --log-format; for logging_new */
 	const char **rest;      /* operands behind the options */
 	size_t rest_count;
 	struct config_state *state;
@@ -60,9 +66,13 @@ struct config_program {
 };
 
 /* Parses. On OK the program goes on. *exit_status >= 0: it ends with it (help was printed: 0; usage error, said on stderr:
- * 2). `-X` of a setting that the protocol rests on is refused with the reason. */
+ * 2), and nothing is left to free. `-X` of a setting that the protocol rests on is refused with the reason. Not thread-safe
+ * (getopt is not). */
 void config_parse(const struct config_program *program, int argc, char **argv, struct config *config, int *exit_status);
 void config_free(struct config *config);
+
+/* May librdkafka's property be set? NULL: yes. Else why not: the protocol rests on it. */
+const char *config_property_refused(const char *name, const char *value, int librdkafka_version);
 
 /* Opens the log that --log names. Says on stderr what is wrong and returns NULL; *exit_status is set then. */
 struct log *config_open_log(const struct config *config, int *exit_status);

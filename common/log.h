@@ -234,6 +234,9 @@ enum status log_import(struct log *log, const char *topic, int32_t partition, co
 /* The partition of a key: murmur2 as Java clients do it. count > 0. */
 int32_t log_partition_of(const void *key, size_t len, int32_t count);
 
+/* librdkafka's version as 0xMMmmrrxx, as rd_kafka_version() has it (log_kafka_version.c). */
+int log_kafka_version(void);
+
 /* ---- local::memory: ---- */
 
 struct log_memory *log_memory_new(const struct seam *seam);
