@@ -1,5 +1,5 @@
-/* The texts of all sources are gathered first, the highest source's win, and only those are converted: a value that nobody
- * uses is no error. Names are always checked. */
+/* The texts of all sources are gathered first, the highest source's win, and only those are converted: a value that
+ * nobody uses is no error. Names are always checked. */
 #include "config_private.h"
 
 #include "bytes.h"
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define FILE_MAX_BYTES 65536
-#define LONG_BASE 256 /* getopt's value of the long option of entry i; short ones have their letter */
+#define LONG_BASE      256 /* getopt's value of the long option of entry i; short ones have their letter */
 
 bool config_complain(const struct config_state *state, const char *format, ...)
 {
@@ -55,25 +55,58 @@ static void table_build(struct config_state *state, struct config *config)
 {
 	const struct config_program *program = state->program;
 	struct config_option options[] = {
-	    {.name = "log", .kind = CONFIG_TEXT, .value = &config->log, .placeholder = "URL",
-	     .help = "the log: kafka://HOST:PORT,... or local:DIR"},
-	    {.name = "brokers", .letter = 'b', .kind = CONFIG_TEXT, .value = &state->brokers, .placeholder = "HOST,...",
-	     .help = "the same as --log kafka://HOST,..."},
-	    {.name = "namespace", .kind = CONFIG_TEXT, .value = &config->name_space, .placeholder = "NAME",
-	     .help = "put NAME. before every topic and group"},
-	    {.name = "property", .letter = 'X', .kind = CONFIG_LIST, .placeholder = "NAME=VALUE",
-	     .help = "set a librdkafka property; NAME-file=PATH takes the value from a file"},
-	    {.name = "log-level", .kind = CONFIG_CHOICE, .value = &state->log_level, .choices = logging_levels,
-	     .placeholder = "LEVEL", .help = "write lines of this level and above"},
-	    {.name = "log-format", .kind = CONFIG_CHOICE, .value = &state->log_format, .choices = logging_formats,
-	     .placeholder = "FORMAT", .help = "auto: text on a terminal, else json"},
-	    {.name = "config", .kind = CONFIG_TEXT, .value = &state->file, .placeholder = "FILE",
-	     .help = "read settings from FILE, 'name = value' lines"},
-	    {.name = "print-config", .kind = CONFIG_FLAG, .value = &state->print,
-	     .help = "print the effective settings, secrets redacted, and exit"},
-	    {.name = "help", .letter = 'h', .kind = CONFIG_FLAG, .value = &state->help, .help = "print this and exit"},
-	    {.name = "version", .letter = 'V', .kind = CONFIG_FLAG, .value = &state->version,
-	     .help = "print the version and exit"},
+		{.name = "log",
+		 .kind = CONFIG_TEXT,
+		 .value = &config->log,
+		 .placeholder = "URL",
+		 .help = "the log: kafka://HOST:PORT,... or local:DIR"},
+		{.name = "brokers",
+		 .letter = 'b',
+		 .kind = CONFIG_TEXT,
+		 .value = &state->brokers,
+		 .placeholder = "HOST,...",
+		 .help = "the same as --log kafka://HOST,..."},
+		{.name = "namespace",
+		 .kind = CONFIG_TEXT,
+		 .value = &config->name_space,
+		 .placeholder = "NAME",
+		 .help = "put NAME. before every topic and group"},
+		{.name = "property",
+		 .letter = 'X',
+		 .kind = CONFIG_LIST,
+		 .placeholder = "NAME=VALUE",
+		 .help = "set a librdkafka property; NAME-file=PATH takes the value from a file"},
+		{.name = "log-level",
+		 .kind = CONFIG_CHOICE,
+		 .value = &state->log_level,
+		 .choices = logging_levels,
+		 .placeholder = "LEVEL",
+		 .help = "write lines of this level and above"},
+		{.name = "log-format",
+		 .kind = CONFIG_CHOICE,
+		 .value = &state->log_format,
+		 .choices = logging_formats,
+		 .placeholder = "FORMAT",
+		 .help = "auto: text on a terminal, else json"},
+		{.name = "config",
+		 .kind = CONFIG_TEXT,
+		 .value = &state->file,
+		 .placeholder = "FILE",
+		 .help = "read settings from FILE, 'name = value' lines"},
+		{.name = "print-config",
+		 .kind = CONFIG_FLAG,
+		 .value = &state->print,
+		 .help = "print the effective settings, secrets redacted, and exit"},
+		{.name = "help",
+		 .letter = 'h',
+		 .kind = CONFIG_FLAG,
+		 .value = &state->help,
+		 .help = "print this and exit"},
+		{.name = "version",
+		 .letter = 'V',
+		 .kind = CONFIG_FLAG,
+		 .value = &state->version,
+		 .help = "print the version and exit"},
 	};
 	enum { COMMON = sizeof options / sizeof *options, OF_LOG = 4, PROPERTY = 3 };
 	struct config_option *common = arena_alloc(&state->arena, sizeof options);
@@ -83,8 +116,11 @@ static void table_build(struct config_state *state, struct config *config)
 	for (size_t i = 0; i < program->option_count; i++)
 		state->entries[i] = (struct config_entry){.option = &program->options[i]};
 	for (size_t i = 0; i < COMMON; i++)
-		state->entries[program->option_count + i] = (struct config_entry){
-		    .option = &common[i], .common = true, .hidden = program->no_log && i < OF_LOG, .merged = i == PROPERTY};
+		state->entries[program->option_count + i] =
+			(struct config_entry){.option = &common[i],
+					      .common = true,
+					      .hidden = program->no_log && i < OF_LOG,
+					      .merged = i == PROPERTY};
 }
 
 static const char *entry_name(const void *table, size_t i)
@@ -103,12 +139,15 @@ static struct config_entry *entry_named(struct config_state *state, const char *
 	return NULL;
 }
 
-static void entry_add(struct config_state *state, struct config_entry *entry, enum config_source source, const char *text)
+static void entry_add(struct config_state *state, struct config_entry *entry, enum config_source source,
+		      const char *text)
 {
 	if (entry->merged) {
 		list_add(state, &state->properties[source], text);
 		return;
 	}
+	if (source < entry->source)
+		return;
 	struct config_list texts = {entry->texts, entry->count};
 	if (source > entry->source || entry->option->kind != CONFIG_LIST)
 		texts.count = 0;
@@ -129,10 +168,10 @@ const char *config_read_file(struct config_state *state, const char *path)
 		return NULL;
 	}
 	size_t len = fread(text, 1, FILE_MAX_BYTES + 1, file);
-	const char *wrong = ferror(file)               ? strerror(errno)
-			    : len > FILE_MAX_BYTES     ? "larger than 64 KiB"
-			    : memchr(text, 0, len)     ? "holds a NUL byte"
-						       : NULL;
+	const char *wrong = ferror(file)           ? strerror(errno)
+			    : len > FILE_MAX_BYTES ? "larger than 64 KiB"
+			    : memchr(text, 0, len) ? "holds a NUL byte"
+						   : NULL;
 	fclose(file);
 	if (wrong) {
 		config_complain(state, "%s: %s", path, wrong);
@@ -243,8 +282,8 @@ static bool take_environment(struct config_state *state)
 		if (text)
 			take_environment_text(state, entry, text);
 		const char *path = option->secret
-				       ? getenv(config_env_name("TANDEM_", option->name, "_FILE", &state->arena))
-				       : NULL;
+					   ? getenv(config_env_name("TANDEM_", option->name, "_FILE", &state->arena))
+					   : NULL;
 		if (!text && path) {
 			text = config_read_file(state, path);
 			if (!text)
@@ -299,8 +338,8 @@ static bool unknown_flag(struct config_state *state, const char *word)
 		return config_complain(state, "unknown option '-%c'", optopt);
 	size_t len = strcspn(word + 2, "=");
 	const char *name = arena_copy(&state->arena, word + 2, len), *near = nearest(name, entry_name, state);
-	return config_complain(state, "unknown or ambiguous option '--%s'%s%s%s", name, near ? "; did you mean '--" : "",
-			       near ? near : "", near ? "'?" : "");
+	return config_complain(state, "unknown or ambiguous option '--%s'%s%s%s", name,
+			       near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
 }
 
 static bool take_flag(struct config_state *state, const struct flags *flags, int found)
@@ -333,7 +372,8 @@ static bool take_flags(struct config_state *state, struct config *config, int ar
 	while ((found = getopt_long(argc, argv, flags.shorts, flags.longs, NULL)) != -1) {
 		const char *word = argv[optind > 0 ? optind - 1 : 0];
 		if (found == ':' && optopt >= LONG_BASE)
-			return config_complain(state, "option '--%s' needs a value", flags.longs[optopt - LONG_BASE].name);
+			return config_complain(state, "option '--%s' needs a value",
+					       flags.longs[optopt - LONG_BASE].name);
 		if (found == ':')
 			return config_complain(state, "option '-%c' needs a value", optopt);
 		if (found == '?')
@@ -425,11 +465,13 @@ static const char *expected(struct config_state *state, const struct config_opti
 		return arena_format(arena, "one of %s", choices_text(option, arena));
 	case CONFIG_DURATION:
 		return any ? "a duration such as 250ms, 10s, 5m, 2h"
-			   : arena_format(arena, "a duration such as 250ms, 10s, 5m, 2h, from %" PRId64 " to %" PRId64 " ms",
+			   : arena_format(arena,
+					  "a duration such as 250ms, 10s, 5m, 2h, from %" PRId64 " to %" PRId64 " ms",
 					  option->min, option->max);
 	case CONFIG_INT:
 		return any ? "a whole number"
-			   : arena_format(arena, "a whole number from %" PRId64 " to %" PRId64, option->min, option->max);
+			   : arena_format(arena, "a whole number from %" PRId64 " to %" PRId64, option->min,
+					  option->max);
 	case CONFIG_TEXT:
 	case CONFIG_LIST:
 		break;
@@ -501,7 +543,8 @@ static bool settle_log(struct config_state *state, struct config *config)
 	if (!state->brokers || brokers->hidden)
 		return true;
 	if (log->count && log->source == brokers->source)
-		return config_complain(state, "found both --log and -b, expected one of them: -b HOST is --log kafka://HOST");
+		return config_complain(state,
+				       "found both --log and -b, expected one of them: -b HOST is --log kafka://HOST");
 	if (log->count && log->source > brokers->source)
 		return true;
 	config->log = arena_format(&state->arena, "kafka://%s", state->brokers);
@@ -527,7 +570,8 @@ static bool parse(struct config_state *state, struct config *config, int argc, c
 	if (!take_file(state) || !convert_all(state) || !settle_log(state, config))
 		return false;
 	if (!valid_name_space(config->name_space))
-		return config_complain(state, "--namespace: found '%s', expected at most 100 letters, digits, '-' and '_'",
+		return config_complain(state,
+				       "--namespace: found '%s', expected at most 100 letters, digits, '-' and '_'",
 				       config->name_space);
 	config->logging = (struct logging_config){.level = (enum logging_level)state->log_level,
 						  .format = (enum logging_format)state->log_format};

@@ -79,8 +79,8 @@ static void help_option(const struct config_entry *entry)
 		buf_putf(&left, "      --%s", option->name);
 	if (option->placeholder)
 		buf_putf(&left, " %s", option->placeholder);
-	printf("%-*s %s%s", HELP_COLUMN, buf_text(&left), left.len >= HELP_COLUMN ? "\n                               " : "",
-	       option->help);
+	printf("%-*s %s%s", HELP_COLUMN, buf_text(&left),
+	       left.len >= HELP_COLUMN ? "\n                               " : "", option->help);
 	buf_fini(&left);
 	if (option->kind == CONFIG_CHOICE)
 		put_choices(option);
@@ -112,8 +112,10 @@ void config_help(const struct config_state *state)
 	}
 	puts("\ncommon options:");
 	help_options(state, true);
-	printf("\nexamples:\n%s%s", program->examples, program->examples[strlen(program->examples) - 1] == '\n' ? "" : "\n");
-	puts("\nEvery option is also read from the environment (TANDEM_NAME, dashes as underscores) and from the --config\n"
+	printf("\nexamples:\n%s%s", program->examples,
+	       program->examples[strlen(program->examples) - 1] == '\n' ? "" : "\n");
+	puts("\nEvery option is also read from the environment (TANDEM_NAME, dashes as underscores) and from the "
+	     "--config\n"
 	     "file; a flag wins over the environment, the environment over the file.\n"
 	     "exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part, 4 state differs.");
 }
@@ -128,8 +130,8 @@ static void print_list(const struct config_option *option)
 static bool printable(const struct config_state *state, const struct config_option *option)
 {
 	const void *value = option->value;
-	return value != &state->help && value != &state->version && value != &state->print && value != &state->brokers &&
-	       value != &state->file;
+	return value != &state->help && value != &state->version && value != &state->print &&
+	       value != &state->brokers && value != &state->file;
 }
 
 void config_print(const struct config_state *state, const struct config *config)

@@ -10,12 +10,14 @@ struct log *config_open_log(const struct config *config, int *exit_status)
 	struct log *log = NULL;
 	struct err err = {0};
 	if (!config->log) {
-		fputs("tandem: no log was named: give --log URL, -b HOST or TANDEM_LOG, for example --log local:data\n", stderr);
+		fputs("tandem: no log was named: give --log URL, -b HOST or TANDEM_LOG, for example --log local:data\n",
+		      stderr);
 		*exit_status = EXIT_USAGE;
 		return NULL;
 	}
 	if (strcmp(config->log, "local::memory:") == 0) {
-		fputs("tandem: local::memory: lives inside one process and is for tests; use --log local:DIR\n", stderr);
+		fputs("tandem: local::memory: lives inside one process and is for tests; use --log local:DIR\n",
+		      stderr);
 		*exit_status = EXIT_USAGE;
 		return NULL;
 	}

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define ENV_PREFIX "TANDEM_X_"
+#define ENV_PREFIX        "TANDEM_X_"
 #define COOPERATIVE_SINCE 0x020a0000 /* 2.10 */
 
 extern char **environ;
@@ -13,24 +13,24 @@ extern char **environ;
 static const struct {
 	const char *name, *reason;
 } refused[] = {
-    {"group.id", "it is the service's name, and its marks are kept under it"},
-    {"enable.auto.commit", "offsets are committed with the mark, after the task's file"},
-    {"auto.commit.enable", "offsets are committed with the mark, after the task's file"},
-    {"enable.auto.offset.store", "offsets are committed with the mark, after the task's file"},
-    {"auto.offset.reset", "a worker never resets an offset by itself"},
-    {"isolation.level", "it is always read_committed: readers see committed records only"},
-    {"check.crcs", "it is always on: a flipped bit must not be folded"},
-    {"enable.partition.eof", "it is always on: reading ends at the partition's end, never at a computed offset"},
-    {"enable.idempotence", "it is always on: order within a partition rests on it"},
-    {"acks", "it is always all: an output counts only when every in-sync replica has it"},
-    {"request.required.acks", "it is always all: an output counts only when every in-sync replica has it"},
-    {"partitioner", "partitions are computed (murmur2 over the pinned count) and passed explicitly"},
-    {"message.timeout.ms", "a message that times out before one that is written leaves a gap"},
-    {"delivery.timeout.ms", "a message that times out before one that is written leaves a gap"},
-    {"message.max.bytes", "what a record may hold belongs to the logic version, and the topics are sized for it"},
-    {"transactional.id", "the protocol does without Kafka's transactions"},
-    {"bootstrap.servers", "the brokers are given by --log or -b"},
-    {"metadata.broker.list", "the brokers are given by --log or -b"},
+	{"group.id", "it is the service's name, and its marks are kept under it"},
+	{"enable.auto.commit", "offsets are committed with the mark, after the task's file"},
+	{"auto.commit.enable", "offsets are committed with the mark, after the task's file"},
+	{"enable.auto.offset.store", "offsets are committed with the mark, after the task's file"},
+	{"auto.offset.reset", "a worker never resets an offset by itself"},
+	{"isolation.level", "it is always read_committed: readers see committed records only"},
+	{"check.crcs", "it is always on: a flipped bit must not be folded"},
+	{"enable.partition.eof", "it is always on: reading ends at the partition's end, never at a computed offset"},
+	{"enable.idempotence", "it is always on: order within a partition rests on it"},
+	{"acks", "it is always all: an output counts only when every in-sync replica has it"},
+	{"request.required.acks", "it is always all: an output counts only when every in-sync replica has it"},
+	{"partitioner", "partitions are computed (murmur2 over the pinned count) and passed explicitly"},
+	{"message.timeout.ms", "a message that times out before one that is written leaves a gap"},
+	{"delivery.timeout.ms", "a message that times out before one that is written leaves a gap"},
+	{"message.max.bytes", "what a record may hold belongs to the logic version, and the topics are sized for it"},
+	{"transactional.id", "the protocol does without Kafka's transactions"},
+	{"bootstrap.servers", "the brokers are given by --log or -b"},
+	{"metadata.broker.list", "the brokers are given by --log or -b"},
 };
 
 const char *config_property_refused(const char *name, const char *value, int librdkafka_version)
@@ -89,7 +89,8 @@ static bool take_pair(struct config_state *state, struct config *config, const c
 {
 	const char *equals = strchr(pair, '=');
 	if (!equals || equals == pair)
-		return config_complain(state, "'-X %s': found no name=value, expected for example -X client.id=shop", pair);
+		return config_complain(state, "'-X %s': found no name=value, expected for example -X client.id=shop",
+				       pair);
 	return take(state, config, arena_copy(&state->arena, pair, (size_t)(equals - pair)), equals + 1);
 }
 

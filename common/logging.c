@@ -1,7 +1,7 @@
 /* A line is built whole and written by one call, under the lock, so that lines of several threads never mix.
  *
- * Repeats are counted in a table of fixed size, found by level and msg. Where two fall on one slot, the older one's count
- * is written out and the newer one takes the slot: a count may come early, it is never lost. */
+ * Repeats are counted in a table of fixed size, found by level and msg. Where two fall on one slot, the older one's
+ * count is written out and the newer one takes the slot: a count may come early, it is never lost. */
 #include "logging.h"
 
 #include "bytes.h"
@@ -42,8 +42,8 @@ struct logging *logging_new(const struct logging_config *config)
 	logging->seam = config->seam;
 	logging->out = config->out ? config->out : stderr;
 	logging->level = config->level;
-	logging->json = config->format == LOGGING_JSON ||
-			(config->format == LOGGING_AUTO && !isatty(fileno(logging->out)));
+	logging->json =
+		config->format == LOGGING_JSON || (config->format == LOGGING_AUTO && !isatty(fileno(logging->out)));
 	logging->service = config->service ? mem_strdup(config->service) : NULL;
 	pthread_mutex_init(&logging->lock, NULL);
 	return logging;
@@ -113,8 +113,10 @@ static void build_plain(struct buf *line, json_t *object)
 	const char *name;
 	json_t *value;
 	buf_putf(line, "%s %-7s %s", json_string_value(json_object_get(object, "ts")),
-		 json_string_value(json_object_get(object, "level")), json_string_value(json_object_get(object, "msg")));
-	json_object_foreach(object, name, value) {
+		 json_string_value(json_object_get(object, "level")),
+		 json_string_value(json_object_get(object, "msg")));
+	json_object_foreach(object, name, value)
+	{
 		if (!strcmp(name, "ts") || !strcmp(name, "level") || !strcmp(name, "msg"))
 			continue;
 		buf_putf(line, " %s=", name);
@@ -164,17 +166,20 @@ static bool window_over(const struct logging *logging, const struct slot *slot)
 	return seam_monotonic_us(logging->seam) - slot->since_us >= (int64_t)LOGGING_WINDOW_MS * 1000;
 }
 
+/* The slot of this msg; else a free one, or the one whose window began first. */
 static struct slot *slot_of(struct logging *logging, enum logging_level level, const char *msg)
 {
-	uint64_t hash = 0xcbf29ce484222325u + level; /* FNV-1a: of constants of the program, nobody attacks it */
-	for (const char *c = msg; *c; c++)
-		hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
-	struct slot *slot = &logging->slots[hash % SLOT_COUNT];
-	if (slot->msg && (slot->level != level || strcmp(slot->msg, msg) != 0))
-		slot_release(logging, slot);
-	if (!slot->msg)
-		*slot = (struct slot){mem_strdup(msg), level, seam_monotonic_us(logging->seam), 0, 0};
-	return slot;
+	struct slot *best = &logging->slots[0];
+	for (size_t i = 0; i < SLOT_COUNT; i++) {
+		struct slot *slot = &logging->slots[i];
+		if (slot->msg && slot->level == level && strcmp(slot->msg, msg) == 0)
+			return slot;
+		if (best->msg && (!slot->msg || slot->since_us < best->since_us))
+			best = slot;
+	}
+	slot_release(logging, best);
+	*best = (struct slot){mem_strdup(msg), level, seam_monotonic_us(logging->seam), 0, 0};
+	return best;
 }
 
 void logging_write_fields(struct logging *logging, enum logging_level level, const char *msg,

@@ -22,7 +22,8 @@ static const char *summary_of(const struct command *command)
 static void help(FILE *out)
 {
 	fputs("usage: tandem COMMAND [options]\n\n"
-	      "Event-driven services over Kafka, or over a log on this machine: publish events, run workers, replay topics.\n\n"
+	      "Event-driven services over Kafka, or over a log on this machine: publish events, run workers, replay "
+	      "topics.\n\n"
 	      "commands:\n",
 	      out);
 	for (size_t i = 0; i < command_count; i++)

@@ -9,8 +9,8 @@
 
 struct progress {
 	const struct seam *seam;
-	const char *what;  /* "acknowledged" */
-	int64_t total;     /* 0: unknown */
+	const char *what; /* "acknowledged" */
+	int64_t total;    /* 0: unknown */
 	int64_t start_us, shown_us, shown_done;
 	bool terminal, shown;
 };

@@ -1,15 +1,18 @@
 /* config: precedence, refusals, help and secrets. */
-#include "support/cmocka_all.h"
-
 #include "command.h"
 #include "config.h"
 #include "mem.h"
 #include "support/capture.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static struct fixture {
 	int64_t count, wait_ms;
@@ -24,23 +27,42 @@ static struct fixture {
 
 static const char *const colours[] = {"red", "green", NULL};
 static const struct config_option options[] = {
-    {.name = "count", .letter = 'n', .kind = CONFIG_INT, .value = &f.count, .min = 1, .max = 100, .placeholder = "N", .help = "how many"},
-    {.name = "wait", .kind = CONFIG_DURATION, .value = &f.wait_ms, .placeholder = "TIME", .help = "how long"},
-    {.name = "flag", .letter = 'f', .kind = CONFIG_FLAG, .value = &f.flag, .help = "whether"},
-    {.name = "some-word", .kind = CONFIG_TEXT, .value = &f.word, .placeholder = "WORD", .help = "which"},
-    {.name = "pass", .kind = CONFIG_TEXT, .value = &f.secret, .placeholder = "TEXT", .help = "the secret", .secret = true},
-    {.name = "item", .kind = CONFIG_LIST, .value = &f.list, .placeholder = "ITEM", .help = "several"},
-    {.name = "colour", .kind = CONFIG_CHOICE, .value = &f.choice, .choices = colours, .placeholder = "C", .help = "a colour"},
+	{.name = "count",
+	 .letter = 'n',
+	 .kind = CONFIG_INT,
+	 .value = &f.count,
+	 .min = 1,
+	 .max = 100,
+	 .placeholder = "N",
+	 .help = "how many"},
+	{.name = "wait", .kind = CONFIG_DURATION, .value = &f.wait_ms, .placeholder = "TIME", .help = "how long"},
+	{.name = "flag", .letter = 'f', .kind = CONFIG_FLAG, .value = &f.flag, .help = "whether"},
+	{.name = "some-word", .kind = CONFIG_TEXT, .value = &f.word, .placeholder = "WORD", .help = "which"},
+	{.name = "pass",
+	 .kind = CONFIG_TEXT,
+	 .value = &f.secret,
+	 .placeholder = "TEXT",
+	 .help = "the secret",
+	 .secret = true},
+	{.name = "item", .kind = CONFIG_LIST, .value = &f.list, .placeholder = "ITEM", .help = "several"},
+	{.name = "colour",
+	 .kind = CONFIG_CHOICE,
+	 .value = &f.choice,
+	 .choices = colours,
+	 .placeholder = "C",
+	 .help = "a colour"},
 };
-static struct config_program program = {.usage = "tandem probe [options] FILE...", .summary = "Probes.",
-					.examples = "  tandem probe -n 3\n", .options = options,
+static struct config_program program = {.usage = "tandem probe [options] FILE...",
+					.summary = "Probes.",
+					.examples = "  tandem probe -n 3\n",
+					.options = options,
 					.option_count = sizeof options / sizeof *options};
 
 /* Parses the words up to a NULL behind "probe". */
 static void parse(const char *const *words)
 {
 	struct capture out, err;
-	char *argv[32] = {(char *)(uintptr_t)"probe"};
+	char *argv[32] = {(char *)(uintptr_t) "probe"};
 	int argc = 1;
 	while (words[argc - 1]) {
 		argv[argc] = (char *)(uintptr_t)words[argc - 1];
@@ -57,11 +79,11 @@ static void parse(const char *const *words)
 	capture_free(&out);
 }
 
-#define PARSE(...) parse((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
-#define REFUSED(text) \
-	do { \
-		assert_int_equal(f.exit_status, EXIT_USAGE); \
-		assert_non_null(strstr(f.err, text)); \
+#define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
+#define REFUSED(text)                                                                                                  \
+	do {                                                                                                           \
+		assert_int_equal(f.exit_status, EXIT_USAGE);                                                           \
+		assert_non_null(strstr(f.err, text));                                                                  \
 	} while (0)
 
 static const char *write_file(const char *text)
@@ -78,9 +100,10 @@ static int forget(void **state)
 {
 	(void)state;
 	config_free(&f.config);
-	static const char *const names[] = {"TANDEM_COUNT", "TANDEM_SOME_WORD", "TANDEM_LOG", "TANDEM_PASS", "TANDEM_PASS_FILE",
-					    "TANDEM_ITEM", "TANDEM_X_CLIENT_ID", "TANDEM_X_SASL_PASSWORD_FILE", "TANDEM_FLAG",
-					    "TANDEM_NAMESPACE", "TANDEM_CONFIG"};
+	static const char *const names[] = {
+		"TANDEM_COUNT",     "TANDEM_SOME_WORD", "TANDEM_LOG",         "TANDEM_PASS",
+		"TANDEM_PASS_FILE", "TANDEM_ITEM",      "TANDEM_X_CLIENT_ID", "TANDEM_X_SASL_PASSWORD_FILE",
+		"TANDEM_FLAG",      "TANDEM_NAMESPACE", "TANDEM_CONFIG"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		unsetenv(names[i]);
 	return 0;
@@ -89,7 +112,7 @@ static int forget(void **state)
 static void defaults_stand_where_nothing_is_given(void **state)
 {
 	(void)state;
-	PARSE();
+	PARSE(NULL);
 	assert_int_equal(f.exit_status, -1);
 	assert_int_equal(f.count, 7);
 	assert_string_equal(f.word, "default");
@@ -118,7 +141,7 @@ static void a_flag_wins_over_the_environment_and_that_over_the_file(void **state
 	assert_string_equal(f.list.items[0], "only");
 	setenv("TANDEM_CONFIG", path, 1);
 	unsetenv("TANDEM_COUNT");
-	PARSE();
+	PARSE(NULL);
 	assert_int_equal(f.count, 3);
 	unlink(path);
 }
@@ -140,7 +163,7 @@ static void brokers_are_a_log(void **state)
 	setenv("TANDEM_LOG", "local:/x", 1);
 	PARSE("-b", "one:9092");
 	assert_string_equal(f.config.log, "kafka://one:9092");
-	PARSE();
+	PARSE(NULL);
 	assert_string_equal(f.config.log, "local:/x");
 	PARSE("-b", "one:9092", "--log", "local:x");
 	REFUSED("expected one of them");
@@ -162,8 +185,9 @@ static void values_out_of_range_or_of_another_kind_are_refused(void **state)
 	PARSE("--colour", "blue");
 	REFUSED("--colour: found 'blue', expected one of red, green");
 	setenv("TANDEM_FLAG", "maybe", 1);
-	PARSE();
+	PARSE(NULL);
 	REFUSED("TANDEM_FLAG: found 'maybe', expected true or false");
+	unsetenv("TANDEM_FLAG");
 	PARSE("--namespace", "a.b");
 	REFUSED("--namespace");
 }
@@ -221,12 +245,24 @@ static void properties_are_merged_by_name(void **state)
 static void properties_the_protocol_rests_on_are_refused_with_the_reason(void **state)
 {
 	(void)state;
-	static const char *const names[] = {
-	    "group.id",   "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset",  "isolation.level",
-	    "check.crcs", "enable.partition.eof", "enable.idempotence",     "acks",               "partitioner",
-	    "message.timeout.ms", "message.max.bytes", "transactional.id",  "request.required.acks", "bootstrap.servers"};
+	static const char *const names[] = {"group.id",
+					    "enable.auto.commit",
+					    "enable.auto.offset.store",
+					    "auto.offset.reset",
+					    "isolation.level",
+					    "check.crcs",
+					    "enable.partition.eof",
+					    "enable.idempotence",
+					    "acks",
+					    "partitioner",
+					    "message.timeout.ms",
+					    "message.max.bytes",
+					    "transactional.id",
+					    "request.required.acks",
+					    "bootstrap.servers"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char *pair = mem_format("%s=x", names[i]), *text = mem_format("property '%s' cannot be set: ", names[i]);
+		char *pair = mem_format("%s=x", names[i]),
+		     *text = mem_format("property '%s' cannot be set: ", names[i]);
 		PARSE("-X", pair);
 		REFUSED(text);
 		mem_free(pair);
@@ -252,7 +288,7 @@ static void secrets_come_from_files_and_are_never_printed(void **state)
 	assert_string_equal(f.secret, "hunter2");
 	setenv("TANDEM_PASS_FILE", path, 1);
 	setenv("TANDEM_X_SASL_PASSWORD_FILE", path, 1);
-	PARSE();
+	PARSE(NULL);
 	assert_string_equal(f.secret, "hunter2");
 	assert_string_equal(f.config.settings[0].name, "sasl.password");
 	assert_string_equal(f.config.settings[0].value, "hunter2");
@@ -317,20 +353,20 @@ static void a_program_without_a_log_has_no_log_options_but_shares_the_file(void 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_teardown(defaults_stand_where_nothing_is_given, forget),
-	    cmocka_unit_test_teardown(a_flag_wins_over_the_environment_and_that_over_the_file, forget),
-	    cmocka_unit_test_teardown(operands_may_stand_between_options, forget),
-	    cmocka_unit_test_teardown(brokers_are_a_log, forget),
-	    cmocka_unit_test_teardown(values_out_of_range_or_of_another_kind_are_refused, forget),
-	    cmocka_unit_test_teardown(durations_take_units, forget),
-	    cmocka_unit_test_teardown(a_mistyped_name_is_answered_with_the_nearest, forget),
-	    cmocka_unit_test_teardown(properties_are_merged_by_name, forget),
-	    cmocka_unit_test_teardown(properties_the_protocol_rests_on_are_refused_with_the_reason, forget),
-	    cmocka_unit_test_teardown(a_cooperative_assignment_needs_a_newer_librdkafka, forget),
-	    cmocka_unit_test_teardown(secrets_come_from_files_and_are_never_printed, forget),
-	    cmocka_unit_test_teardown(what_print_config_prints_can_be_read_again, forget),
-	    cmocka_unit_test_teardown(help_shows_every_option_defaults_and_examples, forget),
-	    cmocka_unit_test_teardown(a_program_without_a_log_has_no_log_options_but_shares_the_file, forget),
+		cmocka_unit_test_teardown(defaults_stand_where_nothing_is_given, forget),
+		cmocka_unit_test_teardown(a_flag_wins_over_the_environment_and_that_over_the_file, forget),
+		cmocka_unit_test_teardown(operands_may_stand_between_options, forget),
+		cmocka_unit_test_teardown(brokers_are_a_log, forget),
+		cmocka_unit_test_teardown(values_out_of_range_or_of_another_kind_are_refused, forget),
+		cmocka_unit_test_teardown(durations_take_units, forget),
+		cmocka_unit_test_teardown(a_mistyped_name_is_answered_with_the_nearest, forget),
+		cmocka_unit_test_teardown(properties_are_merged_by_name, forget),
+		cmocka_unit_test_teardown(properties_the_protocol_rests_on_are_refused_with_the_reason, forget),
+		cmocka_unit_test_teardown(a_cooperative_assignment_needs_a_newer_librdkafka, forget),
+		cmocka_unit_test_teardown(secrets_come_from_files_and_are_never_printed, forget),
+		cmocka_unit_test_teardown(what_print_config_prints_can_be_read_again, forget),
+		cmocka_unit_test_teardown(help_shows_every_option_defaults_and_examples, forget),
+		cmocka_unit_test_teardown(a_program_without_a_log_has_no_log_options_but_shares_the_file, forget),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

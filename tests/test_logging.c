@@ -1,11 +1,14 @@
 /* logging: JSON lines, plain lines, levels, and repeats that are counted. */
-#include "support/cmocka_all.h"
-
 #include "json.h"
 #include "logging.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static int64_t wall_ms, monotonic_us;
 
@@ -37,7 +40,7 @@ static void begin(struct fixture *f, enum logging_format format)
 	*f = (struct fixture){0};
 	f->out = open_memstream(&f->text, &f->size);
 	f->logging = logging_new(&(struct logging_config){
-	    .seam = &seam, .out = f->out, .level = LOGGING_INFO, .format = format, .service = "order"});
+		.seam = &seam, .out = f->out, .level = LOGGING_INFO, .format = format, .service = "order"});
 }
 
 static void end(struct fixture *f)
@@ -72,7 +75,8 @@ static void plain_text_quotes_what_could_mislead(void **state)
 	(void)state;
 	struct fixture f;
 	begin(&f, LOGGING_PLAIN);
-	logging_write(f.logging, LOGGING_INFO, "started", LOGGING_TEXT("id", "a-1"), LOGGING_TEXT("text", "a b\x1b[2J\n\"x"));
+	logging_write(f.logging, LOGGING_INFO, "started", LOGGING_TEXT("id", "a-1"),
+		      LOGGING_TEXT("text", "a b\x1b[2J\n\"x"));
 	assert_string_equal(f.text, "2026-11-23T04:00:35.042Z info    started service=order id=a-1 "
 				    "text=\"a b\\u001B[2J\\n\\\"x\"\n");
 	end(&f);
@@ -153,13 +157,13 @@ static void no_logging_logs_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_line_is_one_json_object_with_typed_fields),
-	    cmocka_unit_test(plain_text_quotes_what_could_mislead),
-	    cmocka_unit_test(hostile_bytes_still_give_one_valid_object),
-	    cmocka_unit_test(lines_below_the_level_are_not_written),
-	    cmocka_unit_test(repeats_are_held_back_and_counted),
-	    cmocka_unit_test(a_count_is_never_lost),
-	    cmocka_unit_test(no_logging_logs_nothing),
+		cmocka_unit_test(a_line_is_one_json_object_with_typed_fields),
+		cmocka_unit_test(plain_text_quotes_what_could_mislead),
+		cmocka_unit_test(hostile_bytes_still_give_one_valid_object),
+		cmocka_unit_test(lines_below_the_level_are_not_written),
+		cmocka_unit_test(repeats_are_held_back_and_counted),
+		cmocka_unit_test(a_count_is_never_lost),
+		cmocka_unit_test(no_logging_logs_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
