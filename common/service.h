@@ -72,7 +72,7 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 
 /* Reason codes of the handlers' rejections stand in docs/dead-letters.md. */
 
-/* 1 to 64 printable ASCII bytes (0x21 to 0x7e): order_id, receipt_id, sku. */
+/* 1 to 64 printable ASCII bytes (0x20 to 0x7e: real stock codes have spaces): order_id, receipt_id, sku. */
 bool service_id_valid(const char *id);
 
 #endif
