@@ -1,0 +1,139 @@
+#include "header.h"
+
+#include "bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STREAM_VERSION 1
+#define STREAM_FIXED_BYTES 21 /* version, partition, number, chain */
+#define TRACE_LEN 55          /* 00-<32 hex>-<16 hex>-<2 hex> */
+
+const struct log_header *header_find(const struct log_record *record, const char *name)
+{
+	for (size_t i = 0; i < record->header_count; i++)
+		if (strcmp(record->headers[i].name, name) == 0)
+			return &record->headers[i];
+	return NULL;
+}
+
+static enum header_form stream_parse_value(const struct log_bytes *value, struct header_stream *out)
+{
+	const uint8_t *bytes = value->data;
+	if (value->len < 1)
+		return HEADER_MALFORMED;
+	if (bytes[0] > STREAM_VERSION)
+		return HEADER_NEWER;
+	int32_t name_len = value->len - STREAM_FIXED_BYTES;
+	if (bytes[0] != STREAM_VERSION || name_len < 1 || name_len > HEADER_SERVICE_MAX)
+		return HEADER_MALFORMED;
+	const uint8_t *name = bytes + STREAM_FIXED_BYTES;
+	if (memchr(name, 0, (size_t)name_len))
+		return HEADER_MALFORMED;
+	memcpy(out->service, name, (size_t)name_len);
+	out->service[name_len] = 0;
+	out->partition = (int32_t)be32_get(bytes + 1);
+	out->number = be64_get(bytes + 5);
+	out->chain = be64_get(bytes + 13);
+	/* Numbers are kept as SQLite integers, which end at 2^63-1. */
+	return out->number == 0 || out->number > INT64_MAX || out->partition < 0 ? HEADER_MALFORMED : HEADER_VALID;
+}
+
+enum header_form header_stream_parse(const struct log_record *record, struct header_stream *out)
+{
+	const struct log_header *found = NULL;
+	for (size_t i = 0; i < record->header_count; i++) {
+		if (strcmp(record->headers[i].name, HEADER_STREAM) != 0)
+			continue;
+		if (found)
+			return HEADER_MALFORMED;
+		found = &record->headers[i];
+	}
+	return found ? stream_parse_value(&found->value, out) : HEADER_NONE;
+}
+
+void header_list_init(struct header_list *list, struct arena *arena, size_t room)
+{
+	*list = (struct header_list){.arena = arena, .room = room};
+	list->items = arena_alloc(arena, room * sizeof *list->items);
+}
+
+static void add(struct header_list *list, const char *name, const void *value, int32_t len)
+{
+	if (list->count == list->room) {
+		struct log_header *more = arena_alloc(list->arena, 2 * (list->room + 1) * sizeof *more);
+		if (list->count)
+			memcpy(more, list->items, list->count * sizeof *more);
+		list->items = more;
+		list->room = 2 * (list->room + 1);
+	}
+	list->items[list->count++] = (struct log_header){name, {value, len}};
+}
+
+void header_add(struct header_list *list, const char *name, const void *value, size_t len)
+{
+	add(list, name, arena_copy(list->arena, value, len), (int32_t)len);
+}
+
+void header_add_text(struct header_list *list, const char *name, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+	va_start(args, format);
+	int len = vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	size_t kept = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
+	header_add(list, name, text, kept);
+}
+
+void header_add_be32(struct header_list *list, const char *name, int32_t value)
+{
+	uint8_t bytes[4];
+	be32_put(bytes, (uint32_t)value);
+	header_add(list, name, bytes, sizeof bytes);
+}
+
+void header_add_be64(struct header_list *list, const char *name, int64_t value)
+{
+	uint8_t bytes[8];
+	be64_put(bytes, (uint64_t)value);
+	header_add(list, name, bytes, sizeof bytes);
+}
+
+void header_add_stream(struct header_list *list, const struct header_stream *stream)
+{
+	size_t name_len = strlen(stream->service);
+	uint8_t *bytes = arena_alloc(list->arena, STREAM_FIXED_BYTES + name_len);
+	bytes[0] = STREAM_VERSION;
+	be32_put(bytes + 1, (uint32_t)stream->partition);
+	be64_put(bytes + 5, stream->number);
+	be64_put(bytes + 13, stream->chain);
+	memcpy(bytes + STREAM_FIXED_BYTES, stream->service, name_len);
+	add(list, HEADER_STREAM, bytes, (int32_t)(STREAM_FIXED_BYTES + name_len));
+}
+
+static bool hex_not_zero(const char *text, size_t len)
+{
+	bool not_zero = false;
+	for (size_t i = 0; i < len; i++) {
+		if (!strchr("0123456789abcdef", text[i]) || !text[i])
+			return false;
+		not_zero = not_zero || text[i] != '0';
+	}
+	return not_zero;
+}
+
+bool header_trace_valid(const struct log_header *header)
+{
+	const char *text = header->value.data;
+	return header->value.len == TRACE_LEN && memcmp(text, "00-", 3) == 0 && text[35] == '-' && text[52] == '-' &&
+	       hex_not_zero(text + 3, 32) && hex_not_zero(text + 36, 16) && strchr("0123456789abcdef", text[53]) &&
+	       strchr("0123456789abcdef", text[54]);
+}
+
+void header_add_trace(struct header_list *list, const struct log_header *parent, uint64_t span)
+{
+	const char *text = parent->value.data;
+	header_add_text(list, "traceparent", "%.36s%016llx%.3s", text, (unsigned long long)(span ? span : 1), text + 52);
+}
