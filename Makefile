@@ -41,8 +41,8 @@ $(bin): $(call object,common/main.c $(command_sources)) $(BUILD)/gen/commands.o 
 	$(LINK)
 
 # What the generator needs of common/ must not include generated code.
-schemagen_parts := common/schema.c common/err.c common/mem.c common/bytes.c common/json.c
-$(schemagen): $(call object,schemas/schemagen.c $(schemagen_parts))
+schemagen_parts := $(wildcard schemas/*.c) common/schema.c common/err.c common/mem.c common/bytes.c common/json.c
+$(schemagen): $(call object,$(schemagen_parts))
 	$(LINK)
 
 $(BUILD)/gen/events.c: $(schemagen) $(schemas)
@@ -76,7 +76,7 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 $(BUILD)/%.o: %.c | $(BUILD)/gen/events.h
 	@mkdir -p $(@D)
 	$(COMPILE)
-$(call object,schemas/schemagen.c $(schemagen_parts)): $(BUILD)/%.o: %.c
+$(call object,$(schemagen_parts)): $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE)
 

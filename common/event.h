@@ -1,8 +1,11 @@
 /* event: what the generated codecs and everything that handles events have in common.
  *
  * schemas/schemagen.c turns every schemas/X.avsc into build/gen/events.h and events.c: a plain struct, functions
- *     void        x_encode(const struct x *, struct buf *out)   -- through event_encode, which checks first
- *     ...and `extern const struct event_type x_type`
+ *     enum status x_encode(const struct x *event, struct buf *out, struct err *err)             -- event_encode
+ *     enum status x_decode(writer, body, len, arena, struct x *event, struct err *err)          -- event_decode
+ *     bool        x_equal(const struct x *a, const struct x *b)                                 -- event_equal
+ *     const char *e_name(enum e value)                                                          -- an enum's symbol
+ * and `extern const struct event_type x_type`,
  * where X is CamelCase in the schema and x is snake_case in C. One discipline for memory everywhere: a decoded event and
  * all it points to live in the caller's arena and go with it; there is nothing to free one by one.
  *
@@ -40,7 +43,7 @@ enum event_origin {
 	EVENT_OTHER,     /* a record kept in state or made by a test; never on a topic of its own */
 };
 
-struct event_field; /* the reflection table, for JSON and the content hash; see event_reflect.h */
+struct event_record; /* the reflection table, for JSON and the content hash; see event_reflect.h */
 
 struct event_type {
 	const char *name;          /* "OrderPlaced" */
@@ -53,8 +56,8 @@ struct event_type {
 	size_t size;               /* of the struct */
 	const uint64_t *writers;   /* fingerprints of every writer schema that decode knows, this one first */
 	size_t writer_count;
-	const struct event_field *fields;
-	size_t field_count;
+	const struct event_record *record;
+	size_t decode_ratio;       /* decoding a body of n bytes takes at most (n + 64) times this of the arena */
 	/* Generated; call the functions below instead. */
 	enum status (*encode)(const void *event, struct buf *out, struct err *err);
 	enum status (*decode)(uint64_t writer, const uint8_t *body, size_t len, struct arena *arena, void *event,
