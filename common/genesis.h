@@ -28,10 +28,10 @@ enum status genesis_record(const struct genesis *genesis, struct arena *arena, s
  *   no_genesis       it has not the header, or is no Genesis event
  *   unknown_version  a Genesis that this binary cannot read, or with a chain it does not support
  *   bad_genesis      it is for another topic or partition, or counts and names in it make no sense */
-enum status genesis_decode(const struct log_record *record, const char *topic, int32_t partition, struct arena *arena,
+enum status genesis_parse(const struct log_record *record, const char *topic, int32_t partition, struct arena *arena,
                            struct genesis *out, struct err *err);
 
-/* Reads and checks record 0 of a partition. Blocks, bounded by the log's timeout. As genesis_decode, and
+/* Reads and checks record 0 of a partition. Blocks, bounded by the log's timeout. As genesis_parse, and
  *   FATAL no_genesis   the partition is empty, or does not begin at offset 0 (the text says what to do)
  *   FATAL, RETRY       what log_read_at says */
 enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena, struct genesis *out,
