@@ -18,7 +18,7 @@ const struct log_header *header_find(const struct log_record *record, const char
 	return NULL;
 }
 
-static enum header_form stream_parse_value(const struct log_bytes *value, struct header_stream *out)
+static enum header_found stream_parse_value(const struct log_bytes *value, struct header_stream *out)
 {
 	const uint8_t *bytes = value->data;
 	if (value->len < 1)
@@ -40,7 +40,7 @@ static enum header_form stream_parse_value(const struct log_bytes *value, struct
 	return out->number == 0 || out->number > INT64_MAX || out->partition < 0 ? HEADER_MALFORMED : HEADER_VALID;
 }
 
-enum header_form header_stream_parse(const struct log_record *record, struct header_stream *out)
+enum header_found header_stream_parse(const struct log_record *record, struct header_stream *out)
 {
 	const struct log_header *found = NULL;
 	for (size_t i = 0; i < record->header_count; i++) {

@@ -21,14 +21,14 @@ struct header_stream {
 	uint64_t number, chain;
 };
 
-enum header_form {
+enum header_found {
 	HEADER_NONE,      /* no such header */
 	HEADER_VALID,     /* exactly one, well-formed */
 	HEADER_MALFORMED, /* doubled, too short, without a name, or number 0 */
 	HEADER_NEWER,     /* of a higher version than this program knows */
 };
 
-enum header_form header_stream_parse(const struct log_record *record, struct header_stream *out);
+enum header_found header_stream_parse(const struct log_record *record, struct header_stream *out);
 
 /* The first header of this name; NULL: none. */
 const struct log_header *header_find(const struct log_record *record, const char *name);

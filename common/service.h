@@ -54,10 +54,12 @@ struct store_statement *fold_statement(struct fold *fold, size_t index);
 int64_t fold_stream_time_ms(const struct fold *fold); /* highest broker timestamp of accepted records, this one included */
 int64_t fold_offset(const struct fold *fold);         /* of the record being handled */
 int32_t fold_partition(const struct fold *fold);
-int32_t fold_partition_count(const struct fold *fold, const char *topic); /* pinned in genesis; 0: no such topic */
 int32_t fold_source_partition(const struct fold *fold); /* of a numbered event; -1 for a publisher's */
 struct arena *fold_arena(struct fold *fold);            /* lives until the handler has returned */
 uint64_t fold_content_hash(const struct fold *fold, const struct event_type *type, const void *event);
+
+/* The partition of a topic that owns the key: murmur2 over the pinned count. */
+int32_t fold_partition_of(const struct fold *fold, const char *topic, const char *key);
 
 /* Does this partition own the key (murmur2 over the pinned count of the input topic)? */
 bool fold_owns(const struct fold *fold, const char *key);

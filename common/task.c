@@ -1,0 +1,705 @@
+/* The file of a task: its tables, what is read from them at open and written at commit. The fold is in task_fold.c. */
+#include "task.h"
+
+#include "events.h"
+#include "genesis.h"
+#include "task_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const own_tables[] = {
+        "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), installation BLOB NOT NULL, service TEXT NOT NULL,"
+        " topic TEXT NOT NULL, partition INTEGER NOT NULL, single_replica INTEGER NOT NULL, logic_version INTEGER NOT NULL,"
+        " next_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL, last_hash INTEGER NOT NULL,"
+        " input_hash INTEGER NOT NULL, output_hash INTEGER NOT NULL, stream_time_ms INTEGER NOT NULL,"
+        " applied INTEGER NOT NULL, rejected INTEGER NOT NULL, repeats INTEGER NOT NULL, gaps INTEGER NOT NULL,"
+        " forks INTEGER NOT NULL, unknown_sources INTEGER NOT NULL, control INTEGER NOT NULL, mark TEXT NOT NULL) STRICT",
+        "CREATE TABLE topic (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, headers TEXT NOT NULL) WITHOUT ROWID, STRICT",
+        "CREATE TABLE inbound (service TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,"
+        " chain INTEGER NOT NULL, PRIMARY KEY (service, partition)) WITHOUT ROWID, STRICT",
+        "CREATE TABLE outbound (topic TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,"
+        " chain INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID, STRICT",
+        "CREATE TABLE gap (service TEXT NOT NULL, partition INTEGER NOT NULL, first_missing INTEGER NOT NULL,"
+        " highest INTEGER NOT NULL, first_offset INTEGER NOT NULL, count INTEGER NOT NULL, verdict TEXT NOT NULL,"
+        " PRIMARY KEY (service, partition)) WITHOUT ROWID, STRICT",
+};
+
+static const char *const verdict_names[TASK_VERDICTS] = {
+        "applied", "rejected", "repeat", "gap", "fork", "unknown_source", "control",
+};
+
+const char *task_verdict_name(enum task_verdict verdict)
+{
+	return verdict_names[verdict];
+}
+
+/* ---- streams ---- */
+
+struct task_stream *streams_get(struct streams *streams, const char *name, int32_t partition)
+{
+	for (size_t i = 0; i < streams->count; i++)
+		if (streams->items[i].partition == partition && strcmp(streams->items[i].name, name) == 0)
+			return &streams->items[i];
+	return NULL;
+}
+
+void streams_touch(struct streams *streams, const struct task_stream *stream)
+{
+	streams->dirty[stream - streams->items] = true;
+}
+
+struct task_stream *streams_put(struct task *task, struct streams *streams, const char *name, int32_t partition)
+{
+	struct task_stream *stream = streams_get(streams, name, partition);
+	if (stream)
+		return stream;
+	if (streams->count == streams->room) {
+		streams->room = streams->room ? 2 * streams->room : 16;
+		streams->items = mem_realloc(streams->items, streams->room * sizeof *streams->items);
+		streams->dirty = mem_realloc(streams->dirty, streams->room * sizeof *streams->dirty);
+	}
+	stream = &streams->items[streams->count];
+	*stream = (struct task_stream){arena_copy(&task->names, name, strlen(name)), partition, 0, 0};
+	streams->dirty[streams->count++] = false;
+	return stream;
+}
+
+/* ---- reading the file ---- */
+
+/* Calls each for every row. */
+static enum status read_rows(struct task *task, const char *sql, void (*each)(struct task *, struct store_statement *),
+                             struct err *err)
+{
+	struct store_statement *s;
+	enum status status = store_prepare(task->store, sql, false, &s, err);
+	for (bool row = true; status == OK && row;) {
+		status = store_step(s, &row, err);
+		if (status == OK && row)
+			each(task, s);
+	}
+	return status;
+}
+
+static void read_meta(struct task *task, struct store_statement *s)
+{
+	size_t len;
+	const void *installation = store_blob(s, 0, &len);
+	memcpy(task->key, installation, len < sizeof task->key ? len : sizeof task->key);
+	task->has_genesis = true;
+	task->single_replica = store_int(s, 1) != 0;
+	task->position = (struct task_position){.logic_version = (int)store_int(s, 2),
+	                                        .next_offset = store_int(s, 3),
+	                                        .last_offset = store_int(s, 4),
+	                                        .last_hash = (uint64_t)store_int(s, 5),
+	                                        .input_hash = (uint64_t)store_int(s, 6),
+	                                        .output_hash = (uint64_t)store_int(s, 7)};
+	task->stream_time_ms = store_int(s, 8);
+	for (int i = 0; i < TASK_VERDICTS; i++)
+		task->counts[i] = store_int(s, 9 + i);
+	const char *mark = store_text(s, 9 + TASK_VERDICTS);
+	mem_free(task->mark);
+	task->mark = mem_strdup(mark ? mark : "");
+}
+
+static void add_topic(struct task *task, const char *name, int32_t partitions, enum headers_form form)
+{
+	task->topics = mem_realloc(task->topics, (task->topic_count + 1) * sizeof *task->topics);
+	task->topics[task->topic_count++] =
+	        (struct topic){arena_copy(&task->names, name, strlen(name)), partitions, form};
+}
+
+static void read_topic(struct task *task, struct store_statement *s)
+{
+	bool cloudevents = strcmp(store_text(s, 2), "cloudevents") == 0;
+	add_topic(task, store_text(s, 0), (int32_t)store_int(s, 1), cloudevents ? HEADERS_CLOUDEVENTS : HEADERS_COMPACT);
+}
+
+static void read_stream(struct task *task, struct streams *streams, struct store_statement *s)
+{
+	struct task_stream *stream = streams_put(task, streams, store_text(s, 0), (int32_t)store_int(s, 1));
+	stream->number = (uint64_t)store_int(s, 2);
+	stream->chain = (uint64_t)store_int(s, 3);
+}
+
+static void read_inbound(struct task *task, struct store_statement *s)
+{
+	read_stream(task, &task->inbound, s);
+}
+
+static void read_outbound(struct task *task, struct store_statement *s)
+{
+	read_stream(task, &task->outbound, s);
+}
+
+static struct task_gap *add_gap(struct task *task, const char *service, int32_t partition)
+{
+	if (task->gap_count == task->gap_room) {
+		task->gap_room = task->gap_room ? 2 * task->gap_room : 8;
+		task->gaps = mem_realloc(task->gaps, task->gap_room * sizeof *task->gaps);
+		task->gap_rows = mem_realloc(task->gap_rows, task->gap_room * sizeof *task->gap_rows);
+	}
+	task->gap_rows[task->gap_count] = (struct gap_row){0};
+	struct task_gap *gap = &task->gaps[task->gap_count++];
+	*gap = (struct task_gap){.service = arena_copy(&task->names, service, strlen(service)), .partition = partition};
+	return gap;
+}
+
+static void read_gap(struct task *task, struct store_statement *s)
+{
+	struct task_gap *gap = add_gap(task, store_text(s, 0), (int32_t)store_int(s, 1));
+	gap->first_missing = (uint64_t)store_int(s, 2);
+	gap->highest = (uint64_t)store_int(s, 3);
+	gap->first_offset = store_int(s, 4);
+	gap->count = store_int(s, 5);
+	for (int i = 0; i < TASK_VERDICTS; i++)
+		if (strcmp(store_text(s, 6), verdict_names[i]) == 0)
+			gap->verdict = (enum task_verdict)i;
+}
+
+static enum status read_file(struct task *task, struct err *err)
+{
+	enum status status = read_rows(
+	        task,
+	        "SELECT installation, single_replica, logic_version, next_offset, last_offset, last_hash, input_hash,"
+	        " output_hash, stream_time_ms, applied, rejected, repeats, gaps, forks, unknown_sources, control, mark"
+	        " FROM meta",
+	        read_meta, err);
+	if (status == OK)
+		status = read_rows(task, "SELECT name, partitions, headers FROM topic ORDER BY name", read_topic, err);
+	if (status == OK)
+		status = read_rows(task, "SELECT service, partition, number, chain FROM inbound ORDER BY 1, 2", read_inbound,
+		                   err);
+	if (status == OK)
+		status = read_rows(task, "SELECT topic, partition, number, chain FROM outbound ORDER BY 1, 2", read_outbound,
+		                   err);
+	if (status == OK)
+		status = read_rows(task,
+		                   "SELECT service, partition, first_missing, highest, first_offset, count, verdict FROM gap"
+		                   " ORDER BY 1, 2",
+		                   read_gap, err);
+	return status;
+}
+
+/* ---- opening ---- */
+
+static enum status count_rows(struct task *task, const char *sql, const char *a, const char *b, int64_t c, int64_t *count,
+                              struct err *err)
+{
+	struct store_statement *s;
+	bool row;
+	enum status status = store_prepare(task->store, sql, false, &s, err);
+	if (status != OK)
+		return status;
+	if (a)
+		store_bind_text(s, 1, a);
+	if (b) {
+		store_bind_text(s, 2, b);
+		store_bind_int(s, 3, c);
+	}
+	status = store_step(s, &row, err);
+	*count = status == OK && row ? store_int(s, 0) : 0;
+	store_done(s);
+	return status;
+}
+
+static enum status check_table(struct task *task, const char *ddl, struct err *err)
+{
+	int64_t count;
+	enum status status =
+	        count_rows(task, "SELECT count(*) FROM sqlite_schema WHERE sql = ?1", ddl, NULL, 0, &count, err);
+	if (status != OK || count == 1)
+		return status;
+	return err_set(err, FATAL, "other_tables",
+	               "the file's tables are not this program's (expected: %.120s...); run the program that wrote it, or delete"
+	               " the file: it is rebuilt from the log",
+	               ddl);
+}
+
+static enum status for_tables(struct task *task, enum status (*act)(struct task *, const char *, struct err *),
+                              struct err *err)
+{
+	enum status status = OK;
+	for (size_t i = 0; i < sizeof own_tables / sizeof *own_tables && status == OK; i++)
+		status = act(task, own_tables[i], err);
+	for (size_t i = 0; i < task->service->table_count && status == OK; i++)
+		status = act(task, task->service->tables[i], err);
+	return status;
+}
+
+static enum status create_table(struct task *task, const char *ddl, struct err *err)
+{
+	enum status status = store_lint(ddl, err);
+	if (status != OK)
+		return FATAL;
+	return store_exec(task->store, ddl, err);
+}
+
+static enum status create_tables(struct task *task, struct err *err)
+{
+	enum status status = store_begin(task->store, err);
+	if (status == OK)
+		status = for_tables(task, create_table, err);
+	return status == OK ? store_commit(task->store, err) : status;
+}
+
+static enum status check_owner(struct task *task, struct err *err)
+{
+	int64_t others;
+	enum status status =
+	        count_rows(task, "SELECT count(*) FROM meta WHERE NOT (service = ?1 AND topic = ?2 AND partition = ?3)",
+	                   task->service->name, task->service->input, task->partition, &others, err);
+	if (status != OK || others == 0)
+		return status;
+	return err_set(err, FATAL, "foreign_file",
+	               "the file is of another service, topic or partition, expected %s on %s/%d; put the right file here, or"
+	               " delete it: it is rebuilt from the log",
+	               task->service->name, task->service->input, task->partition);
+}
+
+static enum status prepare_own(struct task *task, struct err *err)
+{
+	const struct {
+		struct store_statement **out;
+		const char *sql;
+	} list[] = {
+	        {&task->put_meta, "INSERT OR REPLACE INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+	                          " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"},
+	        {&task->put_topic, "INSERT OR REPLACE INTO topic VALUES (?1, ?2, ?3)"},
+	        {&task->put_inbound, "INSERT OR REPLACE INTO inbound VALUES (?1, ?2, ?3, ?4)"},
+	        {&task->put_outbound, "INSERT OR REPLACE INTO outbound VALUES (?1, ?2, ?3, ?4)"},
+	        {&task->put_gap, "INSERT OR REPLACE INTO gap VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+	        {&task->delete_gap, "DELETE FROM gap WHERE service = ?1 AND partition = ?2"},
+	};
+	enum status status = OK;
+	for (size_t i = 0; i < sizeof list / sizeof *list && status == OK; i++)
+		status = store_prepare(task->store, list[i].sql, false, list[i].out, err);
+	task->statements = mem_zalloc(task->service->statement_count, sizeof *task->statements);
+	for (size_t i = 0; i < task->service->statement_count && status == OK; i++)
+		status = store_prepare(task->store, task->service->statements[i], true, &task->statements[i], err);
+	return status;
+}
+
+static enum status open_file(struct task *task, const struct task_config *config, struct err *err)
+{
+	struct store_config store = {.path = config->path,
+	                             .mode = config->scratch || !config->path ? STORE_SCRATCH : STORE_WRITE,
+	                             .full_sync = config->full_sync,
+	                             .deterministic = true,
+	                             .reverse = config->reverse,
+	                             .vfs = config->vfs};
+	int64_t tables;
+	enum status status = store_open(&store, &task->store, err);
+	if (status == OK)
+		status = count_rows(task, "SELECT count(*) FROM sqlite_schema", NULL, NULL, 0, &tables, err);
+	if (status != OK)
+		return status;
+	status = tables == 0 ? create_tables(task, err) : for_tables(task, check_table, err);
+	if (status == OK)
+		status = check_owner(task, err);
+	if (status == OK)
+		status = prepare_own(task, err);
+	if (status == OK)
+		status = read_file(task, err);
+	return status;
+}
+
+static void list_accepted(struct task *task)
+{
+	const struct service *service = task->service;
+	size_t count = 0;
+	for (size_t i = 0; i < service->handler_count; i++)
+		count += service->handlers[i].type->writer_count;
+	task->accepts = mem_zalloc(count, sizeof *task->accepts);
+	for (size_t i = 0; i < service->handler_count; i++)
+		for (size_t w = 0; w < service->handlers[i].type->writer_count; w++)
+			task->accepts[task->accept_count++] =
+			        (struct accepts){service->handlers[i].type->writers[w], &service->handlers[i]};
+}
+
+static enum status corrupt_advice(enum status status, const char *path, struct err *err)
+{
+	if (status == FATAL && err_is(err, "corrupt"))
+		return err_set(err, FATAL, "corrupt",
+		               "%s is no usable SQLite file; delete it (with its -wal and -shm): it is rebuilt from the log", path);
+	return status;
+}
+
+enum status task_open(const struct task_config *config, struct task **out, struct err *err)
+{
+	struct err own;
+	if (!err)
+		err = &own;
+	struct task *task = mem_zalloc(1, sizeof *task);
+	task->service = config->service;
+	task->partition = config->partition;
+	task->position.last_offset = -1;
+	task->mark = mem_strdup("");
+	task->full_input = mem_strdup(config->full_input ? config->full_input : config->service->input);
+	task->dead_letter_topic = mem_format("%s.dlq", config->service->input);
+	list_accepted(task);
+	enum status status = corrupt_advice(open_file(task, config, err), config->path, err);
+	if (status == OK && task->position.logic_version > config->service->logic_version)
+		status = err_set(err, FATAL, "unknown_version",
+		                 "the file was folded with logic version %d, this program knows up to %d; run a newer program",
+		                 task->position.logic_version, config->service->logic_version);
+	if (status != OK) {
+		task_close(task);
+		return status;
+	}
+	*out = task;
+	return OK;
+}
+
+static void task_free(struct task *task)
+{
+	arena_fini(&task->names);
+	arena_fini(&task->decoded);
+	arena_fini(&task->emitted);
+	mem_free(task->full_input);
+	mem_free(task->dead_letter_topic);
+	mem_free(task->mark);
+	mem_free(task->topics);
+	mem_free(task->inbound.items);
+	mem_free(task->inbound.dirty);
+	mem_free(task->outbound.items);
+	mem_free(task->outbound.dirty);
+	mem_free(task->gaps);
+	mem_free(task->gap_rows);
+	mem_free(task->statements);
+	mem_free(task->accepts);
+	mem_free(task->outputs);
+	mem_free(task);
+}
+
+void task_close(struct task *task)
+{
+	if (!task)
+		return;
+	store_close(task->store);
+	task_free(task);
+}
+
+void task_abandon(struct task *task)
+{
+	if (!task)
+		return;
+	store_abandon(task->store);
+	task_free(task);
+}
+
+/* ---- genesis ---- */
+
+static bool has_topic(const struct genesis *genesis, const char *name)
+{
+	for (size_t i = 0; i < genesis->topics.count; i++)
+		if (strcmp(genesis->topics.items[i].name, name) == 0 && genesis->topics.items[i].partitions > 0)
+			return true;
+	return false;
+}
+
+static enum status missing_topic(const struct task *task, const char *name, struct err *err)
+{
+	return err_set(err, FATAL, "foreign_log",
+	               "the installation's genesis does not name the topic %s, which %s needs; it was made by another program:"
+	               " create a new installation for this one",
+	               name, task->service->name);
+}
+
+enum status task_take_genesis(struct task *task, const struct genesis *genesis, struct err *err)
+{
+	if (genesis->chain != CHAIN_KEY_PUBLIC)
+		return err_set(err, FATAL, "unsupported", "the installation's chains are keyed, which this program does not know");
+	if (genesis->logic_version < 1 || genesis->logic_version > task->service->logic_version)
+		return err_set(err, FATAL, "unknown_version",
+		               "the log begins with logic version %d, this program knows up to %d; run a newer program",
+		               genesis->logic_version, task->service->logic_version);
+	if (!has_topic(genesis, task->service->input))
+		return missing_topic(task, task->service->input, err);
+	if (!has_topic(genesis, task->dead_letter_topic))
+		return missing_topic(task, task->dead_letter_topic, err);
+	for (size_t i = 0; i < task->service->output_count; i++)
+		if (!has_topic(genesis, task->service->outputs[i]))
+			return missing_topic(task, task->service->outputs[i], err);
+	for (size_t i = 0; i < task->service->source_count; i++)
+		if (!has_topic(genesis, task->service->sources[i].input))
+			return missing_topic(task, task->service->sources[i].input, err);
+	for (size_t i = 0; i < genesis->topics.count; i++) {
+		const struct genesis_topic *topic = &genesis->topics.items[i];
+		add_topic(task, topic->name, topic->partitions,
+		          topic->headers == HEADER_FORM_CLOUDEVENTS ? HEADERS_CLOUDEVENTS : HEADERS_COMPACT);
+	}
+	memcpy(task->key, genesis->installation, sizeof task->key);
+	task->has_genesis = task->topics_dirty = true;
+	task->single_replica = genesis->single_replica;
+	task->position.logic_version = genesis->logic_version;
+	return OK;
+}
+
+static enum status foreign_log(const struct task *task, const struct genesis *genesis, struct err *err)
+{
+	struct arena arena = {0};
+	err_set(err, FATAL, "foreign_log",
+	        "the log is of installation %s, the file was folded from %s; use the data folder of this installation, or"
+	        " delete the file: it is rebuilt from the log",
+	        genesis_id_text(genesis->installation, &arena), genesis_id_text(task->key, &arena));
+	arena_fini(&arena);
+	return FATAL;
+}
+
+enum status task_check_genesis(const struct task *task, const struct genesis *genesis, struct err *err)
+{
+	if (!task->has_genesis)
+		return OK;
+	if (memcmp(task->key, genesis->installation, sizeof task->key) != 0)
+		return foreign_log(task, genesis, err);
+	for (size_t i = 0; i < genesis->topics.count; i++) {
+		const struct topic *topic = task_topic(task, genesis->topics.items[i].name);
+		if (!topic || topic->partitions != genesis->topics.items[i].partitions)
+			return err_set(err, FATAL, "partition_count",
+			               "genesis pins %s to %d partitions, the file has %d; delete the file: it is rebuilt",
+			               genesis->topics.items[i].name, genesis->topics.items[i].partitions,
+			               topic ? topic->partitions : 0);
+	}
+	return OK;
+}
+
+/* ---- committing ---- */
+
+static enum status write_meta(struct task *task, struct err *err)
+{
+	struct store_statement *s = task->put_meta;
+	const struct task_position *position = &task->position;
+	int at = 1;
+	store_bind_blob(s, at++, task->key, sizeof task->key);
+	store_bind_text(s, at++, task->service->name);
+	store_bind_text(s, at++, task->service->input);
+	store_bind_int(s, at++, task->partition);
+	store_bind_int(s, at++, task->single_replica);
+	store_bind_int(s, at++, position->logic_version);
+	store_bind_int(s, at++, position->next_offset);
+	store_bind_int(s, at++, position->last_offset);
+	store_bind_int(s, at++, (int64_t)position->last_hash);
+	store_bind_int(s, at++, (int64_t)position->input_hash);
+	store_bind_int(s, at++, (int64_t)position->output_hash);
+	store_bind_int(s, at++, task->stream_time_ms);
+	for (int i = 0; i < TASK_VERDICTS; i++)
+		store_bind_int(s, at++, task->counts[i]);
+	store_bind_text(s, at, task->mark);
+	return store_run(s, err);
+}
+
+static enum status write_topics(struct task *task, struct err *err)
+{
+	enum status status = OK;
+	for (size_t i = 0; i < task->topic_count && task->topics_dirty && status == OK; i++) {
+		store_bind_text(task->put_topic, 1, task->topics[i].name);
+		store_bind_int(task->put_topic, 2, task->topics[i].partitions);
+		store_bind_text(task->put_topic, 3, task->topics[i].form == HEADERS_CLOUDEVENTS ? "cloudevents" : "compact");
+		status = store_run(task->put_topic, err);
+	}
+	return status;
+}
+
+static enum status write_streams(struct streams *streams, struct store_statement *put, struct err *err)
+{
+	enum status status = OK;
+	for (size_t i = 0; i < streams->count && status == OK; i++) {
+		if (!streams->dirty[i])
+			continue;
+		const struct task_stream *stream = &streams->items[i];
+		store_bind_text(put, 1, stream->name);
+		store_bind_int(put, 2, stream->partition);
+		store_bind_int(put, 3, (int64_t)stream->number);
+		store_bind_int(put, 4, (int64_t)stream->chain);
+		status = store_run(put, err);
+	}
+	return status;
+}
+
+static enum status write_gap(struct task *task, size_t i, struct err *err)
+{
+	const struct task_gap *gap = &task->gaps[i];
+	struct store_statement *s = task->gap_rows[i].gone ? task->delete_gap : task->put_gap;
+	store_bind_text(s, 1, gap->service);
+	store_bind_int(s, 2, gap->partition);
+	if (!task->gap_rows[i].gone) {
+		store_bind_int(s, 3, (int64_t)gap->first_missing);
+		store_bind_int(s, 4, (int64_t)gap->highest);
+		store_bind_int(s, 5, gap->first_offset);
+		store_bind_int(s, 6, gap->count);
+		store_bind_text(s, 7, verdict_names[gap->verdict]);
+	}
+	return store_run(s, err);
+}
+
+static enum status write_gaps(struct task *task, struct err *err)
+{
+	enum status status = OK;
+	for (size_t i = 0; i < task->gap_count && status == OK; i++)
+		if (task->gap_rows[i].dirty)
+			status = write_gap(task, i, err);
+	return status;
+}
+
+/* Only after COMMIT: what was written is clean now. */
+static void clean(struct task *task)
+{
+	task->topics_dirty = false;
+	if (task->inbound.count)
+		memset(task->inbound.dirty, 0, task->inbound.count * sizeof *task->inbound.dirty);
+	if (task->outbound.count)
+		memset(task->outbound.dirty, 0, task->outbound.count * sizeof *task->outbound.dirty);
+	size_t kept = 0;
+	for (size_t i = 0; i < task->gap_count; i++) {
+		if (task->gap_rows[i].gone)
+			continue;
+		task->gaps[kept] = task->gaps[i];
+		task->gap_rows[kept++] = (struct gap_row){0};
+	}
+	task->gap_count = kept;
+}
+
+enum status task_commit(struct task *task, struct err *err)
+{
+	if (!store_in_transaction(task->store))
+		return OK;
+	enum status status = write_meta(task, err);
+	if (status == OK)
+		status = write_topics(task, err);
+	if (status == OK)
+		status = write_streams(&task->inbound, task->put_inbound, err);
+	if (status == OK)
+		status = write_streams(&task->outbound, task->put_outbound, err);
+	if (status == OK)
+		status = write_gaps(task, err);
+	if (status == OK)
+		status = store_commit(task->store, err);
+	if (status == OK)
+		clean(task);
+	return status;
+}
+
+/* ---- what it knows ---- */
+
+bool task_is_open(const struct task *task)
+{
+	return store_in_transaction(task->store);
+}
+
+void task_position(const struct task *task, struct task_position *out)
+{
+	*out = task->position;
+}
+
+const struct task_stream *task_inbound(const struct task *task, size_t *count)
+{
+	*count = task->inbound.count;
+	return task->inbound.items;
+}
+
+const struct task_stream *task_outbound(const struct task *task, size_t *count)
+{
+	*count = task->outbound.count;
+	return task->outbound.items;
+}
+
+const struct task_gap *task_gaps(const struct task *task, size_t *count)
+{
+	*count = task->gap_count;
+	return task->gaps;
+}
+
+int64_t task_count(const struct task *task, enum task_verdict verdict)
+{
+	return task->counts[verdict];
+}
+
+int64_t task_stream_time_ms(const struct task *task)
+{
+	return task->stream_time_ms;
+}
+
+const struct topic *task_topic(const struct task *task, const char *name)
+{
+	for (size_t i = 0; i < task->topic_count; i++)
+		if (strcmp(task->topics[i].name, name) == 0)
+			return &task->topics[i];
+	return NULL;
+}
+
+int32_t task_partition_count(const struct task *task, const char *topic)
+{
+	const struct topic *found = task_topic(task, topic);
+	return found ? found->partitions : 0;
+}
+
+bool task_has_genesis(const struct task *task)
+{
+	return task->has_genesis;
+}
+
+const uint8_t *task_installation(const struct task *task)
+{
+	return task->key;
+}
+
+bool task_single_replica(const struct task *task)
+{
+	return task->single_replica;
+}
+
+struct store *task_store(struct task *task)
+{
+	return task->store;
+}
+
+const struct service *task_service(const struct task *task)
+{
+	return task->service;
+}
+
+const char *task_mark(const struct task *task)
+{
+	return task->mark;
+}
+
+void task_clear_mark(struct task *task)
+{
+	task->mark[0] = 0;
+}
+
+enum status task_set_mark(struct task *task, const char *mark, struct err *err)
+{
+	mem_free(task->mark);
+	task->mark = mem_strdup(mark);
+	if (!task->has_genesis)
+		return OK; /* nothing is in the file yet: the first commit writes both */
+	enum status status = store_begin(task->store, err);
+	return status == OK ? task_commit(task, err) : status;
+}
+
+struct task_gap *task_gap_put(struct task *task, const char *service, int32_t partition)
+{
+	for (size_t i = 0; i < task->gap_count; i++) {
+		if (task->gaps[i].partition != partition || strcmp(task->gaps[i].service, service) != 0)
+			continue;
+		if (task->gap_rows[i].gone) /* closed and open again before a commit */
+			task->gaps[i] = (struct task_gap){.service = task->gaps[i].service, .partition = partition};
+		task->gap_rows[i] = (struct gap_row){.dirty = true};
+		return &task->gaps[i];
+	}
+	struct task_gap *gap = add_gap(task, service, partition);
+	task->gap_rows[task->gap_count - 1].dirty = true;
+	return gap;
+}
+
+void task_gap_close(struct task *task, const char *service, int32_t partition, uint64_t number)
+{
+	for (size_t i = 0; i < task->gap_count; i++)
+		if (task->gaps[i].partition == partition && !strcmp(task->gaps[i].service, service) &&
+		    number >= task->gaps[i].highest) {
+			task->gaps[i].count = 0;
+			task->gap_rows[i] = (struct gap_row){.dirty = true, .gone = true};
+		}
+}

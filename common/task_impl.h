@@ -1,0 +1,80 @@
+/* task_impl: what task.c (the file) and task_fold.c (the fold) share. Nobody else includes it. */
+#ifndef TANDEM_TASK_IMPL_H
+#define TANDEM_TASK_IMPL_H
+
+#include "header.h"
+#include "task.h"
+
+#define GAP_UNKNOWN_PARTITION (-1)
+
+enum headers_form { HEADERS_COMPACT, HEADERS_CLOUDEVENTS };
+
+
+struct streams {
+	struct task_stream *items;
+	bool *dirty;
+	size_t count, room;
+};
+
+struct gap_row {
+	bool dirty, gone; /* gone: to be deleted from the file */
+};
+
+struct topic {
+	const char *name;
+	int32_t partitions;
+	enum headers_form form;
+};
+
+struct accepts { /* one writer schema that a handler takes */
+	uint64_t fingerprint;
+	const struct service_handler *handler;
+};
+
+struct task {
+	const struct service *service;
+	int32_t partition;
+	struct store *store;
+	struct arena names; /* lives as long as the task */
+	char *full_input, *dead_letter_topic;
+
+	/* meta */
+	bool has_genesis, single_replica;
+	uint8_t key[HASH_KEY_BYTES]; /* the installation */
+	struct task_position position;
+	int64_t stream_time_ms;
+	int64_t counts[TASK_VERDICTS];
+	char *mark;
+	struct topic *topics;
+	size_t topic_count;
+	struct streams inbound, outbound;
+	struct task_gap *gaps;
+	struct gap_row *gap_rows;
+	size_t gap_count, gap_room;
+	bool topics_dirty;
+
+	struct store_statement **statements; /* the service's */
+	struct store_statement *put_meta, *put_topic, *put_inbound, *put_outbound, *put_gap, *delete_gap;
+
+	struct accepts *accepts;
+	size_t accept_count;
+
+	/* the record being folded */
+	struct arena decoded, emitted;
+	struct task_output *outputs;
+	size_t output_count, output_room;
+	struct err rejection;
+};
+
+struct task_stream *streams_get(struct streams *streams, const char *name, int32_t partition); /* NULL: none yet */
+struct task_stream *streams_put(struct task *task, struct streams *streams, const char *name, int32_t partition);
+void streams_touch(struct streams *streams, const struct task_stream *stream);
+const struct topic *task_topic(const struct task *task, const char *name);
+enum status task_take_genesis(struct task *task, const struct genesis *genesis, struct err *err);
+
+/* The stream's gap row, new (count 0) where there is none; to be written at the next commit. */
+struct task_gap *task_gap_put(struct task *task, const char *service, int32_t partition);
+/* inbound has reached this number: a gap up to it is closed. */
+void task_gap_close(struct task *task, const char *service, int32_t partition, uint64_t number);
+
+#endif
