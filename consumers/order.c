@@ -1,0 +1,517 @@
+/* The order worker: folds `orders` into one row an order, asks the inventory to reserve, and tells everybody how it ended.
+ *
+ *   OrderPlaced ──▶ ReserveStock to every inventory partition that owns one of the order's SKUs (a group)
+ *   StockReserved from every group ──▶ CommitStock to each, OrderConfirmed
+ *   StockRejected from any group   ──▶ ReleaseStock to every group that is reserved, or becomes so later; OrderRejected
+ *   OrderCancelRequested           ──▶ ReleaseStock likewise; OrderCancelled. Before its order: kept, and that order dies at
+ *                                      once and reserves nothing
+ *
+ * A dead order's late StockReserved is released when it comes, so nothing stays reserved for it. */
+#include "command.h"
+#include "events.h"
+#include "service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Constants of logic version 1. */
+#define ORDER_LINES_MAX 4096
+#define ORDER_TEXT_MAX 256 /* bytes of a free text */
+
+enum order_status { PENDING = 1, CONFIRMED = 2, REJECTED = 3, CANCELLED = 4 };
+enum order_cause { ALL_RESERVED, GROUP_REJECTED, CANCEL_REQUESTED };
+
+/* What a group's answer was: waiting, reserved, refused, released (or to be: the command is out). */
+enum group_state { WAITING = 'W', RESERVED = 'R', REFUSED = 'X', RELEASED = 'L' };
+
+struct group {
+	int32_t partition; /* of the inventory */
+	enum group_state state;
+};
+
+struct order {
+	const char *order_id;
+	enum order_status status;
+	uint64_t content;
+	const char *currency;
+	int64_t total_minor, line_count, placed_at;
+	struct group *groups; /* by partition */
+	size_t group_count;
+};
+
+enum { GET_ORDER, PUT_ORDER, UPDATE_ORDER, GET_CANCEL, PUT_CANCEL };
+
+static const char *const tables[] = {
+        /* status: 1 pending, 2 confirmed, 3 rejected, 4 cancelled. groups: inventory partition and W waiting, R reserved,
+           X refused, L released, as in `0R 3W`. placed_at: milliseconds. */
+        "CREATE TABLE orders (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, status INTEGER NOT NULL,"
+        " currency TEXT NOT NULL, total_minor INTEGER NOT NULL, line_count INTEGER NOT NULL, placed_at INTEGER NOT NULL,"
+        " groups TEXT NOT NULL, placed_offset INTEGER NOT NULL, decided_offset INTEGER) WITHOUT ROWID, STRICT",
+        "CREATE TABLE cancel_request (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, at_offset INTEGER NOT NULL)"
+        " WITHOUT ROWID, STRICT",
+};
+
+static const char *const statements[] = {
+        [GET_ORDER] = "SELECT content, status, currency, total_minor, line_count, placed_at, groups FROM orders"
+                      " WHERE order_id = ?1",
+        [PUT_ORDER] = "INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        [UPDATE_ORDER] = "UPDATE orders SET status = ?2, groups = ?3, decided_offset = ifnull(?4, decided_offset)"
+                         " WHERE order_id = ?1",
+        [GET_CANCEL] = "SELECT content FROM cancel_request WHERE order_id = ?1",
+        [PUT_CANCEL] = "INSERT INTO cancel_request VALUES (?1, ?2, ?3)",
+};
+
+/* The legality of every transition. False: the cause changes nothing. */
+static bool transition(enum order_status from, enum order_cause cause, enum order_status *to)
+{
+	switch (from) {
+	case PENDING:
+		*to = cause == ALL_RESERVED ? CONFIRMED : cause == GROUP_REJECTED ? REJECTED : CANCELLED;
+		return true;
+	case CONFIRMED:
+		*to = CANCELLED;
+		return cause == CANCEL_REQUESTED;
+	default:
+		return false;
+	}
+}
+
+/* ---- rows ---- */
+
+static const char *groups_text(const struct order *order, struct arena *arena)
+{
+	char *text = arena_alloc(arena, order->group_count * 13 + 1), *at = text;
+	*at = 0;
+	for (size_t i = 0; i < order->group_count; i++)
+		at += sprintf(at, "%s%d%c", i ? " " : "", order->groups[i].partition, (char)order->groups[i].state);
+	return text;
+}
+
+static void groups_parse(const char *text, struct order *order, struct arena *arena)
+{
+	order->groups = arena_alloc(arena, (strlen(text) / 2 + 1) * sizeof *order->groups);
+	order->group_count = 0;
+	for (char *end; *text; text = *end ? end + 1 : end) {
+		long partition = strtol(text, &end, 10);
+		if (end == text || !*end)
+			return;
+		order->groups[order->group_count++] = (struct group){(int32_t)partition, (enum group_state)*end};
+		end++;
+	}
+}
+
+static enum status get_order(struct fold *fold, const char *order_id, struct order *order, bool *found, struct err *err)
+{
+	struct arena *arena = fold_arena(fold);
+	struct store_statement *s = fold_statement(fold, GET_ORDER);
+	store_bind_id(s, 1, order_id);
+	enum status status = store_step(s, found, err);
+	if (status != OK || !*found)
+		return status;
+	const char *currency = store_text(s, 2);
+	*order = (struct order){.order_id = order_id,
+	                        .content = (uint64_t)store_int(s, 0),
+	                        .status = (enum order_status)store_int(s, 1),
+	                        .currency = arena_copy(arena, currency, strlen(currency)),
+	                        .total_minor = store_int(s, 3),
+	                        .line_count = store_int(s, 4),
+	                        .placed_at = store_int(s, 5)};
+	groups_parse(store_text(s, 6), order, arena);
+	store_done(s);
+	return OK;
+}
+
+static enum status put_order(struct fold *fold, const struct order *order, struct err *err)
+{
+	struct store_statement *s = fold_statement(fold, PUT_ORDER);
+	store_bind_id(s, 1, order->order_id);
+	store_bind_int(s, 2, (int64_t)order->content);
+	store_bind_int(s, 3, order->status);
+	store_bind_text(s, 4, order->currency);
+	store_bind_int(s, 5, order->total_minor);
+	store_bind_int(s, 6, order->line_count);
+	store_bind_int(s, 7, order->placed_at);
+	store_bind_text(s, 8, groups_text(order, fold_arena(fold)));
+	store_bind_int(s, 9, fold_offset(fold));
+	if (order->status == PENDING)
+		store_bind_null(s, 10);
+	else
+		store_bind_int(s, 10, fold_offset(fold));
+	return store_run(s, err);
+}
+
+static enum status update_order(struct fold *fold, const struct order *order, bool decided, struct err *err)
+{
+	struct store_statement *s = fold_statement(fold, UPDATE_ORDER);
+	store_bind_id(s, 1, order->order_id);
+	store_bind_int(s, 2, order->status);
+	store_bind_text(s, 3, groups_text(order, fold_arena(fold)));
+	if (decided)
+		store_bind_int(s, 4, fold_offset(fold));
+	else
+		store_bind_null(s, 4);
+	return store_run(s, err);
+}
+
+/* ---- what goes out ---- */
+
+static enum status tell_group(struct fold *fold, const struct order *order, int32_t partition,
+                              const struct event_type *command, struct err *err)
+{
+	/* CommitStock and ReleaseStock have the order's id and nothing else. */
+	if (command == &commit_stock_type) {
+		struct commit_stock commit = {.order_id = order->order_id};
+		return fold_emit(fold, "inventory", partition, order->order_id, command, &commit, err);
+	}
+	struct release_stock release = {.order_id = order->order_id};
+	return fold_emit(fold, "inventory", partition, order->order_id, command, &release, err);
+}
+
+static enum status release_reserved(struct fold *fold, struct order *order, struct err *err)
+{
+	enum status status = OK;
+	for (size_t i = 0; i < order->group_count && status == OK; i++) {
+		if (order->groups[i].state != RESERVED)
+			continue;
+		status = tell_group(fold, order, order->groups[i].partition, &release_stock_type, err);
+		order->groups[i].state = RELEASED;
+	}
+	return status;
+}
+
+static enum status tell_everybody(struct fold *fold, const struct order *order, const struct event_type *type,
+                                  const void *event, struct err *err)
+{
+	return fold_emit(fold, "order-events", fold_partition(fold), order->order_id, type, event, err);
+}
+
+static enum status confirm(struct fold *fold, struct order *order, struct err *err)
+{
+	enum status status = OK;
+	for (size_t i = 0; i < order->group_count && status == OK; i++)
+		status = tell_group(fold, order, order->groups[i].partition, &commit_stock_type, err);
+	struct order_confirmed event = {.order_id = order->order_id,
+	                                .currency = order->currency,
+	                                .total_minor = order->total_minor,
+	                                .line_count = (int32_t)order->line_count,
+	                                .placed_at = order->placed_at};
+	return status == OK ? tell_everybody(fold, order, &order_confirmed_type, &event, err) : status;
+}
+
+static enum status reject(struct fold *fold, struct order *order, const struct stock_rejected *why, struct err *err)
+{
+	enum status status = release_reserved(fold, order, err);
+	struct order_rejected event = {.order_id = order->order_id,
+	                               .currency = order->currency,
+	                               .total_minor = order->total_minor,
+	                               .inventory_partition = why->inventory_partition,
+	                               .reason = why->reason,
+	                               .shortages = why->shortages,
+	                               .shortage_count = why->shortage_count};
+	return status == OK ? tell_everybody(fold, order, &order_rejected_type, &event, err) : status;
+}
+
+static enum status tell_cancelled(struct fold *fold, const struct order *order, enum cancelled_from was, struct err *err)
+{
+	struct order_cancelled event = {.order_id = order->order_id,
+	                                .currency = order->currency,
+	                                .total_minor = order->total_minor,
+	                                .was = was};
+	return tell_everybody(fold, order, &order_cancelled_type, &event, err);
+}
+
+/* ---- OrderPlaced ---- */
+
+static bool currency_valid(const char *currency)
+{
+	for (int i = 0; i < 3; i++)
+		if (currency[i] < 'A' || currency[i] > 'Z')
+			return false;
+	return currency[3] == 0;
+}
+
+static enum status check_line(const struct order_placed *placed, size_t i, int64_t *units, int64_t *total, struct err *err)
+{
+	const struct order_line *line = &placed->lines.items[i];
+	int64_t amount;
+	if (!service_id_valid(line->sku))
+		return fold_reject(err, "invalid_id", "line %zu: sku is not 1 to 64 printable ASCII bytes", i + 1);
+	if (line->quantity < 1)
+		return fold_reject(err, "invalid_quantity", "line %zu: quantity %lld, expected at least 1", i + 1,
+		                   (long long)line->quantity);
+	if (line->unit_price_minor < 0)
+		return fold_reject(err, "invalid_price", "line %zu: unit price %lld, expected at least 0", i + 1,
+		                   (long long)line->unit_price_minor);
+	if (line->currency && strcmp(line->currency, placed->currency) != 0)
+		return fold_reject(err, "mixed_currency", "line %zu: another currency than the order's", i + 1);
+	if (__builtin_mul_overflow(line->quantity, line->unit_price_minor, &amount) ||
+	    __builtin_add_overflow(*total, amount, total))
+		return fold_reject(err, "amount_overflow", "line %zu: the sum of the amounts passes 2^63-1", i + 1);
+	if (__builtin_add_overflow(*units, line->quantity, units))
+		return fold_reject(err, "amount_overflow", "line %zu: the sum of the quantities passes 2^63-1", i + 1);
+	return OK;
+}
+
+static enum status check_placed(const struct order_placed *placed, int64_t *total, struct err *err)
+{
+	if (!service_id_valid(placed->order_id))
+		return fold_reject(err, "invalid_id", "order_id is not 1 to 64 printable ASCII bytes");
+	if (!currency_valid(placed->currency))
+		return fold_reject(err, "invalid_currency", "the currency is not three capital letters");
+	if (placed->customer_id && strlen(placed->customer_id) > ORDER_TEXT_MAX)
+		return fold_reject(err, "too_large", "customer_id is longer than %d bytes", ORDER_TEXT_MAX);
+	if (placed->lines.count < 1 || placed->lines.count > ORDER_LINES_MAX)
+		return fold_reject(err, "invalid_lines", "%zu lines, expected 1 to %d", placed->lines.count, ORDER_LINES_MAX);
+	int64_t units = 0;
+	enum status status = OK;
+	*total = 0;
+	for (size_t i = 0; i < placed->lines.count && status == OK; i++)
+		status = check_line(placed, i, &units, total, err);
+	return status;
+}
+
+struct wanted {
+	int32_t partition;
+	struct reserve_line line;
+};
+
+static int by_partition_and_sku(const void *a, const void *b)
+{
+	const struct wanted *x = a, *y = b;
+	if (x->partition != y->partition)
+		return x->partition < y->partition ? -1 : 1;
+	return strcmp(x->line.sku, y->line.sku);
+}
+
+/* The order's lines by inventory partition and SKU, each SKU once. */
+static struct wanted *group_lines(struct fold *fold, const struct order_placed *placed, size_t *count)
+{
+	struct wanted *wanted = arena_alloc(fold_arena(fold), placed->lines.count * sizeof *wanted);
+	for (size_t i = 0; i < placed->lines.count; i++) {
+		const struct order_line *line = &placed->lines.items[i];
+		wanted[i] = (struct wanted){fold_partition_of(fold, "inventory", line->sku),
+		                            {.sku = line->sku, .quantity = line->quantity}};
+	}
+	qsort(wanted, placed->lines.count, sizeof *wanted, by_partition_and_sku);
+	size_t kept = 0;
+	for (size_t i = 0; i < placed->lines.count; i++) {
+		if (kept && by_partition_and_sku(&wanted[kept - 1], &wanted[i]) == 0)
+			wanted[kept - 1].line.quantity += wanted[i].line.quantity;
+		else
+			wanted[kept++] = wanted[i];
+	}
+	*count = kept;
+	return wanted;
+}
+
+static enum status reserve(struct fold *fold, struct order *order, const struct order_placed *placed, struct err *err)
+{
+	size_t count;
+	struct wanted *wanted = group_lines(fold, placed, &count);
+	struct reserve_line *lines = arena_alloc(fold_arena(fold), count * sizeof *lines);
+	order->groups = arena_alloc(fold_arena(fold), count * sizeof *order->groups);
+	enum status status = OK;
+	for (size_t first = 0, end; first < count && status == OK; first = end) {
+		for (end = first; end < count && wanted[end].partition == wanted[first].partition; end++)
+			lines[end] = wanted[end].line;
+		struct reserve_stock command = {.order_id = order->order_id};
+		command.lines.items = lines + first;
+		command.lines.count = end - first;
+		order->groups[order->group_count++] = (struct group){wanted[first].partition, WAITING};
+		status = fold_emit(fold, "inventory", wanted[first].partition, order->order_id, &reserve_stock_type, &command,
+		                   err);
+	}
+	return status;
+}
+
+static enum status cancel_requested_before(struct fold *fold, const char *order_id, bool *found, uint64_t *content,
+                                           struct err *err)
+{
+	struct store_statement *s = fold_statement(fold, GET_CANCEL);
+	store_bind_id(s, 1, order_id);
+	enum status status = store_step(s, found, err);
+	if (status == OK && *found)
+		*content = (uint64_t)store_int(s, 0);
+	store_done(s);
+	return status;
+}
+
+static enum status on_order_placed(struct fold *fold, const void *event, struct err *err)
+{
+	const struct order_placed *placed = event;
+	int64_t total = 0;
+	enum status status = check_placed(placed, &total, err);
+	if (status != OK)
+		return status;
+	struct order order;
+	bool found, cancelled;
+	uint64_t content = fold_content_hash(fold, &order_placed_type, placed), ignored;
+	status = get_order(fold, placed->order_id, &order, &found, err);
+	if (status != OK)
+		return status;
+	if (found)
+		return order.content == content ? OK
+		                                : fold_reject(err, "conflict", "order %s was placed before with other content",
+		                                              placed->order_id);
+	order = (struct order){.order_id = placed->order_id,
+	                       .status = PENDING,
+	                       .content = content,
+	                       .currency = placed->currency,
+	                       .total_minor = total,
+	                       .line_count = (int64_t)placed->lines.count,
+	                       .placed_at = placed->placed_at};
+	status = cancel_requested_before(fold, placed->order_id, &cancelled, &ignored, err);
+	if (status != OK)
+		return status;
+	if (cancelled) {
+		order.status = CANCELLED;
+		status = tell_cancelled(fold, &order, CANCELLED_FROM_NOT_PLACED, err);
+	} else {
+		status = reserve(fold, &order, placed, err);
+	}
+	return status == OK ? put_order(fold, &order, err) : status;
+}
+
+/* ---- answers ---- */
+
+/* The order and the group that an answer is about. FATAL where there is none: our own command led to it. */
+static enum status answered(struct fold *fold, const char *order_id, int32_t partition, struct order *order,
+                            struct group **group, struct err *err)
+{
+	bool found;
+	enum status status = get_order(fold, order_id, order, &found, err);
+	if (status != OK)
+		return status;
+	for (size_t i = 0; found && i < order->group_count; i++) {
+		*group = &order->groups[i];
+		if ((*group)->partition == partition && fold_source_partition(fold) == partition)
+			return OK;
+	}
+	return err_set(err, FATAL, "unknown_order",
+	               "inventory partition %d answers for order %s, which asked it for nothing; the input log has lost records:"
+	               " run `tandem audit`",
+	               fold_source_partition(fold), order_id);
+}
+
+static bool all_reserved(const struct order *order)
+{
+	for (size_t i = 0; i < order->group_count; i++)
+		if (order->groups[i].state != RESERVED)
+			return false;
+	return true;
+}
+
+static enum status on_stock_reserved(struct fold *fold, const void *event, struct err *err)
+{
+	const struct stock_reserved *answer = event;
+	struct order order;
+	struct group *group;
+	enum status status = answered(fold, answer->order_id, answer->inventory_partition, &order, &group, err);
+	if (status != OK || group->state != WAITING) /* the same answer again changes nothing */
+		return status;
+	group->state = RESERVED;
+	bool decided = false;
+	if (order.status != PENDING) { /* too late: the order is dead */
+		status = tell_group(fold, &order, group->partition, &release_stock_type, err);
+		group->state = RELEASED;
+	} else if (all_reserved(&order) && transition(order.status, ALL_RESERVED, &order.status)) {
+		decided = true;
+		status = confirm(fold, &order, err);
+	}
+	return status == OK ? update_order(fold, &order, decided, err) : status;
+}
+
+static enum status on_stock_rejected(struct fold *fold, const void *event, struct err *err)
+{
+	const struct stock_rejected *answer = event;
+	struct order order;
+	struct group *group;
+	enum status status = answered(fold, answer->order_id, answer->inventory_partition, &order, &group, err);
+	if (status != OK || group->state != WAITING)
+		return status;
+	group->state = REFUSED;
+	bool decided = transition(order.status, GROUP_REJECTED, &order.status);
+	if (decided)
+		status = reject(fold, &order, answer, err);
+	return status == OK ? update_order(fold, &order, decided, err) : status;
+}
+
+/* ---- OrderCancelRequested ---- */
+
+static enum status keep_request(struct fold *fold, const char *order_id, uint64_t content, struct err *err)
+{
+	struct store_statement *s = fold_statement(fold, PUT_CANCEL);
+	store_bind_id(s, 1, order_id);
+	store_bind_int(s, 2, (int64_t)content);
+	store_bind_int(s, 3, fold_offset(fold));
+	return store_run(s, err);
+}
+
+static enum status cancel(struct fold *fold, struct order *order, struct err *err)
+{
+	enum cancelled_from was = order->status == CONFIRMED ? CANCELLED_FROM_CONFIRMED : CANCELLED_FROM_PENDING;
+	if (!transition(order->status, CANCEL_REQUESTED, &order->status))
+		return OK;
+	enum status status = release_reserved(fold, order, err);
+	if (status == OK)
+		status = tell_cancelled(fold, order, was, err);
+	return status == OK ? update_order(fold, order, true, err) : status;
+}
+
+static enum status on_order_cancel_requested(struct fold *fold, const void *event, struct err *err)
+{
+	const struct order_cancel_requested *request = event;
+	if (!service_id_valid(request->order_id))
+		return fold_reject(err, "invalid_id", "order_id is not 1 to 64 printable ASCII bytes");
+	if (request->reason && strlen(request->reason) > ORDER_TEXT_MAX)
+		return fold_reject(err, "too_large", "reason is longer than %d bytes", ORDER_TEXT_MAX);
+	uint64_t content = fold_content_hash(fold, &order_cancel_requested_type, request), before;
+	bool found;
+	enum status status = cancel_requested_before(fold, request->order_id, &found, &before, err);
+	if (status != OK)
+		return status;
+	if (found)
+		return before == content ? OK
+		                         : fold_reject(err, "conflict", "cancelling order %s was requested before with other content",
+		                                       request->order_id);
+	struct order order;
+	status = keep_request(fold, request->order_id, content, err);
+	if (status == OK)
+		status = get_order(fold, request->order_id, &order, &found, err);
+	return status == OK && found ? cancel(fold, &order, err) : status;
+}
+
+static const struct service_source sources[] = {{"inventory", "inventory"}};
+static const char *const outputs[] = {"inventory", "order-events"};
+static const struct service_handler handlers[] = {
+        {&order_placed_type, on_order_placed},
+        {&order_cancel_requested_type, on_order_cancel_requested},
+        {&stock_reserved_type, on_stock_reserved},
+        {&stock_rejected_type, on_stock_rejected},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const struct service order_service = {
+        .name = "order",
+        .summary = "takes orders, has their stock reserved, confirms, rejects or cancels them",
+        .input = "orders",
+        .sources = sources,
+        .source_count = COUNT(sources),
+        .outputs = outputs,
+        .output_count = COUNT(outputs),
+        .logic_version = 1,
+        .tables = tables,
+        .table_count = COUNT(tables),
+        .statements = statements,
+        .statement_count = COUNT(statements),
+        .handlers = handlers,
+        .handler_count = COUNT(handlers),
+};
+
+const struct command order_command = {
+        .name = "order",
+        .summary = "worker: takes orders, has their stock reserved, confirms, rejects or cancels them",
+        .service = &order_service,
+};
