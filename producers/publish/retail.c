@@ -304,7 +304,7 @@ static enum status read_rows(struct reading *reading, struct retail *retail, str
 	bool there = true;
 	enum status status = read_header(reading, &err);
 	while (status == OK && (status = next_record(reading, &there, &err)) == OK && there) {
-		struct row row;
+		struct row row = {0};
 		if (is_blank(&reading->record))
 			continue;
 		status = retail->rows == ROWS_MAX
