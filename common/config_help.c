@@ -59,7 +59,7 @@ static bool has_default(const struct config_option *option)
 	const char *const *text = option->value;
 	switch (option->kind) {
 	case CONFIG_FLAG:
-		return *(bool *)option->value;
+		return false;
 	case CONFIG_TEXT:
 		return *text && **text && !option->secret;
 	case CONFIG_LIST:
