@@ -8,7 +8,8 @@ SANITIZE ?=
 comma := ,
 BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 CC ?= gcc
-PACKAGES := rdkafka avro-c jansson sqlite3 libsodium
+PACKAGES := rdkafka jansson sqlite3 libsodium zlib
+TEST_PACKAGES := cmocka avro-c
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -19,6 +20,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -pthread -Icommon -I$(BUILD)/gen
 # pkg-config is asked once, and only when something is built
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)))$(PKG_LIBS)
+TEST_LIBS = $(eval TEST_LIBS := $$(shell pkg-config --libs $(TEST_PACKAGES)))$(TEST_LIBS)
 COMPILE = $(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
 LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lm
 
@@ -84,7 +86,7 @@ $(call object,$(schemagen_parts)): $(BUILD)/%.o: %.c
 # A test links every module, every service (without main) and tests/support.
 test_objects := $(call object,$(command_sources) $(test_support)) $(BUILD)/gen/commands.o
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(test_objects) $(lib)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lcmocka -lm
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 
 $(addprefix run-,$(unit_tests)): run-%: $(BUILD)/tests/%
 	@timeout 300 $<

@@ -100,21 +100,30 @@ enum status event_from_json(const struct event_type *type, const json_t *json, s
 
 /* ---- what avro-c does for us (event.c is the only user of avro.h) ---- */
 
-/* Prints a body whose schema is not one of ours, as JSON, into the arena. Checks the bytes against the schema, bounded, before
- * avro-c sees them. */
+/* Prints a body whose schema is not one of ours, as Avro's JSON in one line, into the arena. Bounded as event_decode is; any
+ * schema is taken (maps, floating point, recursive types; nested to FOREIGN_DEPTH_MAX). REJECT "bad_schema", "malformed". */
 enum status event_foreign_to_json(const char *schema, const uint8_t *body, size_t len, struct arena *arena,
                                   const char **text, struct err *err);
 
-/* Container files. A file holds events of one type, written with the current schema (codec null or deflate). */
+/* Avro container files. A file that is written holds events of one type, with the current schema's text as it is in schemas/;
+ * any file is read, whatever schema it has. Codecs null and deflate. What a file claims allocates nothing; a block may have
+ * 64 MiB. One thread at a time; blocks on the disk.
+ * REJECT "unknown_codec", "malformed" (a file or a body that is not what it should be), "bad_schema"; FATAL "io". After a
+ * failure only close makes sense. */
 struct event_file;
+
 enum status event_file_create(const char *path, const struct event_type *type, const char *codec, struct event_file **out,
                               struct err *err);
+/* One event's body, which is checked: it must decode with the type's current schema. Copied. */
 enum status event_file_append(struct event_file *file, const uint8_t *body, size_t len, struct err *err);
+
 enum status event_file_open(const char *path, struct event_file **out, struct err *err);
 /* The next datum's Avro binary, in the arena; *body NULL at the end. */
 enum status event_file_next(struct event_file *file, struct arena *arena, const uint8_t **body, size_t *len,
                             struct err *err);
-const char *event_file_schema(const struct event_file *file);
-enum status event_file_close(struct event_file *file, struct err *err); /* a write that only fails now is reported here */
+const char *event_file_schema(const struct event_file *file); /* as it stands in the file; lives until close */
+
+/* Frees the file whatever comes of it (NULL is fine); a write that only fails now is reported here. */
+enum status event_file_close(struct event_file *file, struct err *err);
 
 #endif

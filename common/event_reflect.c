@@ -144,22 +144,6 @@ void event_reflect_content(const struct event_record *record, const void *value,
 
 /* To JSON. */
 
-/* Avro's JSON for bytes: a string in which each character's code point is a byte. */
-static json_t *json_of_bytes(const uint8_t *bytes, size_t len)
-{
-	struct buf text = {0};
-	for (size_t i = 0; i < len; i++) {
-		if (bytes[i] >= 0x80)
-			buf_put_u8(&text, (uint8_t)(0xc0 | bytes[i] >> 6));
-		buf_put_u8(&text, bytes[i] < 0x80 ? bytes[i] : (uint8_t)(0x80 | (bytes[i] & 0x3f)));
-	}
-	json_t *json = json_stringn((const char *)text.data, text.len);
-	if (!text.len)
-		json = json_string("");
-	buf_fini(&text);
-	return json;
-}
-
 static json_t *to_json(const struct event_shape *shape, const void *value);
 
 static json_t *in_union(const struct event_shape *shape, const void *value, bool null)

@@ -289,9 +289,8 @@ bool wire_skip_index(struct wire_reader *in, size_t count)
 	return wire_get_index(in, count, &unused);
 }
 
-bool wire_get_block(struct wire_reader *in, size_t item_bytes_min, struct wire_block *block)
+bool wire_get_counted_block(struct wire_reader *in, struct wire_block *block)
 {
-	const uint8_t *before = in->at;
 	int64_t count;
 	*block = (struct wire_block){0};
 	if (!wire_get_long(in, &count))
@@ -303,14 +302,20 @@ bool wire_get_block(struct wire_reader *in, size_t item_bytes_min, struct wire_b
 		block->end = in->at + len;
 	}
 	/* -INT64_MIN has no int64_t, but its bits read as unsigned are the number. */
-	uint64_t items = count < 0 ? -(uint64_t)count : (uint64_t)count;
-	size_t left = (size_t)((block->end ? block->end : in->end) - in->at);
-	if (items > left / item_bytes_min) {
-		in->at = before;
-		return wire_fail(in, "more items than the bytes left can hold");
-	}
-	block->count = (size_t)items;
+	block->count = count < 0 ? -(uint64_t)count : (uint64_t)count;
 	return true;
+}
+
+bool wire_get_block(struct wire_reader *in, size_t item_bytes_min, struct wire_block *block)
+{
+	const uint8_t *before = in->at;
+	if (!wire_get_counted_block(in, block))
+		return false;
+	size_t left = (size_t)((block->end ? block->end : in->end) - in->at);
+	if (block->count <= left / item_bytes_min)
+		return true;
+	in->at = before;
+	return wire_fail(in, "more items than the bytes left can hold");
 }
 
 bool wire_end_block(struct wire_reader *in, const struct wire_block *block)

@@ -79,7 +79,7 @@ static inline bool wire_get_long(struct wire_reader *in, int64_t *out)
 
 static inline bool wire_get_int(struct wire_reader *in, int32_t *out)
 {
-	int64_t value;
+	int64_t value = 0;
 	if (!wire_get_long(in, &value))
 		return false;
 	if (value < INT32_MIN || value > INT32_MAX)
@@ -91,7 +91,7 @@ static inline bool wire_get_int(struct wire_reader *in, int32_t *out)
 /* A writer's int, read as the reader's long. */
 static inline bool wire_get_long_of_int(struct wire_reader *in, int64_t *out)
 {
-	int32_t value;
+	int32_t value = 0;
 	if (!wire_get_int(in, &value))
 		return false;
 	*out = value;
@@ -116,6 +116,8 @@ struct wire_block {
 /* The next block's head. count 0 is the array's end. item_bytes_min: the fewest bytes an item takes, at least 1; a count
  * that what is left cannot hold is refused. */
 bool wire_get_block(struct wire_reader *in, size_t item_bytes_min, struct wire_block *block);
+/* The same where an item may take no byte, and the caller bounds the items itself. */
+bool wire_get_counted_block(struct wire_reader *in, struct wire_block *block);
 bool wire_end_block(struct wire_reader *in, const struct wire_block *block); /* after its items */
 
 /* Room for `more` items of `size` bytes behind the `count` that are there. *room is the caller's, 0 at first. The first
