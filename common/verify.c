@@ -1,0 +1,377 @@
+#include "verify.h"
+
+#include "genesis.h"
+#include "hash.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What is compared: the runtime's tables and the service's, but for the mark that is being caught up to. */
+static const char *const own_tables[] = {"meta", "topic", "inbound", "outbound", "gap"};
+
+#define KEY_COLUMNS_MAX 8
+
+struct shape { /* of a table, in SQL */
+	struct buf select; /* SELECT <key columns>, <the others> FROM table */
+	struct buf where;  /* <key column> IS ?1 AND ... */
+	struct buf order;  /* the key columns */
+};
+
+struct side {
+	struct store_statement *rows;
+	bool row;
+};
+
+struct compare {
+	const struct verify_config *config;
+	struct task *file, *folded;
+	struct verify_result *result;
+	struct arena arena;
+	/* the table being compared */
+	char table[64];
+	int key_columns;                  /* the first ones of the SELECT */
+	struct store_value key[KEY_COLUMNS_MAX];        /* of the row that differs; bytes in the arena */
+	uint64_t hash;
+};
+
+/* ---- the shape of a table ---- */
+
+static void shape_fini(struct shape *shape)
+{
+	buf_fini(&shape->select);
+	buf_fini(&shape->where);
+	buf_fini(&shape->order);
+}
+
+static void add_column(struct compare *compare, struct shape *shape, struct buf *others, const char *name, bool key)
+{
+	if (key) {
+		compare->key_columns++;
+		buf_putf(&shape->order, "%s%s", shape->order.len ? ", " : "", name);
+		buf_putf(&shape->where, "%s%s IS ?%d", shape->where.len ? " AND " : "", name, compare->key_columns);
+	} else if (strcmp(compare->table, "meta") != 0 || strcmp(name, "mark") != 0) {
+		buf_putf(others, ", %s", name);
+	}
+}
+
+static enum status read_shape(struct compare *compare, struct shape *shape, struct err *err)
+{
+	struct store_statement *s;
+	struct buf others = {0};
+	enum status status = store_prepare(task_store(compare->file),
+	                                   "SELECT name, pk FROM pragma_table_info(?1) ORDER BY pk = 0, pk, cid", false, &s, err);
+	compare->key_columns = 0;
+	if (status == OK)
+		store_bind_text(s, 1, compare->table);
+	for (bool row = true; status == OK && row;) {
+		status = store_step(s, &row, err);
+		if (status == OK && row)
+			add_column(compare, shape, &others, store_text(s, 0), store_int(s, 1) > 0);
+	}
+	if (status == OK && (compare->key_columns == 0 || compare->key_columns > KEY_COLUMNS_MAX))
+		status = err_set(err, FATAL, "ddl", "table %s has no primary key of at most %d columns", compare->table,
+		                 KEY_COLUMNS_MAX);
+	buf_putf(&shape->select, "SELECT %s%s FROM %s", buf_text(&shape->order), buf_text(&others), compare->table);
+	buf_fini(&others);
+	return status;
+}
+
+/* ---- comparing ---- */
+
+static void hash_row(struct compare *compare, struct store_statement *rows)
+{
+	struct buf row = {0};
+	buf_put_be64(&row, compare->hash);
+	buf_put(&row, compare->table, strlen(compare->table));
+	for (int i = 0; i < store_column_count(rows); i++) {
+		struct store_value value;
+		store_value(rows, i, &value);
+		buf_put_u8(&row, (uint8_t)value.kind);
+		buf_put_be64(&row, value.kind == STORE_INT ? (uint64_t)value.number : value.len);
+		buf_put(&row, value.bytes, value.len);
+	}
+	compare->hash = hash_bytes(task_installation(compare->file), row.data, row.len);
+	buf_fini(&row);
+}
+
+static int compare_keys(const struct compare *compare, struct store_statement *a, struct store_statement *b)
+{
+	for (int i = 0; i < compare->key_columns; i++) {
+		struct store_value x, y;
+		store_value(a, i, &x);
+		store_value(b, i, &y);
+		int order = store_value_compare(&x, &y);
+		if (order)
+			return order;
+	}
+	return 0;
+}
+
+static void note(struct compare *compare, struct store_statement *at, const char *column, const char *file,
+                 const char *folded)
+{
+	struct verify_difference *difference = &compare->result->difference;
+	struct buf key = {0};
+	compare->result->same = false;
+	for (int i = 0; i < compare->key_columns; i++) {
+		struct store_value value;
+		store_value(at, i, &value);
+		buf_putf(&key, "%s%s=%s", i ? " " : "", store_column_name(at, i), store_value_text(&value, &compare->arena));
+		compare->key[i] = value;
+		if (value.len)
+			compare->key[i].bytes = arena_copy(&compare->arena, value.bytes, value.len);
+	}
+	snprintf(difference->table, sizeof difference->table, "%s", compare->table);
+	snprintf(difference->key, sizeof difference->key, "%s", buf_text(&key));
+	snprintf(difference->column, sizeof difference->column, "%s", column);
+	snprintf(difference->file, sizeof difference->file, "%s", file);
+	snprintf(difference->folded, sizeof difference->folded, "%s", folded);
+	difference->offset = -1;
+	buf_fini(&key);
+}
+
+static void compare_columns(struct compare *compare, struct store_statement *file, struct store_statement *folded)
+{
+	for (int i = compare->key_columns; i < store_column_count(file) && compare->result->same; i++) {
+		struct store_value a, b;
+		store_value(file, i, &a);
+		store_value(folded, i, &b);
+		if (!store_value_equal(&a, &b))
+			note(compare, file, store_column_name(file, i), store_value_text(&a, &compare->arena),
+			     store_value_text(&b, &compare->arena));
+	}
+}
+
+static enum status step(struct side *side, struct err *err)
+{
+	return side->row ? store_step(side->rows, &side->row, err) : OK;
+}
+
+/* Both sides in key order, as a merge. */
+static enum status compare_rows(struct compare *compare, struct side *file, struct side *folded, struct err *err)
+{
+	enum status status = step(file, err);
+	if (status == OK)
+		status = step(folded, err);
+	while (status == OK && compare->result->same && (file->row || folded->row)) {
+		int order = !file->row ? 1 : !folded->row ? -1 : compare_keys(compare, file->rows, folded->rows);
+		if (order < 0) {
+			note(compare, file->rows, "", "a row", "no row");
+		} else if (order > 0) {
+			note(compare, folded->rows, "", "no row", "a row");
+		} else {
+			compare_columns(compare, file->rows, folded->rows);
+			hash_row(compare, file->rows);
+			status = step(file, err);
+			if (status == OK)
+				status = step(folded, err);
+		}
+	}
+	return status;
+}
+
+static enum status compare_table(struct compare *compare, const char *table, struct err *err)
+{
+	struct shape shape = {0};
+	struct side file = {.row = true}, folded = {.row = true};
+	snprintf(compare->table, sizeof compare->table, "%s", table);
+	enum status status = read_shape(compare, &shape, err);
+	buf_putf(&shape.select, " ORDER BY %s", buf_text(&shape.order));
+	if (status == OK)
+		status = store_prepare(task_store(compare->file), buf_text(&shape.select), false, &file.rows, err);
+	if (status == OK)
+		status = store_prepare(task_store(compare->folded), buf_text(&shape.select), false, &folded.rows, err);
+	if (status == OK)
+		status = compare_rows(compare, &file, &folded, err);
+	if (file.rows)
+		store_done(file.rows);
+	if (folded.rows)
+		store_done(folded.rows);
+	shape_fini(&shape);
+	return status;
+}
+
+/* The name behind CREATE TABLE. */
+static void table_name(const char *ddl, char name[64])
+{
+	name[0] = 0;
+	sscanf(ddl, "CREATE TABLE %63[A-Za-z0-9_]", name);
+}
+
+static enum status compare_tables(struct compare *compare, struct err *err)
+{
+	const struct service *service = compare->config->service;
+	enum status status = OK;
+	/* The worker's own first: what is wrong there is what people ask about. */
+	for (size_t i = 0; i < service->table_count && status == OK && compare->result->same; i++) {
+		char name[64];
+		table_name(service->tables[i], name);
+		status = compare_table(compare, name, err);
+	}
+	for (size_t i = 0; i < sizeof own_tables / sizeof *own_tables && status == OK && compare->result->same; i++)
+		status = compare_table(compare, own_tables[i], err);
+	return status;
+}
+
+/* ---- who wrote it ---- */
+
+static enum status row_hash(struct compare *compare, struct store_statement *row, uint64_t *hash, struct err *err)
+{
+	for (int i = 0; i < compare->key_columns; i++)
+		store_value_bind(row, i + 1, &compare->key[i]);
+	bool there;
+	enum status status = store_step(row, &there, err);
+	compare->hash = 0;
+	if (status == OK && there)
+		hash_row(compare, row);
+	store_done(row);
+	*hash = compare->hash;
+	return status;
+}
+
+static bool is_own(const char *table)
+{
+	for (size_t i = 0; i < sizeof own_tables / sizeof *own_tables; i++)
+		if (strcmp(own_tables[i], table) == 0)
+			return true;
+	return false;
+}
+
+static enum status watch_row(struct compare *compare, struct refold *again, struct store_statement *row, struct err *err)
+{
+	uint64_t before = 0, now = 0;
+	bool folded = true;
+	enum status status = OK;
+	while (status == OK && folded) {
+		status = refold_next(again, compare->result->next_offset, 0, &folded, err);
+		if (status == OK && folded)
+			status = row_hash(compare, row, &now, err);
+		if (status == OK && folded && now != before) {
+			struct task_position position;
+			task_position(refold_task(again), &position);
+			compare->result->difference.offset = position.last_offset;
+			before = now;
+		}
+	}
+	return status;
+}
+
+/* Folds once more, watching the row: the last record after which it was another. The runtime's own tables are written at
+ * commit, so no single record is to blame there. */
+static enum status find_writer(struct compare *compare, struct err *err)
+{
+	const struct verify_config *config = compare->config;
+	const struct refold_config refold = {.service = config->service, .log = config->log, .partition = config->partition};
+	struct shape shape = {0};
+	struct refold *again = NULL;
+	struct store_statement *row = NULL;
+	if (is_own(compare->table))
+		return OK;
+	enum status status = read_shape(compare, &shape, err);
+	buf_putf(&shape.select, " WHERE %s", buf_text(&shape.where));
+	if (status == OK)
+		status = refold_open(&refold, &again, err);
+	if (status == OK)
+		status = store_prepare(task_store(refold_task(again)), buf_text(&shape.select), false, &row, err);
+	if (status == OK)
+		status = watch_row(compare, again, row, err);
+	refold_close(again);
+	shape_fini(&shape);
+	return status;
+}
+
+/* ---- one partition ---- */
+
+static enum status open_copy(const struct verify_config *config, const char *live, const char *copy, struct task **out,
+                             struct err *err)
+{
+	if (access(live, F_OK) != 0)
+		return err_set(err, REJECT, "no_file", "%s does not exist: there is nothing to verify", live);
+	unlink(copy);
+	enum status status = store_copy(live, copy, err);
+	const struct task_config task = {
+	        .service = config->service, .partition = config->partition, .path = copy, .scratch = true};
+	return status == OK ? task_open(&task, out, err) : status;
+}
+
+static enum status same_installation(const struct verify_config *config, const struct task *file, struct err *err)
+{
+	struct arena arena = {0};
+	struct genesis genesis;
+	enum status status =
+	        genesis_read(config->log, config->service->input, config->partition, &arena, &genesis, err);
+	if (status == OK)
+		status = task_check_genesis(file, &genesis, err);
+	arena_fini(&arena);
+	return status;
+}
+
+static void note_position(struct verify_result *result, const char *column, int64_t file, int64_t folded)
+{
+	struct verify_difference *difference = &result->difference;
+	result->same = false;
+	*difference = (struct verify_difference){.offset = -1};
+	snprintf(difference->table, sizeof difference->table, "meta");
+	snprintf(difference->key, sizeof difference->key, "one=1");
+	snprintf(difference->column, sizeof difference->column, "%s", column);
+	snprintf(difference->file, sizeof difference->file, "%lld", (long long)file);
+	snprintf(difference->folded, sizeof difference->folded, "%lld", (long long)folded);
+}
+
+static enum status fold_and_compare(struct compare *compare, struct refold *refold, struct err *err)
+{
+	struct task_position file, folded;
+	task_position(compare->file, &file);
+	compare->result->next_offset = file.next_offset;
+	enum status status = refold_to(refold, file.next_offset, err);
+	compare->result->records = refold_records(refold);
+	if (status != OK)
+		return status;
+	compare->folded = refold_task(refold);
+	task_position(compare->folded, &folded);
+	if (folded.next_offset != file.next_offset) { /* the log has lost its tail */
+		note_position(compare->result, "next_offset", file.next_offset, folded.next_offset);
+		return OK;
+	}
+	status = compare_tables(compare, err);
+	compare->result->state_hash = compare->hash;
+	return status == OK && !compare->result->same ? find_writer(compare, err) : status;
+}
+
+enum status verify_partition(const struct verify_config *config, struct verify_result *result, struct err *err)
+{
+	char *live = mem_format("%s/%s/%d.db", config->data, config->service->name, config->partition);
+	char *copy = mem_format("%s/%s/.verify-%d-%d", config->data, config->service->name, config->partition, getpid());
+	char *fresh = mem_format("%s-fold", copy);
+	*result = (struct verify_result){.same = true};
+	struct compare compare = {.config = config, .result = result};
+	struct refold *refold = NULL;
+	enum status status = open_copy(config, live, copy, &compare.file, err);
+	if (status == OK && !task_has_genesis(compare.file))
+		status = err_set(err, REJECT, "no_file", "%s is empty: nothing was folded yet", live);
+	if (status == OK)
+		status = same_installation(config, compare.file, err);
+	const struct refold_config fold = {.service = config->service,
+	                                   .log = config->log,
+	                                   .partition = config->partition,
+	                                   .path = fresh,
+	                                   .scratch = true,
+	                                   .reverse = config->reverse,
+	                                   .progress = config->progress,
+	                                   .arg = config->arg};
+	unlink(fresh);
+	if (status == OK)
+		status = refold_open(&fold, &refold, err);
+	if (status == OK)
+		status = fold_and_compare(&compare, refold, err);
+	refold_close(refold);
+	task_close(compare.file);
+	arena_fini(&compare.arena);
+	unlink(copy);
+	unlink(fresh);
+	mem_free(live);
+	mem_free(copy);
+	mem_free(fresh);
+	return status;
+}
