@@ -25,7 +25,7 @@ COMPILE = $(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
 LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lm
 
 commands := $(sort $(notdir $(basename $(wildcard producers/*.c consumers/*.c))))
-command_sources := $(wildcard producers/*.c producers/*/*.c consumers/*.c)
+command_sources := $(wildcard producers/*.c producers/*/*.c consumers/*.c consumers/*/*.c)
 common_sources := $(filter-out common/main.c,$(wildcard common/*.c))
 schemas := $(wildcard schemas/*.avsc) $(wildcard schemas/history/*/*.avsc)
 unit_tests := $(sort $(notdir $(basename $(wildcard tests/test_*.c))))
