@@ -1,18 +1,288 @@
-/* log_kafka: records in Kafka, through librdkafka. */
-#include "log_impl.h"
+/* kafka://: the handle. It owns no connection until one is needed; each consumer and producer has a librdkafka instance of
+ * its own, and one more serves every blocking question.
+ *
+ * Properties come in three layers: our defaults, the user's (-X), and what the protocol rests on, which nothing overrides. */
+#include "log_kafka.h"
 
-#include <librdkafka/rdkafka.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-int32_t log_partition_of(const void *key, size_t len, int32_t count)
+/* All brokers are down for so long into a call: say so, do not wait for the rest of the timeout. */
+#define GIVE_UP_US 2000000
+
+static const struct log_setting common_defaults[] = {
+	{"client.id", "tandem"},
+	{"socket.nagle.disable", "true"},
+	{"log.connection.close", "false"},
+	{"reconnect.backoff.max.ms", "2000"},
+	{"topic.metadata.propagation.max.ms", "5000"},
+	{0},
+};
+
+/* Asks, and never makes a topic by asking: that is why it is no producer. */
+static const struct kafka_role asking = {
+	.type = RD_KAFKA_CONSUMER,
+	.defaults = (const struct log_setting[]){{0}},
+	.fixed = (const struct log_setting[]){{"allow.auto.create.topics", "false"}, {0}},
+};
+
+/* ---- clients ---- */
+
+static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
-	return rd_kafka_msg_partitioner_murmur2(NULL, key, len, count, NULL, NULL);
+	(void)rk;
+	struct kafka_client *client = opaque;
+	if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+	    (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->error != RD_KAFKA_RESP_ERR__AUTHENTICATION))
+		client->error = error;
+	if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		snprintf(client->why, sizeof client->why, "%s", reason);
+}
+
+/* The value may be a secret, and librdkafka's text may hold it. */
+static enum status conf_set(rd_kafka_conf_t *conf, const struct log_setting *setting, struct err *err)
+{
+	char text[200];
+	switch (rd_kafka_conf_set(conf, setting->name, setting->value, text, sizeof text)) {
+	case RD_KAFKA_CONF_OK:
+		return OK;
+	case RD_KAFKA_CONF_UNKNOWN:
+		return err_set(err, REJECT, "invalid", "librdkafka %s has no property '%s'", rd_kafka_version_str(),
+		               setting->name);
+	default:
+		return err_set(err, REJECT, "invalid", "librdkafka %s refuses the value of property '%s'",
+		               rd_kafka_version_str(), setting->name);
+	}
+}
+
+static enum status conf_set_all(rd_kafka_conf_t *conf, const struct log_setting *settings, struct err *err)
+{
+	enum status status = OK;
+	for (; status == OK && settings && settings->name; settings++)
+		status = conf_set(conf, settings, err);
+	return status;
+}
+
+static enum status conf_fill(rd_kafka_conf_t *conf, const struct kafka_log *log, const struct kafka_role *role,
+                             const struct log_setting *more, struct err *err)
+{
+	const struct log_setting brokers[] = {{"bootstrap.servers", log->brokers}, {0}};
+	const struct log_setting *const layers[] = {common_defaults, role->defaults, log->settings,
+	                                            brokers,         role->fixed,    more};
+	enum status status = OK;
+	for (size_t i = 0; status == OK && i < sizeof layers / sizeof *layers; i++)
+		status = conf_set_all(conf, layers[i], err);
+	if (role->prepare)
+		role->prepare(conf);
+	if (!log->debug)
+		rd_kafka_conf_set_log_cb(conf, NULL);
+	return status;
+}
+
+enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *role, const struct log_setting *more,
+                              struct kafka_client *client, struct err *err)
+{
+	char text[200];
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	*client = (struct kafka_client){0};
+	enum status status = conf_fill(conf, log, role, more, err);
+	rd_kafka_conf_set_opaque(conf, client);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	if (status == OK) {
+		client->rk = rd_kafka_new(role->type, conf, text, sizeof text);
+		if (client->rk)
+			return OK;
+		status = err_set(err, FATAL, "invalid", "librdkafka cannot start with these properties: %s", text);
+	}
+	rd_kafka_conf_destroy(conf);
+	return status;
+}
+
+void kafka_client_close(struct kafka_client *client)
+{
+	if (client->rk)
+		rd_kafka_destroy_flags(client->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	client->rk = NULL;
+}
+
+struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err)
+{
+	char timeout[12]; /* an answer that never comes ends with the call's time, not after a minute */
+	snprintf(timeout, sizeof timeout, "%d", log->base.timeout_ms < 300000 ? log->base.timeout_ms : 300000);
+	const struct log_setting more[] = {{"socket.timeout.ms", timeout}, {0}};
+	*status = log->client.rk ? OK : kafka_client_open(log, &asking, more, &log->client, err);
+	return *status == OK ? &log->client : NULL;
+}
+
+/* ---- blocking calls ---- */
+
+void kafka_call_begin(struct kafka_call *call, struct kafka_log *log, struct kafka_client *client)
+{
+	rd_kafka_poll(client->rk, 0); /* errors of the time before do not count */
+	client->error = RD_KAFKA_RESP_ERR_NO_ERROR;
+	int64_t now_us = seam_monotonic_us(log->base.seam);
+	*call = (struct kafka_call){log, client, now_us, now_us + (int64_t)log->base.timeout_ms * 1000};
+}
+
+int kafka_call_slice_ms(const struct kafka_call *call)
+{
+	int64_t left_us = call->end_us - seam_monotonic_us(call->log->base.seam);
+	if (left_us <= 0)
+		return 0;
+	return left_us < KAFKA_SLICE_MS * 1000 ? (int)(left_us / 1000) + 1 : KAFKA_SLICE_MS;
+}
+
+bool kafka_call_go_on(struct kafka_call *call, const char *what, enum status *status, struct err *err)
+{
+	struct kafka_client *client = call->client;
+	rd_kafka_poll(client->rk, 0);
+	int64_t now_us = seam_monotonic_us(call->log->base.seam);
+	bool down = client->error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && now_us - call->begin_us >= GIVE_UP_US;
+	if (client->error == RD_KAFKA_RESP_ERR__AUTHENTICATION || down || (now_us >= call->end_us && client->error)) {
+		*status = kafka_err(err, client->error, client->why, "%s: %s", call->log->base.url, what);
+		return false;
+	}
+	if (now_us < call->end_us)
+		return true;
+	*status = err_set(err, RETRY, "timeout", "%s: %s: no answer in %d ms", call->log->base.url, what,
+	                  call->log->base.timeout_ms);
+	return false;
+}
+
+/* ---- waiting ---- */
+
+void kafka_wakeup_add(struct kafka_log *log, struct kafka_wakeup *wakeup, rd_kafka_queue_t *queue)
+{
+	static const uint64_t one = 1;
+	wakeup->queue = queue;
+	wakeup->next = log->wakeups;
+	log->wakeups = wakeup;
+	rd_kafka_queue_io_event_enable(queue, log->wake_fd, &one, sizeof one);
+}
+
+void kafka_wakeup_remove(struct kafka_log *log, struct kafka_wakeup *wakeup)
+{
+	struct kafka_wakeup **at = &log->wakeups;
+	while (*at && *at != wakeup)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = wakeup->next;
+	rd_kafka_queue_io_event_enable(wakeup->queue, -1, NULL, 0);
+}
+
+/* The descriptor is cleared before the queues are looked at, so nothing that comes later is missed. */
+static void kafka_wait(struct log *base, int timeout_ms)
+{
+	struct kafka_log *log = kafka_of(base);
+	uint64_t times;
+	if (read(log->wake_fd, &times, sizeof times) < 0 && errno != EAGAIN && errno != EINTR)
+		return;
+	for (const struct kafka_wakeup *wakeup = log->wakeups; wakeup; wakeup = wakeup->next)
+		if (rd_kafka_queue_length(wakeup->queue) > 0)
+			return;
+	poll(&(struct pollfd){.fd = log->wake_fd, .events = POLLIN}, 1, timeout_ms);
+}
+
+/* ---- the handle ---- */
+
+static void kafka_close(struct log *base)
+{
+	struct kafka_log *log = kafka_of(base);
+	kafka_sources_close(log);
+	kafka_client_close(&log->client);
+	close(log->wake_fd);
+	mem_free(log);
+}
+
+static const struct log_ops kafka_ops = {
+	.close = kafka_close,
+	.wait = kafka_wait,
+	.consumer_open = kafka_consumer_open,
+	.consumer_close = kafka_consumer_close,
+	.consumer_poll = kafka_consumer_poll,
+	.consumer_assign = kafka_consumer_assign,
+	.consumer_hold = kafka_consumer_hold,
+	.consumer_commit = kafka_consumer_commit,
+	.consumer_committed = kafka_consumer_committed,
+	.committed = kafka_committed,
+	.producer_open = kafka_producer_open,
+	.producer_topic = kafka_producer_topic,
+	.produce = kafka_produce,
+	.producer_flush = kafka_producer_flush,
+	.producer_ack = kafka_producer_ack,
+	.producer_pending = kafka_producer_pending,
+	.producer_close = kafka_producer_close,
+	.reader_open = kafka_reader_open,
+	.reader_next = kafka_reader_next,
+	.reader_close = kafka_reader_close,
+	.read_at = kafka_read_at,
+	.bounds = kafka_bounds,
+	.offset_at = kafka_offset_at,
+	.topic_create = kafka_topic_create,
+	.topic_delete = kafka_topic_delete,
+	.topic_describe = kafka_topic_describe,
+	.topic_list = kafka_topic_list,
+	.group_delete = kafka_group_delete,
+	.node_count = kafka_node_count,
+};
+
+static void settings_copy(struct kafka_log *log, const struct log_config *config)
+{
+	log->settings = arena_alloc(&log->base.arena, (config->setting_count + 1) * sizeof *log->settings);
+	for (size_t i = 0; i < config->setting_count; i++) {
+		const struct log_setting *s = &config->settings[i];
+		log->settings[i].name = arena_copy(&log->base.arena, s->name, strlen(s->name));
+		log->settings[i].value = arena_copy(&log->base.arena, s->value, strlen(s->value));
+		log->debug = log->debug || strcmp(s->name, "debug") == 0;
+	}
+	log->settings[config->setting_count] = (struct log_setting){0};
+	log->setting_count = config->setting_count;
+}
+
+/* Wrong properties show now and not at first use. */
+static enum status settings_check(const struct kafka_log *log, struct err *err)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	enum status status = conf_fill(conf, log, &asking, NULL, err);
+	rd_kafka_conf_destroy(conf);
+	return status;
+}
+
+static bool brokers_valid(const char *brokers)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:,[]%";
+	size_t len = strlen(brokers);
+	return len && brokers[0] != ',' && brokers[0] != ':' && strspn(brokers, allowed) == len;
 }
 
 enum status log_kafka_open(const char *url, const char *rest, const struct log_config *config, struct log **out,
                            struct err *err)
 {
-	(void)rest;
-	(void)config;
-	(void)out;
-	return err_set(err, FATAL, "unsupported", "%s: not there yet", url);
+	if (!brokers_valid(rest))
+		return err_set(err, REJECT, "invalid", "'%s' names no brokers, expected kafka://HOST:PORT,...", url);
+	struct kafka_log *log = mem_zalloc(1, sizeof *log);
+	log_base_init(&log->base, &kafka_ops, url, config);
+	log->brokers = arena_copy(&log->base.arena, rest, strlen(rest));
+	settings_copy(log, config);
+	enum status status = settings_check(log, err);
+	log->wake_fd = status == OK ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
+	if (log->wake_fd >= 0) {
+		*out = &log->base;
+		return OK;
+	}
+	if (status == OK)
+		status = err_set(err, RETRY, "io", "no descriptor to wait on: %s", strerror(errno));
+	log_base_fini(&log->base);
+	mem_free(log);
+	return status;
+}
+
+int32_t log_partition_of(const void *key, size_t len, int32_t count)
+{
+	return rd_kafka_msg_partitioner_murmur2(NULL, key, len, count, NULL, NULL);
 }

@@ -1,0 +1,173 @@
+/* log_kafka: what the files log_kafka*.c share, the only users of rdkafka.h.
+ *
+ *   log_kafka.c           the log's handle: URL, properties, clients, waiting
+ *   log_kafka_error.c     librdkafka's errors, sorted by what the caller must do
+ *   log_kafka_consumer.c  groups, assignments, group commits
+ *   log_kafka_watch.c     looks at the leaders of a consumer's topic
+ *   log_kafka_producer.c  the idempotent producer
+ *   log_kafka_reader.c    readers without a group, single records, offsets
+ *   log_kafka_admin.c     topics, groups, committed offsets
+ *
+ * Threads: librdkafka has its own, and calls back only from a poll of ours. A handle's two helper threads (a consumer's
+ * watch, a producer's flush) touch nothing of ours but what their files say. */
+#ifndef TANDEM_LOG_KAFKA_H
+#define TANDEM_LOG_KAFKA_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "log_impl.h"
+
+#define KAFKA_SLICE_MS 50 /* blocking calls wait in slices, and look at the client's errors between them */
+
+/* A librdkafka instance and what its error callback said last. The callback runs in the thread that polls the instance. */
+struct kafka_client {
+	rd_kafka_t *rk;
+	rd_kafka_resp_err_t error; /* since kafka_call_begin; _ALL_BROKERS_DOWN and _AUTHENTICATION matter */
+	char why[300];             /* the last error's text that says more than "all brokers are down" */
+};
+
+/* What librdkafka is to be: the defaults give way to the user's properties, the fixed ones do not. Both end with {0}. */
+struct kafka_role {
+	rd_kafka_type_t type;
+	const struct log_setting *defaults, *fixed;
+	void (*prepare)(rd_kafka_conf_t *conf); /* callbacks; may be NULL */
+};
+
+struct kafka_source; /* a client for a reader, kept for the next one */
+
+struct kafka_log {
+	struct log base;
+	const char *brokers;
+	struct log_setting *settings; /* the user's, copied into base.arena */
+	size_t setting_count;
+	bool debug;                 /* the user asked for librdkafka's debug lines: they go to stderr */
+	int wake_fd;                /* eventfd: something may be there */
+	struct kafka_wakeup *wakeups;
+	struct kafka_client client; /* admin, metadata, offsets; opened at first use */
+	struct kafka_source *idle;  /* clients of closed readers */
+	struct kafka_source *single; /* the client of log_read_at, NULL before the first */
+};
+
+/* A queue that log_wait wakes up for. */
+struct kafka_wakeup {
+	struct kafka_wakeup *next;
+	rd_kafka_queue_t *queue;
+};
+
+static inline struct kafka_log *kafka_of(struct log *log)
+{
+	return (struct kafka_log *)log;
+}
+
+/* ---- log_kafka.c ---- */
+
+/* Makes a client; `more` (may be NULL) are further fixed properties. FATAL "invalid": a property librdkafka refuses. */
+enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *role, const struct log_setting *more,
+                              struct kafka_client *client, struct err *err);
+void kafka_client_close(struct kafka_client *client); /* a group is left before, by consumer_close */
+
+/* The handle's own client. NULL: err says why (status in *status). */
+struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err);
+
+void kafka_wakeup_add(struct kafka_log *log, struct kafka_wakeup *wakeup, rd_kafka_queue_t *queue);
+void kafka_wakeup_remove(struct kafka_log *log, struct kafka_wakeup *wakeup);
+
+/* A blocking call: bounded by the log's timeout, and given up earlier where waiting is no use. */
+struct kafka_call {
+	struct kafka_log *log;
+	struct kafka_client *client;
+	int64_t begin_us, end_us;
+};
+void kafka_call_begin(struct kafka_call *call, struct kafka_log *log, struct kafka_client *client);
+int kafka_call_slice_ms(const struct kafka_call *call); /* what to wait for next; 0: the time is over */
+/* Looks at the client's errors. False: given up, *status and err say why; `what` is what was tried. */
+bool kafka_call_go_on(struct kafka_call *call, const char *what, enum status *status, struct err *err);
+
+/* ---- log_kafka_error.c ---- */
+
+/* What the caller must do, and our code for it. */
+enum status kafka_classify(rd_kafka_resp_err_t error, const char **code);
+
+/* err_set with both, and the text: what, then librdkafka's (`why`, or its own name for the error where NULL). */
+enum status kafka_err(struct err *err, rd_kafka_resp_err_t error, const char *why, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- log_kafka_reader.c ---- */
+
+/* Headers of a record that is being read; the memory is kept from one to the next. */
+struct kafka_headers {
+	struct log_header *items;
+	size_t room;
+};
+
+/* *record points into the message and the headers. False: its headers make no sense. */
+bool kafka_record(const rd_kafka_message_t *message, struct kafka_headers *headers, struct log_record *record);
+void kafka_sources_close(struct kafka_log *log);
+
+enum status kafka_reader_open(struct log *log, const char *topic, int32_t partition, int64_t offset,
+                              struct log_reader **out, struct err *err);
+enum status kafka_reader_next(struct log_reader *reader, int timeout_ms, const struct log_record **record,
+                              struct err *err);
+void kafka_reader_close(struct log_reader *reader);
+enum status kafka_read_at(struct log *log, const char *topic, int32_t partition, int64_t offset, struct arena *arena,
+                          struct log_record *record, bool *found, struct err *err);
+enum status kafka_bounds(struct log *log, const char *topic, int32_t partition, int64_t *low, int64_t *high,
+                         struct err *err);
+enum status kafka_offset_at(struct log *log, const char *topic, int32_t partition, int64_t ms, int64_t *offset,
+                            struct err *err);
+
+/* ---- log_kafka_consumer.c ---- */
+
+enum status kafka_consumer_open(struct log *log, const struct log_consumer_config *config, struct log_consumer **out,
+                                struct err *err);
+void kafka_consumer_close(struct log_consumer *consumer, bool leave);
+void kafka_consumer_poll(struct log_consumer *consumer, struct log_event *event);
+enum status kafka_consumer_assign(struct log_consumer *consumer, const struct log_position *positions, size_t count,
+                                  struct err *err);
+void kafka_consumer_hold(struct log_consumer *consumer, bool hold);
+enum status kafka_consumer_commit(struct log_consumer *consumer, const struct log_mark *marks, size_t count,
+                                  struct err *err);
+enum status kafka_consumer_committed(struct log_consumer *consumer, struct log_mark *mark, struct err *err);
+
+/* ---- log_kafka_watch.c ---- */
+
+/* A thread that looks at the leaders of a topic's partitions every two seconds. It uses the instance only to ask for
+ * metadata; what it saw is handed over under its own lock. */
+struct kafka_watch;
+struct kafka_watch *kafka_watch_start(rd_kafka_t *rk, const char *topic);
+/* A partition that has another leader than when it was last looked at (-1: all of them: the brokers were away). False:
+ * nothing is new. Called from the consumer's thread, does not wait. */
+bool kafka_watch_next(struct kafka_watch *watch, int32_t *partition);
+void kafka_watch_stop(struct kafka_watch *watch); /* NULL is fine; waits for a look under way, at most a second */
+
+/* ---- log_kafka_producer.c ---- */
+
+enum status kafka_producer_open(struct log *log, struct log_producer **out, struct err *err);
+int kafka_producer_topic(struct log_producer *producer, const char *topic);
+enum status kafka_produce(struct log_producer *producer, int topic, const struct log_record *record, uint64_t token,
+                          struct err *err);
+void kafka_producer_flush(struct log_producer *producer);
+bool kafka_producer_ack(struct log_producer *producer, struct log_ack *ack);
+size_t kafka_producer_pending(const struct log_producer *producer);
+void kafka_producer_close(struct log_producer *producer);
+
+/* ---- log_kafka_admin.c ---- */
+
+/* Is the partition there? Asks the brokers; FATAL unknown_topic, unknown_partition. */
+enum status kafka_partition_check(struct kafka_log *log, const char *topic, int32_t partition, struct err *err);
+
+enum status kafka_committed(struct log *log, const char *group, const char *topic, struct log_mark *mark,
+                            struct err *err);
+/* For one admin question of this kind, bounded by the log's timeout. */
+rd_kafka_AdminOptions_t *kafka_admin_options(const struct kafka_log *log, rd_kafka_t *rk, rd_kafka_admin_op_t kind);
+/* Fills a mark from librdkafka's element. */
+void kafka_mark(const rd_kafka_topic_partition_t *element, struct log_mark *mark);
+enum status kafka_topic_create(struct log *log, const struct log_topic *topic, struct err *err);
+enum status kafka_topic_delete(struct log *log, const char *name, struct err *err);
+enum status kafka_topic_describe(struct log *log, const char *name, struct arena *arena, struct log_topic *out,
+                                 struct err *err);
+enum status kafka_topic_list(struct log *log, struct arena *arena, const char ***names, size_t *count, struct err *err);
+enum status kafka_group_delete(struct log *log, const char *group, struct err *err);
+enum status kafka_node_count(struct log *log, int *nodes, struct err *err);
+
+#endif

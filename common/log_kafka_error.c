@@ -1,0 +1,113 @@
+/* Every error of librdkafka that a caller may have to tell apart, in one table. What is not in it may pass. */
+#include "log_kafka.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define E(name) RD_KAFKA_RESP_ERR_##name
+
+static const struct {
+	rd_kafka_resp_err_t error;
+	enum status status;
+	const char *code;
+} table[] = {
+	{E(UNKNOWN_TOPIC_OR_PART), FATAL, "unknown_topic"},
+	{E(_UNKNOWN_TOPIC), FATAL, "unknown_topic"},
+	{E(_UNKNOWN_PARTITION), FATAL, "unknown_partition"},
+	{E(TOPIC_ALREADY_EXISTS), REJECT, "topic_exists"},
+
+	{E(MSG_SIZE_TOO_LARGE), FATAL, "too_large"},
+	{E(RECORD_LIST_TOO_LARGE), FATAL, "too_large"},
+	{E(INVALID_MSG_SIZE), FATAL, "too_large"},
+
+	{E(TOPIC_AUTHORIZATION_FAILED), FATAL, "not_authorized"},
+	{E(GROUP_AUTHORIZATION_FAILED), FATAL, "not_authorized"},
+	{E(CLUSTER_AUTHORIZATION_FAILED), FATAL, "not_authorized"},
+	{E(TRANSACTIONAL_ID_AUTHORIZATION_FAILED), FATAL, "not_authorized"},
+	{E(SECURITY_DISABLED), FATAL, "not_authorized"},
+	{E(_AUTHENTICATION), FATAL, "authentication"},
+	{E(SASL_AUTHENTICATION_FAILED), FATAL, "authentication"},
+	{E(UNSUPPORTED_SASL_MECHANISM), FATAL, "authentication"},
+	{E(ILLEGAL_SASL_STATE), FATAL, "authentication"},
+
+	{E(OFFSET_OUT_OF_RANGE), FATAL, "out_of_range"},
+	{E(_AUTO_OFFSET_RESET), FATAL, "out_of_range"},
+	{E(_BAD_MSG), FATAL, "corrupt"},
+	{E(_BAD_COMPRESSION), FATAL, "corrupt"},
+	{E(_NOT_IMPLEMENTED), FATAL, "unsupported"},
+	{E(_UNSUPPORTED_FEATURE), FATAL, "unsupported"},
+	{E(UNSUPPORTED_VERSION), FATAL, "unsupported"},
+	{E(UNSUPPORTED_FOR_MESSAGE_FORMAT), FATAL, "unsupported"},
+
+	{E(_INVALID_ARG), FATAL, "invalid"},
+	{E(TOPIC_EXCEPTION), FATAL, "invalid"},
+	{E(INVALID_PARTITIONS), FATAL, "invalid"},
+	{E(INVALID_REPLICATION_FACTOR), FATAL, "invalid"},
+	{E(INVALID_REPLICA_ASSIGNMENT), FATAL, "invalid"},
+	{E(INVALID_CONFIG), FATAL, "invalid"},
+	{E(INVALID_REQUEST), FATAL, "invalid"},
+	{E(INVALID_RECORD), FATAL, "invalid"},
+	{E(INVALID_TIMESTAMP), FATAL, "invalid"},
+	{E(INVALID_GROUP_ID), FATAL, "invalid"},
+	{E(INVALID_SESSION_TIMEOUT), FATAL, "invalid"},
+	{E(INVALID_COMMIT_OFFSET_SIZE), FATAL, "invalid"},
+	{E(OFFSET_METADATA_TOO_LARGE), FATAL, "invalid"},
+	{E(INCONSISTENT_GROUP_PROTOCOL), FATAL, "invalid"},
+	{E(POLICY_VIOLATION), FATAL, "invalid"},
+
+	{E(ILLEGAL_GENERATION), FATAL, "fenced"},
+	{E(UNKNOWN_MEMBER_ID), FATAL, "fenced"},
+	{E(REBALANCE_IN_PROGRESS), FATAL, "fenced"},
+	{E(FENCED_INSTANCE_ID), FATAL, "fenced"},
+	{E(_ASSIGNMENT_LOST), FATAL, "fenced"},
+	{E(NON_EMPTY_GROUP), RETRY, "group_busy"},
+	{E(GROUP_SUBSCRIBED_TO_TOPIC), RETRY, "group_busy"},
+
+	{E(_QUEUE_FULL), RETRY, "queue_full"},
+	{E(_TIMED_OUT), RETRY, "timeout"},
+	{E(_TIMED_OUT_QUEUE), RETRY, "timeout"},
+	{E(_MSG_TIMED_OUT), RETRY, "timeout"},
+	{E(REQUEST_TIMED_OUT), RETRY, "timeout"},
+	{E(NOT_ENOUGH_REPLICAS), RETRY, "busy"},
+	{E(NOT_ENOUGH_REPLICAS_AFTER_APPEND), RETRY, "busy"},
+	{E(LEADER_NOT_AVAILABLE), RETRY, "busy"},
+	{E(NOT_LEADER_FOR_PARTITION), RETRY, "busy"},
+	{E(COORDINATOR_LOAD_IN_PROGRESS), RETRY, "busy"},
+	{E(COORDINATOR_NOT_AVAILABLE), RETRY, "busy"},
+	{E(NOT_COORDINATOR), RETRY, "busy"},
+	{E(NOT_CONTROLLER), RETRY, "busy"},
+	{E(_IN_PROGRESS), RETRY, "busy"},
+	{E(KAFKA_STORAGE_ERROR), RETRY, "io"},
+	{E(INVALID_MSG), RETRY, "io"},
+	/* The idempotent producer gives up: a new one writes again. */
+	{E(_FATAL), RETRY, "io"},
+	{E(_GAPLESS_GUARANTEE), RETRY, "io"},
+	{E(_INCONSISTENT), RETRY, "io"},
+	{E(OUT_OF_ORDER_SEQUENCE_NUMBER), RETRY, "io"},
+	{E(UNKNOWN_PRODUCER_ID), RETRY, "io"},
+	{E(INVALID_PRODUCER_EPOCH), RETRY, "io"},
+};
+
+enum status kafka_classify(rd_kafka_resp_err_t error, const char **code)
+{
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		if (table[i].error == error) {
+			*code = table[i].code;
+			return table[i].status;
+		}
+	}
+	*code = "transport";
+	return RETRY;
+}
+
+enum status kafka_err(struct err *err, rd_kafka_resp_err_t error, const char *why, const char *format, ...)
+{
+	const char *code;
+	enum status status = kafka_classify(error, &code);
+	char what[300];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(what, sizeof what, format, args);
+	va_end(args);
+	return err_set(err, status, code, "%s: %s", what, why && *why ? why : rd_kafka_err2str(error));
+}

@@ -1,0 +1,143 @@
+/* librdkafka follows a partition to another leader without a word, and a new leader may know another history. This thread
+ * asks for the topic's metadata and tells of every partition whose leader is not the one it was.
+ *
+ * One lock guards all below it. The thread holds it only to hand over what it saw; the consumer only to take it. */
+#include "log_kafka.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define LOOK_EVERY_MS 2000
+#define LOOK_MS       1000 /* how long one look waits for its answer */
+
+struct kafka_watch {
+	rd_kafka_t *rk;
+	rd_kafka_topic_t *topic;
+	pthread_t thread;
+	/* the thread's alone */
+	int32_t *leaders;
+	size_t count;
+	bool away; /* the last look had no answer */
+	pthread_mutex_t lock;
+	pthread_cond_t stopped;
+	bool stop;
+	bool all;         /* every partition is to be checked */
+	int32_t *changed; /* those that are to be checked */
+	size_t changed_count;
+};
+
+static void tell(struct kafka_watch *watch, int32_t partition)
+{
+	watch->changed = mem_realloc(watch->changed, (watch->changed_count + 1) * sizeof *watch->changed);
+	watch->changed[watch->changed_count++] = partition;
+}
+
+static void compare(struct kafka_watch *watch, const rd_kafka_metadata_topic_t *topic)
+{
+	size_t count = topic->partition_cnt > 0 ? (size_t)topic->partition_cnt : 0;
+	if (count > watch->count) {
+		watch->leaders = mem_realloc(watch->leaders, count * sizeof *watch->leaders);
+		memset(watch->leaders + watch->count, 0xff, (count - watch->count) * sizeof *watch->leaders);
+	}
+	size_t known = watch->count;
+	if (count > watch->count)
+		watch->count = count;
+	for (size_t i = 0; i < count; i++) {
+		int32_t partition = topic->partitions[i].id, leader = topic->partitions[i].leader;
+		if (partition < 0 || (size_t)partition >= watch->count)
+			continue;
+		/* No leader now: the next one is new, even if it is the same. */
+		if ((size_t)partition < known && leader >= 0 && leader != watch->leaders[partition])
+			tell(watch, partition);
+		watch->leaders[partition] = leader;
+	}
+}
+
+static void look(struct kafka_watch *watch)
+{
+	const rd_kafka_metadata_t *metadata;
+	bool seen = rd_kafka_metadata(watch->rk, 0, watch->topic, &metadata, LOOK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+	pthread_mutex_lock(&watch->lock);
+	if (seen && metadata->topic_cnt == 1 && !metadata->topics[0].err)
+		compare(watch, &metadata->topics[0]);
+	/* A broker that comes back may have lost what it had acknowledged. */
+	watch->all = watch->all || (seen && watch->away);
+	watch->away = !seen;
+	pthread_mutex_unlock(&watch->lock);
+	if (seen)
+		rd_kafka_metadata_destroy(metadata);
+}
+
+static void *run(void *arg)
+{
+	struct kafka_watch *watch = arg;
+	struct timespec at;
+	for (bool stop = false; !stop;) {
+		look(watch);
+		clock_gettime(CLOCK_MONOTONIC, &at);
+		at.tv_sec += LOOK_EVERY_MS / 1000;
+		pthread_mutex_lock(&watch->lock);
+		while (!watch->stop && pthread_cond_timedwait(&watch->stopped, &watch->lock, &at) == 0)
+			;
+		stop = watch->stop;
+		pthread_mutex_unlock(&watch->lock);
+	}
+	return NULL;
+}
+
+struct kafka_watch *kafka_watch_start(rd_kafka_t *rk, const char *topic)
+{
+	struct kafka_watch *watch = mem_zalloc(1, sizeof *watch);
+	pthread_condattr_t monotonic;
+	watch->rk = rk;
+	watch->topic = rd_kafka_topic_new(rk, topic, NULL);
+	pthread_mutex_init(&watch->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&watch->stopped, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	if (watch->topic && pthread_create(&watch->thread, NULL, run, watch) == 0)
+		return watch;
+	watch->stop = true;
+	kafka_watch_stop(watch);
+	return NULL;
+}
+
+bool kafka_watch_next(struct kafka_watch *watch, int32_t *partition)
+{
+	bool found = false;
+	if (!watch || pthread_mutex_trylock(&watch->lock) != 0)
+		return false;
+	if (watch->all) {
+		*partition = -1;
+		watch->all = false;
+		watch->changed_count = 0;
+		found = true;
+	} else if (watch->changed_count) {
+		*partition = watch->changed[--watch->changed_count];
+		found = true;
+	}
+	pthread_mutex_unlock(&watch->lock);
+	return found;
+}
+
+void kafka_watch_stop(struct kafka_watch *watch)
+{
+	if (!watch)
+		return;
+	pthread_mutex_lock(&watch->lock);
+	bool running = !watch->stop;
+	watch->stop = true;
+	pthread_cond_signal(&watch->stopped);
+	pthread_mutex_unlock(&watch->lock);
+	if (running)
+		pthread_join(watch->thread, NULL);
+	if (watch->topic)
+		rd_kafka_topic_destroy(watch->topic);
+	pthread_cond_destroy(&watch->stopped);
+	pthread_mutex_destroy(&watch->lock);
+	mem_free(watch->leaders);
+	mem_free(watch->changed);
+	mem_free(watch);
+}
