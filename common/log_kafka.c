@@ -8,11 +8,20 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 /* All brokers are down for so long into a call: say so, do not wait for the rest of the timeout. */
 #define GIVE_UP_US 2000000
+
+/* Blocking calls wait in slices, short ones first, and look at the client's errors between them. */
+#define SHORT_MS       5
+#define SHORT_UNTIL_US 50000
+#define SLICE_MS       50
+
+#define NUDGE_EVERY_US      5000
+#define NUDGE_LOOK_RECORDS  64 /* the clock is asked once in so many */
 
 static const struct log_setting common_defaults[] = {
 	{"client.id", "tandem"},
@@ -67,6 +76,15 @@ static enum status conf_set_all(rd_kafka_conf_t *conf, const struct log_setting 
 	return status;
 }
 
+static const char *setting_of(const struct kafka_log *log, const char *name)
+{
+	const char *value = NULL;
+	for (size_t i = 0; i < log->setting_count; i++)
+		if (strcmp(log->settings[i].name, name) == 0)
+			value = log->settings[i].value;
+	return value;
+}
+
 static enum status conf_fill(rd_kafka_conf_t *conf, const struct kafka_log *log, const struct kafka_role *role,
                              const struct log_setting *more, struct err *err)
 {
@@ -80,7 +98,53 @@ static enum status conf_fill(rd_kafka_conf_t *conf, const struct kafka_log *log,
 		role->prepare(conf);
 	if (!log->debug)
 		rd_kafka_conf_set_log_cb(conf, NULL);
+	/* newer ones look again by themselves, after a second where not told otherwise */
+	if (role->type == RD_KAFKA_CONSUMER && !setting_of(log, "fetch.queue.backoff.ms"))
+		rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", NULL, 0);
 	return status;
+}
+
+/* With a mechanism that has its own way to a name, credentials must not appear from nowhere. */
+static void nudge_init(const struct kafka_log *log, struct kafka_client *client)
+{
+	const char *protocol = setting_of(log, "security.protocol");
+	client->user = setting_of(log, "sasl.username");
+	client->password = setting_of(log, "sasl.password");
+	if ((!client->user || !client->password) && (!protocol || strncasecmp(protocol, "sasl", 4) != 0))
+		client->user = client->password = "-"; /* never sent */
+	if (!client->user || !client->password)
+		client->user = client->password = NULL;
+}
+
+/* To set the credentials it has is the one call of librdkafka that makes all broker threads look at what is to be done. */
+void kafka_client_nudge(struct kafka_client *client)
+{
+	if (!client->user || rd_kafka_type(client->rk) != RD_KAFKA_CONSUMER)
+		return;
+	rd_kafka_error_t *error = rd_kafka_sasl_set_credentials(client->rk, client->user, client->password);
+	if (error)
+		rd_kafka_error_destroy(error);
+}
+
+void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client)
+{
+	if (++client->delivered % NUDGE_LOOK_RECORDS)
+		return;
+	int64_t now_us = seam_monotonic_us(log->base.seam);
+	if (now_us - client->nudged_us < NUDGE_EVERY_US)
+		return;
+	client->nudged_us = now_us;
+	client->delivered = 0;
+	kafka_client_nudge(client);
+}
+
+void kafka_client_empty(struct kafka_log *log, struct kafka_client *client)
+{
+	if (!client->delivered)
+		return;
+	client->nudged_us = seam_monotonic_us(log->base.seam);
+	client->delivered = 0;
+	kafka_client_nudge(client);
 }
 
 enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *role, const struct log_setting *more,
@@ -94,6 +158,7 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	if (status == OK) {
 		client->rk = rd_kafka_new(role->type, conf, text, sizeof text);
+		nudge_init(log, client);
 		if (client->rk)
 			return OK;
 		status = err_set(err, FATAL, "invalid", "librdkafka cannot start with these properties: %s", text);
@@ -130,15 +195,17 @@ void kafka_call_begin(struct kafka_call *call, struct kafka_log *log, struct kaf
 
 int kafka_call_slice_ms(const struct kafka_call *call)
 {
-	int64_t left_us = call->end_us - seam_monotonic_us(call->log->base.seam);
+	int64_t now_us = seam_monotonic_us(call->log->base.seam), left_us = call->end_us - now_us;
+	int slice_ms = now_us - call->begin_us < SHORT_UNTIL_US ? SHORT_MS : SLICE_MS;
 	if (left_us <= 0)
 		return 0;
-	return left_us < KAFKA_SLICE_MS * 1000 ? (int)(left_us / 1000) + 1 : KAFKA_SLICE_MS;
+	return left_us < slice_ms * 1000 ? (int)(left_us / 1000) + 1 : slice_ms;
 }
 
 bool kafka_call_go_on(struct kafka_call *call, const char *what, enum status *status, struct err *err)
 {
 	struct kafka_client *client = call->client;
+	kafka_client_nudge(client);
 	rd_kafka_poll(client->rk, 0);
 	int64_t now_us = seam_monotonic_us(call->log->base.seam);
 	bool down = client->error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && now_us - call->begin_us >= GIVE_UP_US;
@@ -154,6 +221,13 @@ bool kafka_call_go_on(struct kafka_call *call, const char *what, enum status *st
 }
 
 /* ---- waiting ---- */
+
+void kafka_wake(struct kafka_log *log)
+{
+	static const uint64_t one = 1;
+	if (write(log->wake_fd, &one, sizeof one) < 0)
+		return; /* full: it is awake */
+}
 
 void kafka_wakeup_add(struct kafka_log *log, struct kafka_wakeup *wakeup, rd_kafka_queue_t *queue)
 {
@@ -175,12 +249,12 @@ void kafka_wakeup_remove(struct kafka_log *log, struct kafka_wakeup *wakeup)
 	rd_kafka_queue_io_event_enable(wakeup->queue, -1, NULL, 0);
 }
 
-/* The descriptor is cleared before the queues are looked at, so nothing that comes later is missed. */
+/* What was written to the descriptor since the last time may have been polled already: then the caller comes again. */
 static void kafka_wait(struct log *base, int timeout_ms)
 {
 	struct kafka_log *log = kafka_of(base);
 	uint64_t times;
-	if (read(log->wake_fd, &times, sizeof times) < 0 && errno != EAGAIN && errno != EINTR)
+	if (read(log->wake_fd, &times, sizeof times) > 0)
 		return;
 	for (const struct kafka_wakeup *wakeup = log->wakeups; wakeup; wakeup = wakeup->next)
 		if (rd_kafka_queue_length(wakeup->queue) > 0)

@@ -17,13 +17,14 @@
 
 #include "log_impl.h"
 
-#define KAFKA_SLICE_MS 50 /* blocking calls wait in slices, and look at the client's errors between them */
-
 /* A librdkafka instance and what its error callback said last. The callback runs in the thread that polls the instance. */
 struct kafka_client {
 	rd_kafka_t *rk;
 	rd_kafka_resp_err_t error; /* since kafka_call_begin; _ALL_BROKERS_DOWN and _AUTHENTICATION matter */
 	char why[300];             /* the last error's text that says more than "all brokers are down" */
+	const char *user, *password; /* see kafka_client_nudge; NULL: it cannot be nudged */
+	int64_t nudged_us;
+	unsigned delivered; /* records since then */
 };
 
 /* What librdkafka is to be: the defaults give way to the user's properties, the fixed ones do not. Both end with {0}. */
@@ -69,6 +70,14 @@ void kafka_client_close(struct kafka_client *client); /* a group is left before,
 /* The handle's own client. NULL: err says why (status in *status). */
 struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err);
 
+/* A reading client stops fetching when enough waits in its queue, and librdkafka 2.0.2 looks a second later whether it does
+ * no more: 10,000 records a second. These make it look: after each record delivered, and when there is none to deliver. */
+void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client);
+void kafka_client_empty(struct kafka_log *log, struct kafka_client *client);
+void kafka_client_nudge(struct kafka_client *client);
+
+/* log_wait returns at once, the next time. */
+void kafka_wake(struct kafka_log *log);
 void kafka_wakeup_add(struct kafka_log *log, struct kafka_wakeup *wakeup, rd_kafka_queue_t *queue);
 void kafka_wakeup_remove(struct kafka_log *log, struct kafka_wakeup *wakeup);
 

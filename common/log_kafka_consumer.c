@@ -284,6 +284,7 @@ static void deliver(struct kafka_consumer *c, rd_kafka_message_t *message, struc
 	}
 	event->kind = LOG_RECORD;
 	reading->next = message->offset + 1;
+	kafka_client_delivered(kafka_of(c->base.log), &c->client);
 }
 
 /* Errors about the group or the client, not about a partition. */
@@ -548,6 +549,8 @@ void kafka_consumer_poll(struct log_consumer *base, struct log_event *event)
 			message = poll_message(c, event);
 		if (message)
 			deliver(c, message, event);
+		else
+			kafka_client_empty(kafka_of(c->base.log), &c->client);
 	}
 	if (event->kind == LOG_NOTHING)
 		look_at_client(c, event);

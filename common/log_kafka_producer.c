@@ -1,7 +1,8 @@
 /* The producer: idempotent, acks from all in-sync replicas, and a timeout so high that a record is not given up while a
  * later one is written. Even so it may leave a gap; every failed delivery is reported, and the caller starts anew.
  *
- * Delivery reports come as events of the instance's main queue, in batches; a batch is held until all of it was told.
+ * Delivery reports come as events of the instance's main queue, in batches; a batch is held until all of it was told. What
+ * librdkafka refuses at once is told like them.
  *
  * librdkafka lingers for more records to send together. The only way to tell it not to is rd_kafka_flush, which waits; so a
  * thread does that after each hint, for a moment. It uses the instance and its own lock, nothing else. */
@@ -30,6 +31,8 @@ struct kafka_producer {
 	rd_kafka_topic_t **topics;
 	int topic_count;
 	rd_kafka_event_t *reports; /* being told */
+	struct log_ack *refused;   /* told first */
+	size_t refused_count, refused_room;
 	size_t pending;
 	struct flusher flusher;
 };
@@ -128,15 +131,14 @@ static const void *bytes_of(const struct log_bytes *bytes, size_t *len)
 	return bytes->len < 0 ? NULL : bytes->len ? bytes->data : "";
 }
 
-enum status kafka_produce(struct log_producer *base, int topic, const struct log_record *record, uint64_t token,
-                          struct err *err)
+static rd_kafka_error_t *hand_over(const struct kafka_producer *p, rd_kafka_topic_t *topic, const struct log_record *record,
+                              uint64_t token)
 {
-	struct kafka_producer *p = (struct kafka_producer *)base;
 	size_t key_len, value_len;
 	const void *key = bytes_of(&record->key, &key_len), *value = bytes_of(&record->value, &value_len);
 	rd_kafka_headers_t *headers = headers_new(record);
 	rd_kafka_vu_t fields[] = {
-		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = p->topics[topic]},
+		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic},
 		{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = record->partition},
 		{.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
 		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)(uintptr_t)key, key_len}},
@@ -144,17 +146,40 @@ enum status kafka_produce(struct log_producer *base, int topic, const struct log
 		{.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(uintptr_t)token},
 		{.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
 	};
-	size_t count = sizeof fields / sizeof *fields - (headers ? 0 : 1);
-	rd_kafka_error_t *error = rd_kafka_produceva(p->client.rk, fields, count);
-	if (!error) {
-		p->pending++;
-		return OK;
+	rd_kafka_error_t *error =
+		rd_kafka_produceva(p->client.rk, fields, sizeof fields / sizeof *fields - (headers ? 0 : 1));
+	if (error && headers)
+		rd_kafka_headers_destroy(headers); /* it takes them only where it takes all */
+	return error;
+}
+
+static struct log_ack *refused_add(struct kafka_producer *p)
+{
+	if (p->refused_count == p->refused_room) {
+		p->refused_room = p->refused_room ? 2 * p->refused_room : 4;
+		p->refused = mem_realloc(p->refused, p->refused_room * sizeof *p->refused);
 	}
-	if (headers)
-		rd_kafka_headers_destroy(headers);
-	enum status status = kafka_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error), "%s/%d",
-	                               rd_kafka_topic_name(p->topics[topic]), (int)record->partition);
-	rd_kafka_error_destroy(error);
+	kafka_wake(kafka_of(p->base.log));
+	return &p->refused[p->refused_count++];
+}
+
+enum status kafka_produce(struct log_producer *base, int topic, const struct log_record *record, uint64_t token,
+                          struct err *err)
+{
+	struct kafka_producer *p = (struct kafka_producer *)base;
+	rd_kafka_error_t *error = hand_over(p, p->topics[topic], record, token);
+	enum status status = OK;
+	if (error && rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+		status = err_set(err, RETRY, "queue_full", "%zu records wait for their acknowledgement", p->pending);
+	} else if (error) {
+		struct log_ack *ack = refused_add(p);
+		*ack = (struct log_ack){.token = token, .offset = -1};
+		ack->status = kafka_err(&ack->err, rd_kafka_error_code(error), rd_kafka_error_string(error), "%s/%d",
+		                        rd_kafka_topic_name(p->topics[topic]), (int)record->partition);
+	}
+	p->pending += status == OK;
+	if (error)
+		rd_kafka_error_destroy(error);
 	return status;
 }
 
@@ -177,6 +202,11 @@ static void ack_fill(const struct kafka_producer *p, const rd_kafka_message_t *m
 bool kafka_producer_ack(struct log_producer *base, struct log_ack *ack)
 {
 	struct kafka_producer *p = (struct kafka_producer *)base;
+	if (p->refused_count) {
+		*ack = p->refused[--p->refused_count];
+		p->pending--;
+		return true;
+	}
 	for (;;) {
 		const rd_kafka_message_t *message = p->reports ? rd_kafka_event_message_next(p->reports) : NULL;
 		if (message) {
@@ -246,5 +276,6 @@ void kafka_producer_close(struct log_producer *base)
 	pthread_cond_destroy(&p->flusher.hint);
 	pthread_mutex_destroy(&p->flusher.lock);
 	mem_free(p->topics);
+	mem_free(p->refused);
 	mem_free(p);
 }

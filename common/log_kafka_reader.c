@@ -256,13 +256,20 @@ static enum status take_record(struct kafka_reader *reader, const struct log_rec
 			               rd_kafka_topic_name(reader->topic), (int)reader->partition, message->offset);
 		reader->next = message->offset + 1;
 		reader->at_end = false;
+		kafka_client_delivered(kafka_of(reader->base.log), &reader->source->client);
 		*record = &reader->record;
 	}
 	return status;
 }
 
-/* Until a record or the end comes, bounded by the log's timeout: before the first look the end is not known. Where it is
- * at the end, timeout_ms bounds it. */
+/* What is left of the time to wait at the end. */
+static int idle_ms(const struct kafka_log *log, int64_t end_us)
+{
+	int64_t left_us = end_us - seam_monotonic_us(log->base.seam);
+	return left_us <= 0 ? 0 : (int)(left_us / 1000) + 1;
+}
+
+/* Before the first look the end is not known: until then the log's timeout bounds it, then timeout_ms does. */
 enum status kafka_reader_next(struct log_reader *base, int timeout_ms, const struct log_record **record,
                               struct err *err)
 {
@@ -272,19 +279,15 @@ enum status kafka_reader_next(struct log_reader *base, int timeout_ms, const str
 	if (status != OK || *record)
 		return status;
 	struct kafka_call call;
+	kafka_client_empty(log, &reader->source->client);
 	kafka_call_begin(&call, log, &reader->source->client);
-	int64_t idle_end_us = call.begin_us + (int64_t)timeout_ms * 1000;
 	for (;;) {
-		int64_t left_us = idle_end_us - seam_monotonic_us(log->base.seam);
-		int slice_ms = kafka_call_slice_ms(&call);
-		if (reader->at_end)
-			slice_ms = left_us <= 0 ? 0 : left_us < slice_ms * 1000 ? (int)(left_us / 1000) + 1 : KAFKA_SLICE_MS;
-		batch_fill(reader, slice_ms);
+		bool waits = reader->at_end;
+		int left_ms = waits ? idle_ms(log, call.begin_us + (int64_t)timeout_ms * 1000) : 0;
+		batch_fill(reader, waits ? left_ms : kafka_call_slice_ms(&call));
 		status = take_record(reader, record, err);
-		if (status != OK || *record)
+		if (status != OK || *record || (waits && !left_ms))
 			return status;
-		if (reader->at_end && seam_monotonic_us(log->base.seam) >= idle_end_us)
-			return OK;
 		if (!reader->at_end && !kafka_call_go_on(&call, "read", &status, err))
 			return err_context(err, status, "%s/%d", rd_kafka_topic_name(reader->topic), (int)reader->partition);
 	}
