@@ -71,6 +71,13 @@ $(lib): $(call object,$(common_sources)) $(BUILD)/gen/events.o $(BUILD)/gen/vers
 	@rm -f $@
 	ar rcs $@ $^
 
+# Events that only tests have, from tests/schemas: every type there is, and schemas that have evolved.
+test_schemas := $(wildcard tests/schemas/*.avsc) $(wildcard tests/schemas/history/*/*.avsc)
+$(BUILD)/gen/test_events.c: $(schemagen) $(test_schemas)
+	@mkdir -p $(@D)
+	$(schemagen) --out $(BUILD)/gen --name test_events tests/schemas
+$(BUILD)/gen/test_events.h: $(BUILD)/gen/test_events.c ;
+
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(COMPILE)
 
@@ -84,7 +91,8 @@ $(call object,$(schemagen_parts)): $(BUILD)/%.o: %.c
 
 ##@ Testing
 # A test links every module, every service (without main) and tests/support.
-test_objects := $(call object,$(command_sources) $(test_support)) $(BUILD)/gen/commands.o
+test_objects := $(call object,$(command_sources) $(test_support)) $(BUILD)/gen/commands.o $(BUILD)/gen/test_events.o
+$(call object,$(wildcard tests/*.c tests/*/*.c)): | $(BUILD)/gen/test_events.h
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(test_objects) $(lib)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 

@@ -122,6 +122,14 @@ char *arena_format(struct arena *arena, const char *format, ...)
 	return text;
 }
 
+size_t arena_used(const struct arena *arena)
+{
+	size_t used = 0;
+	for (const struct arena_block *block = arena->first; block; block = block->next)
+		used += block->used;
+	return used;
+}
+
 static void blocks_free(struct arena_block *block)
 {
 	while (block) {

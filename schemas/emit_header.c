@@ -133,5 +133,8 @@ void emit_header(struct model *model, const char *name, struct buf *out)
 	}
 	for (size_t i = 0; i < model->event_count; i++)
 		put_event(model->events[i].current.root, out);
-	buf_putf(out, "#endif\n");
+	size_t len = strlen(name);
+	const char *prefix = arena_copy(&model->arena, name, name[len - 1] == 's' ? len - 1 : len);
+	buf_putf(out, "/* All of them, sorted by name. */\nextern const struct event_type *const %s_types[];\n"
+	              "extern const size_t %s_type_count;\n\n#endif\n", prefix, prefix);
 }

@@ -379,10 +379,11 @@ static enum status parse_array(struct parse p, const json_t *json, struct use *u
 	if (type->items.nullable && kind != KIND_STRING && kind != KIND_BYTES)
 		return refuse(&p, "found a union with null as an array's items; supported: string or bytes with null; "
 		                  "else put it into a record");
-	type->c_name = arena_format(p.arena, "%s%s_array", type->items.nullable ? "nullable_" : "",
-	                            type->items.type->c_name);
-	type->full_name = arena_format(p.arena, "array of %s%s", type->items.type->full_name,
-	                               type->items.nullable ? " or null" : "");
+	/* The order of a union's branches is part of how items are written: [null, T] and [T, null] are two types. */
+	const char *before = type->items.nullable && type->items.null_first ? "null_or_" : "";
+	const char *behind = type->items.nullable && !type->items.null_first ? "_or_null" : "";
+	type->c_name = arena_format(p.arena, "%s%s%s_array", before, type->items.type->c_name, behind);
+	type->full_name = arena_format(p.arena, "array of %s%s%s", before, type->items.type->full_name, behind);
 	sign(type);
 	if (!find(p.schema, type->full_name))
 		remember(&p, type);
@@ -648,13 +649,14 @@ static bool text_same(const char *a, const char *b)
 static bool field_same(const struct field *a, const struct field *b)
 {
 	return text_same(a->name, b->name) && text_same(a->doc, b->doc) && use_same(&a->use, &b->use) &&
+	       a->use.type->timestamp == b->use.type->timestamp &&
 	       !a->default_json == !b->default_json &&
 	       (!a->default_json || json_equal(a->default_json, b->default_json));
 }
 
 bool type_same(const struct type *a, const struct type *b)
 {
-	if (a->kind != b->kind || a->signature != b->signature || a->timestamp != b->timestamp)
+	if (a->kind != b->kind || a->signature != b->signature)
 		return false;
 	if (!text_same(a->doc, b->doc) || a->symbol_default != b->symbol_default)
 		return false;
