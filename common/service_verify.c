@@ -1,0 +1,213 @@
+/* tandem SERVICE verify: the partitions side by side on all cores, one log connection a thread. */
+#include "service_args.h"
+
+#include "command.h"
+#include "interrupt.h"
+#include "json.h"
+#include "progress.h"
+#include "seam.h"
+#include "verify.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char examples[] =
+        "  tandem order verify --log local:demo --data state           every partition\n"
+        "  tandem inventory verify -b localhost:9092 --data state -p 3    one of them, while its worker runs\n";
+
+struct job {
+	enum status status;
+	struct verify_result result;
+	struct err err;
+	double seconds;
+};
+
+struct verify_run {
+	struct service_args args;
+	int64_t threads;
+	struct job *jobs; /* one a partition */
+	atomic_size_t next;
+	atomic_llong records; /* folded by all, for the progress line */
+	pthread_mutex_t lock; /* of progress */
+	struct progress progress;
+};
+
+struct verify_thread {
+	struct verify_run *run;
+	int64_t shown; /* records of this partition that are in run->records */
+};
+
+static bool on_progress(void *arg, int32_t partition, int64_t records)
+{
+	struct verify_thread *thread = arg;
+	(void)partition;
+	int64_t all = atomic_fetch_add(&thread->run->records, records - thread->shown) + records - thread->shown;
+	thread->shown = records;
+	pthread_mutex_lock(&thread->run->lock);
+	progress_update(&thread->run->progress, all);
+	pthread_mutex_unlock(&thread->run->lock);
+	return !interrupt_requested();
+}
+
+static void verify_one(struct verify_thread *thread, struct log *log, size_t at)
+{
+	struct verify_run *run = thread->run;
+	struct job *job = &run->jobs[at];
+	const struct verify_config config = {.service = run->args.service,
+	                                     .log = log,
+	                                     .data = run->args.data,
+	                                     .partition = run->args.chosen.items[at],
+	                                     .reverse = getenv("TANDEM_REVERSE") != NULL,
+	                                     .progress = on_progress,
+	                                     .arg = thread};
+	int64_t start = seam_monotonic_us(&seam_system);
+	thread->shown = 0;
+	job->status = verify_partition(&config, &job->result, &job->err);
+	job->seconds = (double)(seam_monotonic_us(&seam_system) - start) / 1e6;
+}
+
+static void *verify_some(void *arg)
+{
+	struct verify_thread thread = {.run = arg};
+	int exit_status;
+	struct log *log = config_open_log(&thread.run->args.config, &exit_status);
+	for (size_t at; log && (at = atomic_fetch_add(&thread.run->next, 1)) < thread.run->args.chosen.count;)
+		verify_one(&thread, log, at);
+	log_close(log);
+	return NULL;
+}
+
+static void verify_all(struct verify_run *run)
+{
+	size_t count = run->args.chosen.count < (size_t)run->threads ? run->args.chosen.count : (size_t)run->threads;
+	pthread_t *threads = mem_zalloc(count, sizeof *threads);
+	size_t started = 0;
+	while (started < count && pthread_create(&threads[started], NULL, verify_some, run) == 0)
+		started++;
+	if (started == 0)
+		verify_some(run);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	mem_free(threads);
+}
+
+static const char *verdict_of(const struct job *job)
+{
+	if (job->status == OK)
+		return job->result.same ? "same" : "DIFFERS";
+	return job->status == REJECT ? "no file" : "FAILED";
+}
+
+static void print_difference(const struct service *service, int32_t partition, const struct verify_difference *d)
+{
+	printf("first difference in %s/%d: table %s, key %s%s%s: the file has %s, the log gives %s; ", service->name, partition,
+	       d->table, d->key, *d->column ? ", column " : "", d->column, d->file, d->folded);
+	if (d->offset >= 0)
+		printf("record %s/%d offset %lld wrote it last\n", service->input, partition, (long long)d->offset);
+	else
+		printf("no record wrote it\n");
+}
+
+static void print_table(const struct verify_run *run)
+{
+	printf("%-10s %9s %10s %10s  %-16s %s\n", "SERVICE", "PARTITION", "RECORDS", "RECORDS/S", "STATE", "VERDICT");
+	for (size_t i = 0; i < run->args.chosen.count; i++) {
+		const struct job *job = &run->jobs[i];
+		printf("%-10s %9d %10lld %10.0f  %016" PRIx64 " %s\n", run->args.service->name, run->args.chosen.items[i],
+		       (long long)job->result.records, job->seconds > 0 ? (double)job->result.records / job->seconds : 0.0,
+		       job->result.state_hash, verdict_of(job));
+	}
+	for (size_t i = 0; i < run->args.chosen.count; i++)
+		if (run->jobs[i].status == OK && !run->jobs[i].result.same)
+			print_difference(run->args.service, run->args.chosen.items[i], &run->jobs[i].result.difference);
+}
+
+static json_t *difference_json(const struct verify_difference *d)
+{
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "table", d->table, "key", d->key, "column", d->column, "file",
+	                         d->file, "log", d->folded);
+	if (json)
+		json_object_set_new(json, "offset", d->offset >= 0 ? json_integer(d->offset) : json_null());
+	return json ? json : json_null();
+}
+
+static void print_json(const struct verify_run *run)
+{
+	for (size_t i = 0; i < run->args.chosen.count; i++) {
+		const struct job *job = &run->jobs[i];
+		char hash[17];
+		snprintf(hash, sizeof hash, "%016" PRIx64, job->result.state_hash);
+		json_t *json = json_pack("{s:s, s:i, s:s, s:I, s:s}", "service", run->args.service->name, "partition",
+		                         run->args.chosen.items[i], "verdict", verdict_of(job), "records",
+		                         (json_int_t)job->result.records, "state", hash);
+		if (job->status == OK && !job->result.same)
+			json_object_set_new(json, "difference", difference_json(&job->result.difference));
+		if (job->status != OK)
+			json_object_set_new(json, "error", json_string(job->err.text));
+		json_print_line(stdout, json);
+	}
+}
+
+static int exit_status_of(const struct verify_run *run)
+{
+	int exit_status = EXIT_DONE;
+	for (size_t i = 0; i < run->args.chosen.count; i++) {
+		const struct job *job = &run->jobs[i];
+		if (job->status == OK && !job->result.same)
+			exit_status = EXIT_DIFFERS;
+		if (job->status == OK || exit_status == EXIT_DIFFERS)
+			continue;
+		fprintf(stderr, "tandem %s verify: partition %d: %s\n", run->args.service->name, run->args.chosen.items[i],
+		        job->err.text);
+		exit_status = job->status == REJECT || err_is(&job->err, "interrupted") ? EXIT_PARTLY : EXIT_FAILED;
+	}
+	return exit_status;
+}
+
+int service_verify(const struct service *service, int argc, char **argv)
+{
+	struct verify_run run = {.args = {.service = service, .data = "data"}, .threads = sysconf(_SC_NPROCESSORS_ONLN)};
+	const struct config_option options[] = {
+	        SERVICE_DATA_OPTION(&run.args),
+	        SERVICE_PARTITIONS_OPTION(&run.args, "only these, like 0,2-4"),
+	        SERVICE_JSON_OPTION(&run.args),
+	        {.name = "threads", .kind = CONFIG_INT, .value = &run.threads, .min = 1, .max = 256, .placeholder = "N",
+	         .help = "partitions side by side"},
+	};
+	char usage[SERVICE_USAGE_ROOM];
+	service_usage(usage, service, "verify [options]");
+	const struct config_program program = {
+	        .usage = usage,
+	        .summary = "Folds the log afresh up to where each file is and compares every table. Disturbs nothing; the worker\n"
+	                   "may run. Exit status 0: the state is what the log determines. 4: it is not, and the first difference\n"
+	                   "is named. 3: some files are not there.",
+	        .examples = examples,
+	        .options = options,
+	        .option_count = COUNT_OF(options)};
+	int exit_status;
+	interrupt_install();
+	if (!service_args_open(&run.args, &program, argc, argv, &exit_status))
+		return exit_status;
+	run.jobs = mem_zalloc(run.args.chosen.count, sizeof *run.jobs);
+	for (size_t i = 0; i < run.args.chosen.count; i++) {
+		run.jobs[i].status = FATAL;
+		err_set(&run.jobs[i].err, FATAL, "not_done", "it was not looked at");
+	}
+	pthread_mutex_init(&run.lock, NULL);
+	progress_start(&run.progress, &seam_system, "records folded", 0);
+	verify_all(&run);
+	progress_end(&run.progress);
+	pthread_mutex_destroy(&run.lock);
+	if (run.args.json)
+		print_json(&run);
+	else
+		print_table(&run);
+	exit_status = exit_status_of(&run);
+	mem_free(run.jobs);
+	service_args_close(&run.args);
+	return exit_status;
+}

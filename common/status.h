@@ -1,0 +1,58 @@
+/* status: what a partition's files say of a task, read beside a running worker without disturbing it. */
+#ifndef TANDEM_STATUS_H
+#define TANDEM_STATUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+#include "halt.h"
+#include "lock.h"
+#include "log.h"
+#include "mem.h"
+#include "service.h"
+
+#define STATUS_STANDING_MS 30000 /* a gap that is open for so long does not close by itself */
+
+struct status_stream {
+	const char *name;
+	int32_t partition;
+	int64_t number;
+};
+
+struct status_gap {
+	const char *service; /* "" for unknown sources */
+	int32_t partition;
+	int64_t first_missing, highest, first_offset, count;
+	const char *verdict;
+	bool standing;
+	const char *what_to_do;
+};
+
+struct status_report {
+	int32_t partition;
+	bool has_file;
+	int64_t next_offset, end, lag; /* end and lag -1: the log could not be asked */
+	int64_t rows;                  /* of the worker's own tables */
+	uint64_t input_hash, output_hash;
+	int64_t applied, rejected, repeats;
+	int logic_version;
+	bool catching_up;
+	struct status_stream *inbound, *outbound;
+	size_t inbound_count, outbound_count;
+	struct status_gap *gaps;
+	size_t gap_count;
+	bool running; /* somebody holds the lock */
+	pid_t pid;
+	enum lock_state state;
+	bool halted;
+	struct halt halt;
+	const char *log_error; /* NULL: the log was asked */
+};
+
+/* Everything lives in the arena. RETRY, FATAL: the file cannot be read. log may be NULL: end and lag are not known. */
+enum status status_read(const struct service *service, const char *data, int32_t partition, struct log *log,
+                        const struct seam *seam, struct arena *arena, struct status_report *out, struct err *err);
+
+#endif
