@@ -3,6 +3,9 @@
 # Sources are found by wildcard: a new command, worker, module, test or event is a new file and no edit here.
 #   BUILD=DIR        where everything goes (build)
 #   SANITIZE=LIST    address,undefined or thread: instruments into a folder of its own
+#   V=1              shows the commands
+#   JOBS=N           tests and lints at a time (2)
+#   TANDEM_SETUP=no  installs nothing; says what is missing (.ci/setup)
 .DEFAULT_GOAL := help
 SANITIZE ?=
 comma := ,
@@ -21,8 +24,9 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -pthread -Icommon -I$(BUILD)/gen
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)))$(PKG_LIBS)
 TEST_LIBS = $(eval TEST_LIBS := $$(shell pkg-config --libs $(TEST_PACKAGES)))$(TEST_LIBS)
-COMPILE = $(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
-LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lm
+brief = $(if $(V),,@printf '  %-4s %s\n' $1 $@;)
+COMPILE = $(call brief,CC)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
+LINK = $(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lm
 
 commands := $(sort $(notdir $(basename $(wildcard producers/*.c consumers/*.c))))
 command_sources := $(wildcard producers/*.c producers/*/*.c consumers/*.c consumers/*/*.c)
@@ -31,10 +35,19 @@ schemas := $(wildcard schemas/*.avsc) $(wildcard schemas/history/*/*.avsc)
 unit_tests := $(sort $(notdir $(basename $(wildcard tests/test_*.c))))
 test_support := $(wildcard tests/support/*.c)
 
+JOBS ?= 2
+venv := build/venv
+
 object = $(addprefix $(BUILD)/,$(1:.c=.o))
 lib := $(BUILD)/libtandem.a
 bin := $(BUILD)/tandem
 schemagen := $(BUILD)/schemagen
+
+# What a step needs of the distribution, looked at once a build folder.
+$(BUILD)/setup-%: .ci/setup
+	@mkdir -p $(@D)
+	@.ci/setup $*
+	@touch $@
 
 ##@ Building
 all: $(bin) ## build the program: build/tandem
@@ -49,7 +62,7 @@ $(schemagen): $(call object,$(schemagen_parts))
 
 $(BUILD)/gen/events.c: $(schemagen) $(schemas)
 	@mkdir -p $(@D)
-	$(schemagen) --out $(BUILD)/gen schemas
+	$(call brief,GEN)$(schemagen) --out $(BUILD)/gen schemas
 
 $(BUILD)/gen/events.h: $(BUILD)/gen/events.c ;
 
@@ -69,45 +82,116 @@ $(BUILD)/gen/version.c: FORCE
 
 $(lib): $(call object,$(common_sources)) $(BUILD)/gen/events.o $(BUILD)/gen/version.o
 	@rm -f $@
-	ar rcs $@ $^
+	$(call brief,AR)ar rcs $@ $^
 
 # Events that only tests have, from tests/schemas: every type there is, and schemas that have evolved.
 test_schemas := $(wildcard tests/schemas/*.avsc) $(wildcard tests/schemas/history/*/*.avsc)
 $(BUILD)/gen/test_events.c: $(schemagen) $(test_schemas)
 	@mkdir -p $(@D)
-	$(schemagen) --out $(BUILD)/gen --name test_events tests/schemas
+	$(call brief,GEN)$(schemagen) --out $(BUILD)/gen --name test_events tests/schemas
 $(BUILD)/gen/test_events.h: $(BUILD)/gen/test_events.c ;
 
-$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c | $(BUILD)/setup-build
 	$(COMPILE)
 
 # Everything but the generator and its parts may include events.h.
-$(BUILD)/%.o: %.c | $(BUILD)/gen/events.h
+$(BUILD)/%.o: %.c | $(BUILD)/gen/events.h $(BUILD)/setup-build
 	@mkdir -p $(@D)
 	$(COMPILE)
-$(call object,$(schemagen_parts)): $(BUILD)/%.o: %.c
+$(call object,$(schemagen_parts)): $(BUILD)/%.o: %.c | $(BUILD)/setup-build
 	@mkdir -p $(@D)
 	$(COMPILE)
 
 ##@ Testing
 # A test links every module, every service (without main) and tests/support.
 test_objects := $(call object,$(command_sources) $(test_support)) $(BUILD)/gen/commands.o $(BUILD)/gen/test_events.o
-$(call object,$(wildcard tests/*.c tests/*/*.c)): | $(BUILD)/gen/test_events.h
+$(call object,$(wildcard tests/*.c tests/*/*.c)): | $(BUILD)/gen/test_events.h $(BUILD)/setup-test
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(test_objects) $(lib)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 
+unit_programs := $(addprefix $(BUILD)/tests/,$(unit_tests))
 $(addprefix run-,$(unit_tests)): run-%: $(BUILD)/tests/%
-	@timeout 300 $<
+	@tests/run $<
 
-unit: $(addprefix run-,$(unit_tests)) ## the unit tests
+unit: $(unit_programs)
+	@tests/run -j $(JOBS) $(unit_programs)
+
+check: unit house ## the quick part: unit tests and the house's rules; no broker
+
+system: $(bin) | $(BUILD)/setup-system ## several processes, brokers and crashes: tests/system/*.sh
+	@TANDEM_TEST_SECONDS=900 tests/run $(wildcard tests/system/*.sh)
+
+test: ## everything that is tested; the last line says what passed
+	@mkdir -p $(BUILD); rm -f $(BUILD)/tally
+	@export TANDEM_TALLY=$(BUILD)/tally; status=0; \
+	$(MAKE) --no-print-directory -k check || status=1; \
+	$(if $(wildcard tests/system/*.sh),$(MAKE) --no-print-directory -k system || status=1;) \
+	tests/run --sum $(BUILD)/tally && exit $$status
+
+# Unordered rows come in reverse: a fold that leans on SQLite's order fails.
+sanitize: ## the unit tests under the address, undefined behaviour and thread sanitizers
+	@TANDEM_REVERSE=1 $(MAKE) --no-print-directory SANITIZE=address,undefined unit
+	@TANDEM_REVERSE=1 $(MAKE) --no-print-directory SANITIZE=thread unit
+
+valgrind: $(unit_programs) | $(BUILD)/setup-valgrind ## the unit tests under valgrind
+	@TANDEM_TEST_SECONDS=1800 TANDEM_WRAP="valgrind -q --leak-check=full --error-exitcode=99" \
+		tests/run -j $(JOBS) $(unit_programs)
+
+##@ Checking
+generated := $(BUILD)/gen/events.h $(BUILD)/gen/test_events.h
+checked_sources := $(wildcard common/*.c producers/*.c producers/*/*.c consumers/*.c consumers/*/*.c schemas/*.c) \
+	$(wildcard tests/*.c tests/*/*.c)
+headers := $(wildcard common/*.h producers/*/*.h consumers/*/*.h schemas/*.h tests/*/*.h)
+# clang does not know all of gcc's warnings
+TIDY_FLAGS = -std=c11 -D_GNU_SOURCE -pthread -Icommon -I$(BUILD)/gen $(PKG_CFLAGS)
+
+house: $(generated) | $(BUILD)/setup-build
+	@tests/lint/house.sh $(CC) $(filter-out -Werror,$(ALL_CFLAGS)) $(PKG_CFLAGS)
+
+$(BUILD)/tidy/%: %.c $(headers) .clang-tidy | $(BUILD)/setup-lint $(generated)
+	@mkdir -p $(@D)
+	$(call brief,TIDY)clang-tidy --quiet $< -- $(TIDY_FLAGS) 2>$@.err || { grep -v 'warnings generated' $@.err; exit 1; }
+	@mv $@.err $@
+
+tidy: $(addprefix $(BUILD)/tidy/,$(checked_sources:.c=))
+
+lint: house ## clang-tidy, headers alone, owners of libraries, which way includes go
+	@$(MAKE) --no-print-directory -k -j $(JOBS) tidy
+
+lint-docker: $(venv)/ready ## the Dockerfile
+	$(venv)/bin/hadolint docker/Dockerfile
+
+# Programs and libraries from PyPI that we are compared with, each at one version.
+$(venv)/ready: tests/requirements.txt | $(BUILD)/setup-test
+	@python3 -m venv --clear $(venv)
+	$(call brief,PIP)$(venv)/bin/pip -q --disable-pip-version-check install -r $<
+	@touch $@
+
+compile_commands.json: Makefile $(BUILD)/gen/events.h ## for editors
+	@{ echo '['; sep=; for c in $(sort $(command_sources) $(checked_sources) common/main.c); do \
+	printf '%s{"directory": "%s", "file": "%s", "command": "%s"}\n' "$$sep" '$(CURDIR)' $$c \
+	'$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -c '$$c; sep=,; done; echo ']'; } > $@
+
+##@ Using
+demo: $(bin) ## topics, workers and real orders on this machine, then verify and audit
+	$(bin) demo $(DEMO)
+
+prefix ?= /usr/local
+install: $(bin) ## install the program: DESTDIR= prefix=/usr/local
+	install -D -m 755 $(bin) $(DESTDIR)$(prefix)/bin/tandem
+	$(foreach page,$(wildcard docs/man/*.1),install -D -m 644 $(page) $(DESTDIR)$(prefix)/share/man/man1/$(notdir $(page));)
+
+uninstall:
+	rm -f $(DESTDIR)$(prefix)/bin/tandem $(addprefix $(DESTDIR)$(prefix)/share/man/man1/,$(notdir $(wildcard docs/man/*.1)))
 
 clean: ## remove everything built
-	rm -rf build build-*
+	rm -rf build build-* compile_commands.json
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all unit clean help $(addprefix run-,$(unit_tests))
+.PHONY: FORCE all unit check system test sanitize valgrind house tidy lint lint-docker demo install uninstall clean help \
+	$(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
