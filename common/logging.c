@@ -7,10 +7,10 @@
 #include "bytes.h"
 #include "json.h"
 #include "mem.h"
+#include "timestamp.h"
 
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SLOT_COUNT 64
@@ -80,17 +80,6 @@ static json_t *json_field(const struct logging_field *field)
 	return field->text ? json_text(field->text) : NULL;
 }
 
-static void timestamp(const struct seam *seam, char *out, size_t size)
-{
-	int64_t ms = seam_wall_ms(seam);
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm utc;
-	char date[32];
-	gmtime_r(&seconds, &utc);
-	strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(out, size, "%s.%03dZ", date, (int)(ms % 1000));
-}
-
 static int put_bytes(const char *bytes, size_t len, void *line)
 {
 	buf_put(line, bytes, len);
@@ -127,8 +116,8 @@ static void build_plain(struct buf *line, json_t *object)
 static void write_line(struct logging *logging, enum logging_level level, const char *msg,
 		       const struct logging_field *fields, int64_t repeated)
 {
-	char now[64];
-	timestamp(logging->seam, now, sizeof now);
+	char now[TIMESTAMP_TEXT_BYTES];
+	timestamp_text(seam_wall_ms(logging->seam), now);
 	json_t *object = json_object();
 	json_object_set_new(object, "ts", json_string(now));
 	json_object_set_new(object, "level", json_string(logging_levels[level]));

@@ -237,7 +237,7 @@ static void decoding_says_what_is_wrong_in_which_field_and_where(void **state)
 		size_t len;
 		const char *text;
 	} table[] = {
-#define CASE(type, body, text) {&type, body, sizeof(body) - 1, text}
+#define CASE(type, body, text) {&(type), (body), sizeof(body) - 1, (text)}
 	        CASE(commit_stock_type, "\x06" "a\0b", "CommitStock.order_id: NUL within a string (byte 1 of 4)"),
 	        CASE(commit_stock_type, "\x02\xff", "CommitStock.order_id: string that is not UTF-8 (byte 1 of 2)"),
 	        CASE(commit_stock_type, "\x01", "CommitStock.order_id: negative length (byte 0 of 1)"),

@@ -3,6 +3,7 @@
 
 #include "csv.h"
 #include "service.h"
+#include "timestamp.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -92,45 +93,11 @@ static enum status parse_price(const char *text, int64_t *minor, bool *third, st
 	return OK;
 }
 
-static bool number_at(const char *text, size_t at, size_t len, int *value)
-{
-	*value = 0;
-	for (size_t i = at; i < at + len; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		*value = *value * 10 + (text[i] - '0');
-	}
-	return true;
-}
-
-/* Days from 1970-01-01 in the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms"). */
-static int64_t days_of(int64_t year, int month, int day)
-{
-	year -= month <= 2;
-	int64_t era = year / 400, of_era = year % 400;
-	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-static int month_days(int year, int month)
-{
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-	return days[month - 1] + (month == 2 && leap);
-}
-
 static enum status parse_time(const char *text, int64_t *ms, struct err *err)
 {
-	int year, month, day, hour, minute, second;
-	bool good = strlen(text) == 20 && text[4] == '-' && text[7] == '-' && text[10] == 'T' && text[13] == ':' &&
-		    text[16] == ':' && text[19] == 'Z';
-	good = good && number_at(text, 0, 4, &year) && number_at(text, 5, 2, &month) && number_at(text, 8, 2, &day) &&
-	       number_at(text, 11, 2, &hour) && number_at(text, 14, 2, &minute) && number_at(text, 17, 2, &second);
-	good = good && year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= month_days(year, month) &&
-	       hour < 24 && minute < 60 && second < 60;
-	if (!good)
+	size_t len = strlen(text);
+	if (!strchr(text, 'T') || text[len - 1] != 'Z' || !timestamp_parse(text, ms))
 		return wrong_field(err, DATE, text, "a time in UTC such as 2010-12-01T08:26:00Z");
-	*ms = (((days_of(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000;
 	return OK;
 }
 
