@@ -4,7 +4,6 @@
 #include "mem.h"
 
 #include <avro.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct peer {
@@ -31,14 +30,97 @@ void peer_close(struct peer *peer)
 	mem_free(peer);
 }
 
+/* By its getters, since avro_value_to_json ends bytes at a NUL. */
+static json_t *json_of(avro_value_t *value);
+
+static json_t *json_of_record(avro_value_t *value)
+{
+	size_t count;
+	json_t *json = json_object();
+	avro_value_get_size(value, &count);
+	for (size_t i = 0; i < count; i++) {
+		avro_value_t field;
+		const char *name;
+		avro_value_get_by_index(value, i, &field, &name);
+		json_object_set_new(json, name, json_of(&field));
+	}
+	return json;
+}
+
+static json_t *json_of_array(avro_value_t *value)
+{
+	size_t count;
+	json_t *json = json_array();
+	avro_value_get_size(value, &count);
+	for (size_t i = 0; i < count; i++) {
+		avro_value_t item;
+		avro_value_get_by_index(value, i, &item, NULL);
+		json_array_append_new(json, json_of(&item));
+	}
+	return json;
+}
+
+static json_t *json_of_union(avro_value_t *value)
+{
+	avro_value_t branch;
+	avro_value_get_current_branch(value, &branch);
+	if (avro_value_get_type(&branch) == AVRO_NULL)
+		return json_null();
+	avro_schema_t schema = avro_value_get_schema(&branch);
+	bool named = is_avro_record(schema) || is_avro_enum(schema) || is_avro_fixed(schema);
+	const char *name = avro_schema_type_name(schema), *name_space = named ? avro_schema_namespace(schema) : NULL;
+	char *full = mem_format("%s%s%s", name_space ? name_space : "", name_space ? "." : "", name);
+	json_t *json = json_object();
+	json_object_set_new(json, full, json_of(&branch));
+	mem_free(full);
+	return json;
+}
+
+static json_t *json_of_enum(avro_value_t *value)
+{
+	int index;
+	avro_value_get_enum(value, &index);
+	return json_string(avro_schema_enum_get(avro_value_get_schema(value), index));
+}
+
 static json_t *json_of(avro_value_t *value)
 {
-	char *text = NULL;
-	if (avro_value_to_json(value, 1, &text) != 0)
+	int boolean = 0;
+	int32_t number = 0;
+	int64_t wide = 0;
+	const char *text = "";
+	const void *bytes = NULL;
+	size_t len = 0;
+	switch (avro_value_get_type(value)) {
+	case AVRO_BOOLEAN:
+		avro_value_get_boolean(value, &boolean);
+		return json_boolean(boolean);
+	case AVRO_INT32:
+		avro_value_get_int(value, &number);
+		return json_integer(number);
+	case AVRO_INT64:
+		avro_value_get_long(value, &wide);
+		return json_integer(wide);
+	case AVRO_STRING:
+		avro_value_get_string(value, &text, &len);
+		return json_stringn(text, len - 1);
+	case AVRO_BYTES:
+		avro_value_get_bytes(value, &bytes, &len);
+		return json_of_bytes(bytes, len);
+	case AVRO_FIXED:
+		avro_value_get_fixed(value, &bytes, &len);
+		return json_of_bytes(bytes, len);
+	case AVRO_ENUM:
+		return json_of_enum(value);
+	case AVRO_ARRAY:
+		return json_of_array(value);
+	case AVRO_UNION:
+		return json_of_union(value);
+	case AVRO_RECORD:
+		return json_of_record(value);
+	default:
 		return NULL;
-	json_t *json = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-	free(text);
-	return json;
+	}
 }
 
 json_t *peer_read(struct peer *peer, const uint8_t *body, size_t len)
