@@ -62,7 +62,8 @@ static struct config_program program = {.usage = "tandem probe [options] FILE...
 static void parse(const char *const *words)
 {
 	struct capture out, err;
-	char *argv[32] = {(char *)(uintptr_t) "probe"};
+	static char *argv[32]; /* what is left of it stays in f.config.rest */
+	argv[0] = (char *)(uintptr_t) "probe";
 	int argc = 1;
 	while (words[argc - 1]) {
 		argv[argc] = (char *)(uintptr_t)words[argc - 1];

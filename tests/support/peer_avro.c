@@ -184,7 +184,7 @@ static bool fill_bytes(avro_value_t *value, const json_t *json)
 	uint8_t *bytes = mem_alloc(len);
 	for (size_t i = 0; i < len; i++) {
 		bool two = text[i] >= 0x80 && i + 1 < len;
-		bytes[count++] = two ? (uint8_t)(text[i] << 6 | (text[i + 1] & 0x3f)) : text[i];
+		bytes[count++] = (uint8_t)(two ? text[i] << 6 | (text[i + 1] & 0x3f) : text[i]);
 		i += two;
 	}
 	int failed = avro_value_get_type(value) == AVRO_FIXED ? avro_value_set_fixed(value, bytes, count)
