@@ -120,6 +120,20 @@ unit: $(unit_programs)
 
 check: unit house ## the quick part: unit tests and the house's rules; no broker
 
+# One suite for every log behind the interface: what one promises all promise.
+conformance := $(BUILD)/conformance
+$(conformance): $(call object,$(wildcard tests/conformance/*.c)) $(lib)
+	$(call brief,LD)$(LINK)
+
+conformance-memory conformance-local: conformance-%: $(conformance)
+	@$(TANDEM_WRAP) $(conformance) $*
+
+conformance-memory: ## what every log promises, tried on local::memory:
+conformance-local: ## the same on local:DIR (as root: it mounts a small disk)
+conformance-kafka: $(conformance) ## the same on a broker: KAFKA=host:port
+	@[ -n "$(KAFKA)" ] || { echo "conformance-kafka: say which broker: make conformance-kafka KAFKA=host:port" >&2; exit 1; }
+	@KAFKA=$(KAFKA) $(conformance) kafka
+
 system: $(bin) | $(BUILD)/setup-system ## several processes, brokers and crashes: tests/system/*.sh
 	@TANDEM_TEST_SECONDS=900 tests/run $(wildcard tests/system/*.sh)
 
@@ -193,7 +207,7 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all unit check system test sanitize valgrind house tidy lint lint-docker demo install uninstall clean help \
+.PHONY: FORCE all unit conformance-memory conformance-local conformance-kafka check system test sanitize valgrind house tidy lint lint-docker demo install uninstall clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -2,6 +2,7 @@
  * off. Full names are interned, since topics and groups are few and asked for often. */
 #include "log_impl.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -333,4 +334,21 @@ enum status log_import(struct log *log, const char *topic, int32_t partition, co
 	if (!log->ops->import)
 		return err_set(err, REJECT, "unsupported", "%s takes no records with their offsets", log->url);
 	return log->ops->import(log, log_full_name(log, topic), partition, records, count, err);
+}
+
+enum status log_import_check(const struct log_record *records, size_t count, int64_t next, int64_t last_ms,
+                             struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct log_record *record = &records[i];
+		if (record->offset < next || record->offset == INT64_MAX)
+			return err_set(err, REJECT, "invalid", "offset %" PRId64 " where the next is %" PRId64, record->offset,
+			               next);
+		if (record->timestamp_ms < last_ms)
+			return err_set(err, REJECT, "invalid", "offset %" PRId64 ": its time %" PRId64 " is before the last %" PRId64,
+			               record->offset, record->timestamp_ms, last_ms);
+		next = record->offset + 1;
+		last_ms = record->timestamp_ms;
+	}
+	return OK;
 }

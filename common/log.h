@@ -216,11 +216,13 @@ struct log_topic {
 
 /* Creates it with exactly these partitions and settings. "topic_exists" (REJECT) where it is there already. Bounded. */
 enum status log_topic_create(struct log *log, const struct log_topic *topic, struct err *err);
-enum status log_topic_delete(struct log *log, const char *name, struct err *err); /* unknown_topic is REJECT */
+/* Its marks go with it, in every group. unknown_topic is REJECT. */
+enum status log_topic_delete(struct log *log, const char *name, struct err *err);
 enum status log_topic_describe(struct log *log, const char *name, struct arena *arena, struct log_topic *out,
                                struct err *err); /* a topic that is not there: OK, exists false */
 /* All topics of the namespace, sorted. With an empty namespace: all without a dot but for a last ".dlq". */
 enum status log_topic_list(struct log *log, struct arena *arena, const char ***names, size_t *count, struct err *err);
+/* With its marks. RETRY "group_busy" while it has members; a group that is not there: OK. */
 enum status log_group_delete(struct log *log, const char *group, struct err *err);
 enum status log_node_count(struct log *log, int *nodes, struct err *err); /* brokers; 1 for local: */
 

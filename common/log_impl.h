@@ -104,4 +104,8 @@ void log_base_fini(struct log *log);
 /* Kafka's rule for topic names (1 to 249 of [a-zA-Z0-9._-]), and none that begins with a dot. */
 bool log_name_valid(const char *name);
 
+/* May these be imported behind a partition's end (next, time of the last one)? REJECT "invalid". */
+enum status log_import_check(const struct log_record *records, size_t count, int64_t next, int64_t last_ms,
+                             struct err *err);
+
 #endif

@@ -172,6 +172,7 @@ static enum status topic_delete(struct log *log, const char *name, struct err *e
 	struct memory_topic *topic = memory_topic_find(memory_of(log), name);
 	if (!topic)
 		return err_set(err, REJECT, "unknown_topic", "there is no topic %s", name);
+	memory_groups_forget(memory_of(log), name);
 	topic_unlink(memory_of(log), topic);
 	return OK;
 }
@@ -250,23 +251,6 @@ static int64_t append_now(const struct log_memory *memory, struct memory_topic *
 	return offset;
 }
 
-static enum status import_check(const struct memory_partition *partition, const struct log_record *records, size_t count,
-                                struct err *err)
-{
-	int64_t next = partition->next, last_ms = partition->last_ms;
-	for (size_t i = 0; i < count; i++) {
-		if (records[i].offset < next || records[i].offset == INT64_MAX)
-			return err_set(err, REJECT, "invalid", "offset %" PRId64 " comes behind %" PRId64, records[i].offset,
-			               next - 1);
-		if (records[i].timestamp_ms < last_ms)
-			return err_set(err, REJECT, "invalid", "offset %" PRId64 ": time %" PRId64 " is before the last one's",
-			               records[i].offset, records[i].timestamp_ms);
-		next = records[i].offset + 1;
-		last_ms = records[i].timestamp_ms;
-	}
-	return OK;
-}
-
 static enum status import(struct log *log, const char *name, int32_t number, const struct log_record *records,
                           size_t count, struct err *err)
 {
@@ -275,7 +259,7 @@ static enum status import(struct log *log, const char *name, int32_t number, con
 	memory_advance(memory_of(log));
 	enum status status = memory_partition_need(memory_of(log), name, number, &topic, &partition, err);
 	if (status == OK)
-		status = import_check(partition, records, count, err);
+		status = log_import_check(records, count, partition->next, partition->last_ms, err);
 	if (status != OK)
 		return status;
 	if (count && !partition->next)

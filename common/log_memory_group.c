@@ -78,6 +78,22 @@ void memory_groups_free(struct log_memory *memory)
 	}
 }
 
+void memory_groups_forget(struct log_memory *memory, const char *topic)
+{
+	for (struct memory_group *group = memory->groups; group; group = group->next) {
+		for (struct memory_mark **at = &group->marks; *at;) {
+			struct memory_mark *mark = *at;
+			if (strcmp(mark->topic, topic) != 0) {
+				at = &mark->next;
+				continue;
+			}
+			*at = mark->next;
+			mem_free(mark->topic);
+			mem_free(mark);
+		}
+	}
+}
+
 static int64_t now_ms(const struct log_memory *memory)
 {
 	return seam_monotonic_us(memory->seam) / 1000;

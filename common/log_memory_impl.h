@@ -81,6 +81,7 @@ enum status memory_range(const struct memory_partition *partition, const char *t
                          struct err *err);
 
 void memory_groups_free(struct log_memory *memory);
+void memory_groups_forget(struct log_memory *memory, const char *topic); /* its marks, in all groups */
 enum status memory_consumer_open(struct log *log, const struct log_consumer_config *config, struct log_consumer **out,
                                  struct err *err);
 void memory_consumer_close(struct log_consumer *consumer, bool leave);

@@ -1,0 +1,190 @@
+/* Several processes on one log, and what is left when one of them is killed or stopped. */
+#include "conformance.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An acknowledgement that a writing helper reported. */
+struct written {
+	int partition;
+	char value[40];
+	long long offset;
+};
+
+static bool written_read(struct helper *helper, struct written *w)
+{
+	char line[100];
+	return helper_line(helper, line, sizeof line) && sscanf(line, "%d %39s %lld", &w->partition, w->value, &w->offset) == 3;
+}
+
+static void written_check(const struct written *w)
+{
+	struct arena arena = {0};
+	struct log_record record;
+	bool found;
+	CHECK_OK(log_read_at(leg.log, "t", w->partition, w->offset, &arena, &record, &found, &failure));
+	CHECK(found);
+	CHECK(value_is(&record, w->value));
+	arena_fini(&arena);
+}
+
+/* Reads on until this many came, and checks that each writer's records come in its order. */
+static void read_both(struct log_consumer *consumer, int count)
+{
+	struct {
+		int writer;
+		long long last[2];
+	} writers[4] = {0};
+	for (int i = 0; i < count; i++) {
+		struct log_event event;
+		event_wait(leg.log, consumer, LOG_RECORD, &event);
+		char value[40] = "";
+		CHECK(event.record.value.len < (int32_t)sizeof value);
+		memcpy(value, event.record.value.data, (size_t)event.record.value.len);
+		int writer;
+		long long number;
+		CHECK(sscanf(value, "%d-%lld", &writer, &number) == 2);
+		int w = 0;
+		while (writers[w].writer && writers[w].writer != writer)
+			CHECK(++w < 4);
+		if (!writers[w].writer)
+			writers[w].last[0] = writers[w].last[1] = -1;
+		writers[w].writer = writer;
+		CHECK(number > writers[w].last[event.partition]);
+		writers[w].last[event.partition] = number;
+	}
+}
+
+void two_processes_write_and_read_at_once(void)
+{
+	enum { COUNT = 1500 };
+	topic_make("t", 2);
+	struct helper writers[2];
+	for (int i = 0; i < 2; i++)
+		writers[i] = helper_start("write", "t", "1500");
+	struct log_consumer *consumer;
+	static const int32_t partitions[] = {0, 1};
+	CHECK_OK(log_consumer_open(
+	        leg.log,
+	        &(struct log_consumer_config){.topic = "t", .group = "g", .partitions = partitions, .partition_count = 2},
+	        &consumer, &failure));
+	struct log_event event;
+	event_wait(leg.log, consumer, LOG_ASSIGNED, &event);
+	assign_at(consumer, event.partitions, event.partition_count, 0);
+	read_both(consumer, 2 * COUNT);
+	for (int i = 0; i < 2; i++) {
+		struct written w;
+		int count = 0;
+		for (; written_read(&writers[i], &w); count++)
+			written_check(&w);
+		CHECK_INT(count, COUNT);
+		CHECK_INT(helper_end(&writers[i]), 0);
+	}
+	log_consumer_close(consumer, true);
+}
+
+void a_waiting_reader_is_woken_by_another_process(void)
+{
+	topic_make("t", 2);
+	struct log_reader *reader;
+	CHECK_OK(log_reader_open(leg.log, "t", 0, 0, &reader, &failure));
+	struct helper writer = helper_start("write", "t", "1");
+	const struct log_record *record = NULL;
+	int64_t start = now_ms();
+	CHECK_OK(log_reader_next(reader, LIMIT_MS, &record, &failure));
+	CHECK(record != NULL);
+	CHECK(now_ms() - start < LIMIT_MS / 2);
+	CHECK_OK(log_reader_next(reader, 50, &record, &failure));
+	CHECK(record == NULL);
+	log_reader_close(reader);
+	CHECK_INT(helper_end(&writer), 0);
+}
+
+static void helper_expect(struct helper *helper, const char *expected)
+{
+	char line[100];
+	CHECK(helper_line(helper, line, sizeof line));
+	CHECK_TEXT(line, expected);
+}
+
+void a_killed_member_is_followed_by_another(void)
+{
+	topic_make("t", PARTITIONS);
+	struct helper helper = helper_start("member", "t", "g");
+	helper_expect(&helper, "assigned 6");
+	struct member member;
+	member_open(&member, NULL);
+	settle(&member, 1, PARTITIONS / 2);
+	helper_kill(&helper, SIGKILL);
+	int64_t start = now_ms();
+	settle(&member, 1, PARTITIONS);
+	if (leg.kind == LOCAL)
+		CHECK(now_ms() - start < 3000); /* the kernel tells; no session timeout (6 s) is waited for */
+	CHECK_INT(helper_end(&helper), 128 + SIGKILL);
+	member_close(&member, true);
+}
+
+void a_stopped_member_is_fenced(void)
+{
+	topic_make("t", PARTITIONS);
+	struct helper helper = helper_start("member", "t", "g");
+	helper_expect(&helper, "assigned 6");
+	helper_kill(&helper, SIGSTOP);
+	struct member member;
+	member_open(&member, NULL);
+	settle(&member, 1, PARTITIONS);
+	struct log_mark mark = {.partition = 0, .offset = 7, .metadata = "mine"};
+	struct log_event event;
+	CHECK_OK(log_consumer_commit(member.consumer, &mark, 1, &failure));
+	event_wait(member.log, member.consumer, LOG_COMMITTED, &event);
+	check_ok(event.status, &event.err, "the new owner's commit", __FILE__, __LINE__);
+	helper_kill(&helper, SIGCONT);
+	helper_expect(&helper, "revoked lost");
+	helper_expect(&helper, "committed 3 fenced");
+	CHECK_INT(helper_end(&helper), 0);
+	CHECK_OK(log_committed(leg.log, "g", "t", &mark, &failure));
+	CHECK_INT(mark.offset, 7);
+	CHECK_TEXT(mark.metadata, "mine");
+	member_close(&member, true);
+}
+
+/* One of two writers is killed and replaced, again and again, in the middle of its work. */
+void killed_writers_lose_nothing_acknowledged(void)
+{
+	enum { ROUNDS = 30 };
+	topic_make("t", 2);
+	struct helper writers[2];
+	for (int i = 0; i < 2; i++)
+		writers[i] = helper_start("write", "t", "0");
+	unsigned seed = 12345;
+	int64_t checked = 0;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct helper *victim = &writers[round % 2];
+		struct written w;
+		for (int i = rand_r(&seed) % 400; i >= 0; i--) {
+			CHECK(written_read(victim, &w));
+			written_check(&w);
+			checked++;
+		}
+		helper_kill(victim, SIGKILL);
+		for (; written_read(victim, &w); checked++) /* what it said before it died */
+			written_check(&w);
+		CHECK_INT(helper_end(victim), 128 + SIGKILL);
+		*victim = helper_start("write", "t", "0");
+	}
+	for (int i = 0; i < 2; i++) {
+		helper_kill(&writers[i], SIGKILL);
+		helper_end(&writers[i]);
+	}
+	printf("    %d kills, %lld acknowledged records found\n", ROUNDS, (long long)checked);
+	send_all("t", 0, 0, 10);
+	int64_t low, high;
+	CHECK_OK(log_bounds(leg.log, "t", 0, &low, &high, &failure));
+	struct log_consumer *consumer = reads(leg.log, "t", 0, 0);
+	struct log_event event;
+	do
+		event_wait(leg.log, consumer, LOG_RECORD, &event);
+	while (event.offset < high - 1);
+	log_consumer_close(consumer, true);
+}
