@@ -216,7 +216,7 @@ static void emit_dead_letter(struct fold *fold, const struct err *why)
 	output->record = (struct log_record){.partition = task->partition, .key = copy.key, .value = copy.value};
 	struct header_list headers;
 	header_list_init(&headers, &task->emitted, copy.header_count + 10);
-	for (size_t i = 0; i < copy.header_count && i < TASK_HEADERS_MAX; i++) {
+	for (size_t i = 0; i < copy.header_count; i++) {
 		headers.items[headers.count] = copy.headers[i];
 		if (strcmp(copy.headers[i].name, HEADER_STREAM) == 0)
 			headers.items[headers.count].name = HEADER_STREAM_ORIGINAL;
