@@ -394,6 +394,16 @@ static enum status answered(struct fold *fold, const char *order_id, int32_t par
 	               fold_source_partition(fold), order_id);
 }
 
+/* The same answer again changes nothing; another than the one before would mean that two decisions were taken. */
+static enum status repeated(const struct order *order, const struct group *group, bool agrees, struct err *err)
+{
+	if (agrees)
+		return OK;
+	return err_set(err, FATAL, "contradiction",
+	               "inventory partition %d answered for order %s before, and now the opposite; run `tandem inventory verify`",
+	               group->partition, order->order_id);
+}
+
 static bool all_reserved(const struct order *order)
 {
 	for (size_t i = 0; i < order->group_count; i++)
@@ -408,8 +418,10 @@ static enum status on_stock_reserved(struct fold *fold, const void *event, struc
 	struct order order;
 	struct group *group;
 	enum status status = answered(fold, answer->order_id, answer->inventory_partition, &order, &group, err);
-	if (status != OK || group->state != WAITING) /* the same answer again changes nothing */
+	if (status != OK)
 		return status;
+	if (group->state != WAITING)
+		return repeated(&order, group, group->state != REFUSED, err);
 	group->state = RESERVED;
 	bool decided = false;
 	if (order.status != PENDING) { /* too late: the order is dead */
@@ -428,8 +440,10 @@ static enum status on_stock_rejected(struct fold *fold, const void *event, struc
 	struct order order;
 	struct group *group;
 	enum status status = answered(fold, answer->order_id, answer->inventory_partition, &order, &group, err);
-	if (status != OK || group->state != WAITING)
+	if (status != OK)
 		return status;
+	if (group->state != WAITING)
+		return repeated(&order, group, group->state == REFUSED, err);
 	group->state = REFUSED;
 	bool decided = transition(order.status, GROUP_REJECTED, &order.status);
 	if (decided)
