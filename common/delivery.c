@@ -25,7 +25,7 @@ struct waiting {
 	struct buf bytes;
 	struct log_record record;
 	struct target *target;
-	int64_t tag;
+	struct delivery_origin origin;
 	bool acknowledged;
 };
 
@@ -77,12 +77,17 @@ static struct waiting *place(const struct delivery *delivery, uint64_t number)
 	return &delivery->window[number % WINDOW_RECORDS];
 }
 
-bool delivery_oldest(const struct delivery *delivery, int64_t *tag)
+bool delivery_oldest(const struct delivery *delivery, const void *from, int64_t *offset)
 {
-	if (delivery->first == delivery->next)
-		return false;
-	*tag = place(delivery, delivery->first)->tag;
-	return true;
+	bool any = false;
+	for (uint64_t number = delivery->first; number < delivery->next; number++) {
+		const struct waiting *w = place(delivery, number);
+		if (w->acknowledged || w->origin.from != from || (any && w->origin.offset >= *offset))
+			continue;
+		*offset = w->origin.offset;
+		any = true;
+	}
+	return any;
 }
 
 static bool stopped(const struct delivery *delivery)
@@ -127,8 +132,7 @@ static enum status take_ack(struct delivery *delivery, const struct log_ack *ack
 		return OK;
 	struct waiting *w = place(delivery, ack->token);
 	if (ack->status == FATAL || ack->status == REJECT) {
-		if (err)
-			*err = ack->err;
+		*err = ack->err;
 		return err_context(err, FATAL, "topic %s", w->target->name);
 	}
 	if (ack->status == RETRY) {
@@ -213,8 +217,7 @@ static enum status recover(struct delivery *delivery, struct err *err)
 				return status;
 		}
 		if (++delivery->fruitless > ATTEMPTS) {
-			if (err)
-				*err = delivery->why;
+			*err = delivery->why;
 			return err_context(err, RETRY, "given up after %d attempts", ATTEMPTS);
 		}
 		status = reopen(delivery, err);
@@ -228,6 +231,8 @@ static enum status recover(struct delivery *delivery, struct err *err)
 
 enum status delivery_step(struct delivery *delivery, int timeout_ms, struct err *err)
 {
+	struct err own = {0};
+	err = err ? err : &own;
 	if (delivery->producer && timeout_ms && delivery->first < delivery->next)
 		log_wait(delivery->config.log, timeout_ms);
 	enum status status = take_acks(delivery, err);
@@ -323,8 +328,8 @@ static enum status hand_over(struct delivery *delivery, uint64_t number, struct 
 	return OK;
 }
 
-enum status delivery_take(struct delivery *delivery, const char *topic, const struct log_record *record, int64_t tag,
-                          struct err *err)
+enum status delivery_take(struct delivery *delivery, const char *topic, const struct log_record *record,
+                          struct delivery_origin origin, struct err *err)
 {
 	struct err own = {0};
 	err = err ? err : &own;
@@ -339,7 +344,7 @@ enum status delivery_take(struct delivery *delivery, const char *topic, const st
 	struct waiting *w = place(delivery, number);
 	fill(w, record);
 	w->target = target_of(delivery, topic);
-	w->tag = tag;
+	w->origin = origin;
 	w->acknowledged = false;
 	delivery->window_bytes += w->bytes.len;
 	delivery->counts.taken++;

@@ -29,11 +29,17 @@ struct delivery;
 struct delivery *delivery_open(const struct delivery_config *config);
 void delivery_close(struct delivery *delivery); /* what waits may still land. NULL is fine */
 
-/* Hands a record over: key, value, headers and partition, copied. tag is the caller's, see delivery_oldest.
+/* Where a record came from, in the caller's terms. */
+struct delivery_origin {
+	const void *from;
+	int64_t offset;
+};
+
+/* Hands a record over: key, value, headers and partition, copied.
  * RETRY "interrupted": stopped() said so; RETRY else: the log did not take what waits, though it was tried again; FATAL: an
  * error that no retry cures. */
-enum status delivery_take(struct delivery *delivery, const char *topic, const struct log_record *record, int64_t tag,
-                          struct err *err);
+enum status delivery_take(struct delivery *delivery, const char *topic, const struct log_record *record,
+                          struct delivery_origin origin, struct err *err);
 
 /* Looks for acknowledgements, at most for so long, and sends again what has to be. As delivery_take. */
 enum status delivery_step(struct delivery *delivery, int timeout_ms, struct err *err);
@@ -43,8 +49,8 @@ void delivery_flush(struct delivery *delivery); /* a hint: do not linger */
 /* Waits until everything taken is acknowledged. As delivery_take; at a stop, it waits grace_ms more. */
 enum status delivery_finish(struct delivery *delivery, int64_t grace_ms, struct err *err);
 
-/* The tag of the oldest record that is not acknowledged. False: there is none. */
-bool delivery_oldest(const struct delivery *delivery, int64_t *tag);
+/* The lowest offset of the records from `from` that are not acknowledged. False: there is none. */
+bool delivery_oldest(const struct delivery *delivery, const void *from, int64_t *offset);
 
 const struct delivery_counts *delivery_counts(const struct delivery *delivery);
 
