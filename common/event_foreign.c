@@ -209,7 +209,7 @@ enum status foreign_compile(const char *schema, struct foreign **out, struct err
 		return err_set(err, REJECT, "bad_schema", "a schema of %zu bytes; at most %d are read", len,
 		               FOREIGN_SCHEMA_BYTES_MAX);
 	json_t *json = json_loadb(schema, len, JSON_DECODE_ANY, &error);
-	if (!json && (schema_is_primitive(schema) || !len)) /* what files of other libraries hold for a bare name */
+	if (!json && schema_is_primitive(schema)) /* what files of other libraries hold for a bare name */
 		json = json_string(schema);
 	if (!json)
 		return err_set(err, REJECT, "bad_schema", "a schema that is no JSON (line %d: %s)", error.line, error.text);

@@ -530,7 +530,7 @@ enum status schema_load(struct model *model, const char *path, const char *event
 	if (status != OK)
 		return status;
 	json_error_t error;
-	json_t *json = json_loadb(schema->text, len, JSON_REJECT_DUPLICATES, &error); /* kept: the model points into it */
+	json_t *json = json_loadb(schema->text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!json)
 		return err_set(err, REJECT, "bad_schema", "%s:%d:%d: %s", path, error.line, error.column, error.text);
 	schema->json = json;

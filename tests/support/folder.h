@@ -1,0 +1,14 @@
+/* folder: a folder of files that a test makes and removes. */
+#ifndef TANDEM_TESTS_FOLDER_H
+#define TANDEM_TESTS_FOLDER_H
+
+struct folder {
+	char path[64];
+};
+
+void folder_make(struct folder *folder);
+/* Writes the file (its folders are made); aborts the test program where it cannot. */
+void folder_write(const struct folder *folder, const char *file, const char *text);
+void folder_remove(struct folder *folder); /* with all that is in it */
+
+#endif
