@@ -28,7 +28,7 @@ struct log *config_open_log(const struct config *config, int *exit_status)
 	enum status status = log_open(config->log, &log_config, &log, &err);
 	if (status == OK)
 		return log;
-	fprintf(stderr, "tandem: %s: %s\n", config->log, err.text);
+	fprintf(stderr, "tandem: %s\n", err.text);
 	*exit_status = status == REJECT || err_is(&err, "invalid") ? EXIT_USAGE : EXIT_FAILED;
 	return NULL;
 }
