@@ -121,6 +121,7 @@ int service_run(const struct service *service, int argc, char **argv)
 		return exit_status;
 	struct logging_config logging_config = run.args.config.logging;
 	logging_config.service = service->name;
+	logging_config.seam = &seam_system;
 	struct logging *logging = logging_new(&logging_config);
 	exit_status = run_worker(&run, logging);
 	logging_free(logging);
