@@ -293,7 +293,7 @@ static enum worker_step assign(struct worker *worker)
 	worker->assign_due = status == RETRY;
 	if (status == FATAL)
 		return finish(worker, FATAL, &err);
-	return WORKER_ASSIGNED;
+	return status == OK ? WORKER_ASSIGNED : WORKER_IDLE; /* tried again at the next step */
 }
 
 static bool anything_open(const struct worker *worker)
