@@ -16,7 +16,7 @@
 struct memory_sent {
 	struct memory_sent *next;
 	const char *topic; /* the producer's name list */
-	struct log_record record;
+	struct log_record record; /* the caller's until produce returns, then a copy in the arena; of no use once landed */
 	struct arena arena;
 	enum log_memory_fate fate;
 	int64_t due_us;
@@ -440,8 +440,12 @@ static enum status write_sent(const struct log_memory *memory, struct memory_sen
 
 static void producer_advance(struct memory_producer *producer, int64_t now_us)
 {
-	for (struct memory_sent *sent; (sent = producer->waiting) && sent->due_us <= now_us; producer->waiting = sent->next)
+	while (producer->waiting && producer->waiting->due_us <= now_us) {
+		struct memory_sent *sent = producer->waiting;
 		sent->ack.status = write_sent(producer->memory, sent, &sent->ack.err);
+		arena_fini(&sent->arena);
+		producer->waiting = sent->next;
+	}
 }
 
 void memory_advance(struct log_memory *memory)
@@ -465,7 +469,7 @@ static enum status produce(struct log_producer *base, int topic, const struct lo
 		return err_set(err, RETRY, "queue_full", "%zu records wait for their acknowledgement", producer->pending);
 	struct memory_sent *sent = mem_zalloc(1, sizeof *sent);
 	sent->topic = producer->topics[topic];
-	log_record_copy(&sent->record, record, &sent->arena);
+	sent->record = *record;
 	sent->ack = (struct log_ack){.token = token, .offset = -1};
 	int64_t delay_us = 0;
 	if (memory->faults.produce)
@@ -477,6 +481,8 @@ static enum status produce(struct log_producer *base, int topic, const struct lo
 		producer->waiting = sent;
 	producer->pending++;
 	producer_advance(producer, seam_monotonic_us(memory->seam));
+	if (producer->waiting)
+		log_record_copy(&sent->record, record, &sent->arena);
 	return OK;
 }
 
