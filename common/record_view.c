@@ -96,6 +96,11 @@ void record_view_quoted(const struct log_bytes *bytes, struct buf *out)
 	buf_put_u8(out, '"');
 }
 
+void record_view_text(const char *text, struct buf *out)
+{
+	put_safe(out, (const uint8_t *)text, strlen(text));
+}
+
 /* Raw DEL and C1 characters stand only inside strings, where an escape means the same. */
 void record_view_dump(const json_t *json, struct buf *out)
 {
@@ -215,6 +220,14 @@ static const char *type_text(const struct record_view *view, char out[64])
 	return out;
 }
 
+static json_t *json_id(const uint8_t installation[16])
+{
+	struct arena arena = {0};
+	json_t *json = json_string(genesis_id_text(installation, &arena));
+	arena_fini(&arena);
+	return json;
+}
+
 void record_view_line(const struct record_view *view, const char *topic, struct buf *out)
 {
 	const struct log_record *record = view->record;
@@ -226,6 +239,9 @@ void record_view_line(const struct record_view *view, const char *topic, struct 
 	buf_put_u8(out, ' ');
 	if (view->event) {
 		json_t *event = event_to_json(view->type, view->event);
+		if (view->type == &genesis_type) /* Avro's JSON has 16 bytes as 16 characters */
+			json_object_set_new(event, "installation",
+			                    json_id(((const struct genesis *)view->event)->installation));
 		record_view_dump(event, out);
 		json_decref(event);
 	} else {

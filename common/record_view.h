@@ -47,6 +47,9 @@ void record_view_stream(const struct header_stream *stream, struct buf *out);
 /* Bytes in quotes, safe: null is written null. */
 void record_view_quoted(const struct log_bytes *bytes, struct buf *out);
 
+/* Text without quotes, as safe. */
+void record_view_text(const char *text, struct buf *out);
+
 /* Compact JSON in UTF-8 without raw control characters (DEL and C1 too). Keeps the reference. */
 void record_view_dump(const json_t *json, struct buf *out);
 

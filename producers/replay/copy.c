@@ -51,7 +51,10 @@ static enum status create(struct copy *copy, const struct target *target, struct
 {
 	struct log_topic source;
 	enum status status = log_topic_describe(copy->config.source, target->from, &copy->arena, &source, err);
-	if (status != OK || !source.exists)
+	if (status == OK && !source.exists)
+		status = err_set(err, FATAL, "unknown_topic", "%s: there is no topic %s", log_url(copy->config.source),
+		                 target->from);
+	if (status != OK)
 		return status;
 	static const struct log_setting setting = {"message.timestamp.type", "LogAppendTime"};
 	const struct log_topic topic = {
@@ -59,19 +62,19 @@ static enum status create(struct copy *copy, const struct target *target, struct
 	return copy->config.dry_run ? OK : log_topic_create(copy->config.target, &topic, err);
 }
 
-static enum status describe_target(struct copy *copy, struct target *target, struct err *err)
+/* *exists is false for one that a dry run would make. */
+static enum status describe_target(struct copy *copy, struct target *target, bool *exists, struct err *err)
 {
 	struct log_topic topic;
-	enum status status = log_topic_describe(copy->config.target, target->name, &copy->arena, &topic, err);
+	struct arena *arena = &copy->arena;
+	enum status status = log_topic_describe(copy->config.target, target->name, arena, &topic, err);
 	if (status == OK && !topic.exists && copy->config.create) {
 		status = create(copy, target, err);
-		if (status == OK && !copy->config.dry_run)
-			status = log_topic_describe(copy->config.target, target->name, &copy->arena, &topic, err);
-		if (status == OK && copy->config.dry_run) { /* as it would be */
-			status = log_topic_describe(copy->config.source, target->from, &copy->arena, &topic, err);
-			target->partitions = topic.partitions;
-			return status;
-		}
+		if (status == OK)
+			status = copy->config.dry_run
+			                 ? log_topic_describe(copy->config.source, target->from, arena, &topic, err)
+			                 : log_topic_describe(copy->config.target, target->name, arena, &topic, err);
+		*exists = !copy->config.dry_run;
 	}
 	if (status == OK && !topic.exists)
 		status = err_set(err, FATAL, "unknown_topic", "%s: there is no topic %s; --create-topic makes it",
@@ -108,8 +111,9 @@ static enum status add_target(struct copy *copy, const char *from, struct err *e
 	if (strcmp(log_url(config->source), log_url(config->target)) == 0 &&
 	    strcmp(log_full_name(config->source, target->from), log_full_name(config->target, target->name)) == 0)
 		return err_set(err, REJECT, "usage", "found topic %s as source and target, expected two", from);
-	enum status status = describe_target(copy, target, err);
-	if (status == OK)
+	bool exists = true;
+	enum status status = describe_target(copy, target, &exists, err);
+	if (status == OK && exists)
 		status = pinned(copy, target, err);
 	copy->target_count += status == OK;
 	return status;
