@@ -134,6 +134,12 @@ conformance-kafka: $(conformance) ## the same on a broker: KAFKA=host:port
 	@[ -n "$(KAFKA)" ] || { echo "conformance-kafka: say which broker: make conformance-kafka KAFKA=host:port" >&2; exit 1; }
 	@KAFKA=$(KAFKA) $(conformance) kafka
 
+$(BUILD)/tests/peers/%: $(BUILD)/tests/peers/%.o $(test_objects) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+
+peers: $(BUILD)/tests/peers/avro_peer $(venv)/ready ## other implementations read what we wrote, and we what they wrote
+	@BUILD=$(BUILD) VENV=$(venv) tests/run $(wildcard tests/peers/*.sh)
+
 system: $(bin) | $(BUILD)/setup-system ## several processes, brokers and crashes: tests/system/*.sh
 	@TANDEM_TEST_SECONDS=900 tests/run $(wildcard tests/system/*.sh)
 
