@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ADVICE "create the installation's topics with `tandem topics create`"
+#define BAD_ADVICE "restore the topic, or delete all topics of the installation and create them together"
 
 bool genesis_is_control(const struct log_record *record)
 {
@@ -44,18 +45,20 @@ const struct genesis_topic *genesis_topic(const struct genesis *genesis, const c
 static enum status check(const struct genesis *genesis, const char *topic, int32_t partition, struct err *err)
 {
 	if (strcmp(genesis->topic, topic) != 0 || genesis->partition != partition)
-		return err_set(err, FATAL, "bad_genesis", "%s/%d begins with the genesis of %s/%d: it is another partition's log",
+		return err_set(err, FATAL, "bad_genesis", "%s/%d begins with the genesis of %s/%d: it is another partition's log;"
+		               " " BAD_ADVICE,
 		               topic, partition, genesis->topic, genesis->partition);
 	const struct genesis_topic *own = genesis_topic(genesis, topic);
 	if (!own || partition < 0 || partition >= own->partitions)
-		return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d does not count this partition", topic, partition);
+		return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d does not count this partition; " BAD_ADVICE, topic,
+		               partition);
 	for (size_t i = 0; i < genesis->topics.count; i++)
 		if (genesis->topics.items[i].partitions < 1)
-			return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d gives %s %d partitions", topic, partition,
+			return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d gives %s %d partitions; " BAD_ADVICE, topic, partition,
 			               genesis->topics.items[i].name, genesis->topics.items[i].partitions);
 	if (genesis->logic_version < 1)
-		return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d has logic version %d, expected 1 or more", topic,
-		               partition, genesis->logic_version);
+		return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d has logic version %d, expected 1 or more; " BAD_ADVICE,
+		               topic, partition, genesis->logic_version);
 	if (genesis->chain != CHAIN_KEY_PUBLIC)
 		return err_set(err, FATAL, "unknown_version",
 		               "the chains of this installation are keyed, which this program does not know; run a newer program");
@@ -71,15 +74,20 @@ enum status genesis_parse(const struct log_record *record, const char *topic, in
 	const struct log_bytes *value = &record->value;
 	if (!genesis_is_control(record) || value->len < 0 ||
 	    !event_split(value->data, (size_t)value->len, &fingerprint, &body, &len))
-		return err_set(err, FATAL, "no_genesis", "record 0 of %s/%d is no genesis; " ADVICE, topic, partition);
+		return err_set(err, FATAL, "no_genesis",
+		               "record 0 of %s/%d is no genesis: the topic was not made by `tandem topics create`, which does not write"
+		               " behind other records; delete the topic, then " ADVICE,
+		               topic, partition);
 	const struct event_type *type = event_type_of_writer(fingerprint);
 	if (type != &genesis_type)
 		return err_set(err, FATAL, "unknown_version",
 		               "record 0 of %s/%d is a control record with schema %016" PRIx64
 		               ", which this program does not know; run a newer program",
 		               topic, partition, fingerprint);
-	if (event_decode(type, fingerprint, body, len, arena, out, err) != OK)
-		return err_context(err, FATAL, "record 0 of %s/%d", topic, partition);
+	struct err why;
+	if (event_decode(type, fingerprint, body, len, arena, out, &why) != OK)
+		return err_set(err, FATAL, "bad_genesis", "record 0 of %s/%d cannot be read (%.200s); " BAD_ADVICE, topic, partition,
+		               why.text);
 	return check(out, topic, partition, err);
 }
 

@@ -605,3 +605,21 @@ void log_memory_trim(struct log_memory *memory, const char *topic, int32_t parti
 	p->count -= dropped;
 	memmove(p->records, p->records + dropped, p->count * sizeof *p->records);
 }
+
+bool log_memory_set(struct log_memory *memory, const char *topic, const char *name, const char *value)
+{
+	struct memory_topic *at = memory_topic_find(memory, topic);
+	if (!at)
+		return false;
+	struct log_setting *settings = arena_alloc(&at->arena, (at->setting_count + 1) * sizeof *settings);
+	size_t count = 0;
+	for (size_t i = 0; i < at->setting_count; i++)
+		if (strcmp(at->settings[i].name, name) != 0)
+			settings[count++] = at->settings[i];
+	settings[count++] = (struct log_setting){arena_copy(&at->arena, name, strlen(name)),
+	                                         arena_copy(&at->arena, value, strlen(value))};
+	at->settings = settings;
+	at->setting_count = count;
+	at->record_bytes_max = log_settings_record_bytes_max(settings, count);
+	return true;
+}

@@ -41,4 +41,7 @@ void log_memory_truncate(struct log_memory *memory, const char *topic, int32_t p
 /* Takes the records before this offset away, as retention does. */
 void log_memory_trim(struct log_memory *memory, const char *topic, int32_t partition, int64_t offset);
 
+/* Sets a topic's setting as an administrator does, whatever it is. False: no such topic. */
+bool log_memory_set(struct log_memory *memory, const char *topic, const char *name, const char *value);
+
 #endif

@@ -48,9 +48,11 @@ static enum status fold_to_mark(const struct rebuild_config *config, const char 
 	if (status == OK && !mark_equal(&reached, mark))
 		return err_set(err, FATAL, reached.next_offset < mark->next_offset ? "mark_record" : "mark_differs",
 		               "%s/%d folded to offset %lld does not give the mark at %lld: the log was changed, or this program"
-		               " folds differently. Delete the group's offset to have `run` send everything again, which is safe",
+		               " folds differently. Restore the log or run the program that folded it, or accept this history: delete"
+		               " the file and the marks (`tandem %s rebuild --delete-marks`), then `run` sends everything again, which"
+		               " is safe",
 		               config->service->input, config->partition, (long long)reached.next_offset,
-		               (long long)mark->next_offset);
+		               (long long)mark->next_offset, config->service->name);
 	return status;
 }
 

@@ -44,13 +44,34 @@ static int rebuild_one(const struct service_args *args, int32_t partition, struc
 	return status == REJECT || err_is(&err, "interrupted") ? EXIT_PARTLY : EXIT_FAILED;
 }
 
+/* The way out where the marks are of a history that the log no longer has. */
+static int delete_marks(const struct service_args *args)
+{
+	struct err err = {0};
+	char group[128];
+	snprintf(group, sizeof group, "tandem-%s", args->service->name);
+	enum status status = log_group_delete(args->log, group, &err);
+	if (status != OK) {
+		if (err_is(&err, "group_busy"))
+			err_context(&err, status, "stop the workers first");
+		service_say(args, "rebuild", &err);
+		return EXIT_FAILED;
+	}
+	printf("%s: the marks of all partitions are deleted; `run` sends what it folds, from each file on or from the beginning\n",
+	       log_full_name(args->log, group));
+	return EXIT_DONE;
+}
+
 int service_rebuild(const struct service *service, int argc, char **argv)
 {
 	struct service_args args = {.service = service, .data = "data"};
 	struct progress progress;
+	bool marks = false;
 	const struct config_option options[] = {
 	        SERVICE_DATA_OPTION(&args),
 	        SERVICE_PARTITIONS_OPTION(&args, "only these, like 0,2-4"),
+	        {.name = "delete-marks", .kind = CONFIG_FLAG, .value = &marks,
+	         .help = "rebuild nothing: delete the marks of all partitions, so that `run` sends everything again"},
 	};
 	char usage[SERVICE_USAGE_ROOM];
 	service_usage(usage, service, "rebuild [options]");
@@ -60,15 +81,16 @@ int service_rebuild(const struct service *service, int argc, char **argv)
 	                   "on them. `run` does the same by itself when a file is not there; this does it before. Exit status 3:\n"
 	                   "a partition has no mark, nothing was done there.",
 	        .examples = "  tandem order rebuild -b localhost:9092 --data state\n"
-	                    "  tandem inventory rebuild --log local:demo --data state -p 1\n",
+	                    "  tandem inventory rebuild --log local:demo --data state -p 1\n"
+	                    "  tandem order rebuild -b localhost:9092 --delete-marks\n",
 	        .options = options,
 	        .option_count = COUNT_OF(options)};
 	int exit_status;
 	interrupt_install();
 	if (!service_args_open(&args, &program, argc, argv, &exit_status))
 		return exit_status;
-	exit_status = EXIT_DONE;
-	for (size_t i = 0; i < args.chosen.count && !interrupt_requested(); i++) {
+	exit_status = marks ? delete_marks(&args) : EXIT_DONE;
+	for (size_t i = 0; i < args.chosen.count && !marks && !interrupt_requested(); i++) {
 		int one = rebuild_one(&args, args.chosen.items[i], &progress);
 		if (one != EXIT_DONE && exit_status != EXIT_FAILED)
 			exit_status = one;

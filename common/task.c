@@ -317,12 +317,19 @@ static void list_accepted(struct task *task)
 			        (struct accepts){service->handlers[i].type->writers[w], &service->handlers[i]};
 }
 
-static enum status corrupt_advice(enum status status, const char *path, struct err *err)
+bool task_blames_file(const struct err *err)
 {
-	if (status == FATAL && err_is(err, "corrupt"))
-		return err_set(err, FATAL, "corrupt",
-		               "%s is no usable SQLite file; delete it (with its -wal and -shm): it is rebuilt from the log", path);
-	return status;
+	return err_is(err, "corrupt") || err_is(err, "constraint");
+}
+
+enum status task_file_advice(enum status status, struct err *err)
+{
+	struct err found;
+	if (status != FATAL || !task_blames_file(err))
+		return status;
+	found = *err;
+	return err_set(err, FATAL, found.code,
+	               "%.400s; the file is damaged: delete it (with its -wal and -shm), it is rebuilt from the log", found.text);
 }
 
 enum status task_open(const struct task_config *config, struct task **out, struct err *err)
@@ -338,7 +345,7 @@ enum status task_open(const struct task_config *config, struct task **out, struc
 	task->full_input = mem_strdup(config->full_input ? config->full_input : config->service->input);
 	task->dead_letter_topic = mem_format("%s.dlq", config->service->input);
 	list_accepted(task);
-	enum status status = corrupt_advice(open_file(task, config, err), config->path, err);
+	enum status status = task_file_advice(open_file(task, config, err), err);
 	if (status == OK && task->position.logic_version > config->service->logic_version)
 		status = err_set(err, FATAL, "unknown_version",
 		                 "the file was folded with logic version %d, this program knows up to %d; run a newer program",
@@ -408,8 +415,6 @@ static enum status missing_topic(const struct task *task, const char *name, stru
 
 enum status task_take_genesis(struct task *task, const struct genesis *genesis, struct err *err)
 {
-	if (genesis->chain != CHAIN_KEY_PUBLIC)
-		return err_set(err, FATAL, "unsupported", "the installation's chains are keyed, which this program does not know");
 	if (genesis->logic_version < 1 || genesis->logic_version > task->service->logic_version)
 		return err_set(err, FATAL, "unknown_version",
 		               "the log begins with logic version %d, this program knows up to %d; run a newer program",
@@ -577,7 +582,7 @@ enum status task_commit(struct task *task, struct err *err)
 		status = store_commit(task->store, err);
 	if (status == OK)
 		clean(task);
-	return status;
+	return task_file_advice(status, err);
 }
 
 /* ---- what it knows ---- */

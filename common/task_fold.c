@@ -115,8 +115,9 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 	struct task *task = fold->task;
 	const struct topic *known = task_topic(task, topic);
 	if (!writes_to(task->service, topic) || !known || partition < 0 || partition >= known->partitions)
-		return err_set(err, FATAL, "handler", "%s emits %s to %s/%d, which is none of its outputs", task->service->name,
-		               type->name, topic, partition);
+		return err_set(err, FATAL, "handler",
+		               "%s emits %s to %s/%d, which is none of its outputs: a fault of this program; run one without it",
+		               task->service->name, type->name, topic, partition);
 	struct buf value = {0};
 	enum status status = event_encode(type, event, &value, err);
 	if (status != OK) {
@@ -394,15 +395,20 @@ static enum status apply_numbered(struct fold *fold, const struct header_stream 
 		               (unsigned long long)fingerprint);
 	const struct event_type *type = accepts->handler->type;
 	if (type->origin != EVENT_WORKER)
-		return err_set(err, FATAL, "numbered_publisher_event", "%s is a publisher's event and came numbered from %s/%d",
-		               type->name, stream->service, stream->partition);
+		return err_set(err, FATAL, "numbered_publisher_event",
+		               "number %llu of %s/%d is a %s, which is a publisher's event here; run a program that takes it from %s",
+		               (unsigned long long)stream->number, stream->service, stream->partition, type->name,
+		               stream->service);
 	void *event;
 	enum status status = decode(task, accepts, body, len, &event, err);
 	if (status == OK)
 		status = handle(fold, accepts->handler, event, err);
-	return status == REJECT ? err_context(err, FATAL, "%s number %llu of %s/%d cannot be applied", type->name,
-	                                      (unsigned long long)stream->number, stream->service, stream->partition)
-	                        : status;
+	if (status != REJECT && (status != FATAL || task_blames_file(err)))
+		return status;
+	return err_context(err, FATAL,
+	                   "%s number %llu of %s/%d cannot be applied, and is never skipped: run a program that can, or restore the"
+	                   " log",
+	                   type->name, (unsigned long long)stream->number, stream->service, stream->partition);
 }
 
 static enum status fold_numbered(struct fold *fold, const struct header_stream *stream, enum task_verdict *verdict,
@@ -457,7 +463,9 @@ static enum status fold_control(struct fold *fold, struct err *err)
 	size_t len;
 	const struct log_bytes *value = &fold->record->value;
 	if (value->len < 0 || !event_split(value->data, (size_t)value->len, &fingerprint, &body, &len))
-		return err_set(err, FATAL, "unknown_control", "a control record whose value is not single-object encoded");
+		return err_set(err, FATAL, "unknown_control",
+		               "a control record whose value is not single-object encoded, as no program of Tandem writes it; restore"
+		               " the topic without it");
 	const struct event_type *type = event_type_of_writer(fingerprint);
 	if (type == &genesis_type) /* at offset 0 it was taken before; elsewhere it changes nothing */
 		return OK;
@@ -550,11 +558,12 @@ enum status task_fold(struct task *task, const struct log_record *record, enum t
 	arena_reset(&task->emitted);
 	task->output_count = 0;
 	if (record->offset < task->position.next_offset)
-		return err_set(err, FATAL, "out_of_order", "record %lld came where %lld or later was expected",
+		return err_set(err, FATAL, "out_of_order", "record %lld came where %lld or later was expected: a fault of the log; look at its side",
 		               (long long)record->offset, (long long)task->position.next_offset);
 	enum status status = fold_one(task, record, verdict, err);
 	if (status != OK) {
 		task->output_count = 0;
+		task_file_advice(status, err);
 		if (status == FATAL)
 			err_context(err, status, "%s/%d offset %lld", task->service->input, task->partition,
 			            (long long)record->offset);

@@ -70,6 +70,11 @@ struct task_stream *streams_get(struct streams *streams, const char *name, int32
 struct task_stream *streams_put(struct task *task, struct streams *streams, const char *name, int32_t partition);
 void streams_touch(struct streams *streams, const struct task_stream *stream);
 const struct topic *task_topic(const struct task *task, const char *name);
+
+/* Is it the file that is at fault: unreadable, or rows that contradict each other? */
+bool task_blames_file(const struct err *err);
+/* Says what to do about it, where FATAL is the file's fault. Returns status. */
+enum status task_file_advice(enum status status, struct err *err);
 enum status task_take_genesis(struct task *task, const struct genesis *genesis, struct err *err);
 
 /* The stream's gap row, new (count 0) where there is none; to be written at the next commit. */

@@ -377,6 +377,18 @@ static enum worker_step send_one(struct worker *worker)
 	return WORKER_SENT;
 }
 
+/* What no retry cures is cured at the log: says what to do there. */
+static enum worker_step refused_output(struct worker *worker, struct slot *slot, const struct err *refusal)
+{
+	struct err err;
+	err_set(&err, FATAL, refusal->code, "an output was refused: %.400s; %s", refusal->text,
+	        err_is(refusal, "too_large")        ? "raise max.message.bytes of its topic"
+	        : err_is(refusal, "not_authorized") ? "grant this worker the right to write there"
+	        : err_is(refusal, "unknown_topic")  ? "run `tandem topics create`"
+	                                            : "look at the log's side; it is tried again by itself");
+	return set_aside(worker, slot, FATAL, &err);
+}
+
 static void failed_ack(struct worker *worker, const struct log_ack *ack)
 {
 	worker->rollback_due = true;
@@ -384,7 +396,7 @@ static void failed_ack(struct worker *worker, const struct log_ack *ack)
 	if (!slot)
 		return;
 	if (ack->status == FATAL && slot->state == SLOT_OPEN)
-		set_aside(worker, slot, FATAL, &ack->err); /* all roll back, this one alone halts */
+		refused_output(worker, slot, &ack->err); /* all roll back, this one alone halts */
 	else
 		say_problem(worker, slot, "an output was not acknowledged; rolling back", LOGGING_WARNING, &ack->err);
 }
@@ -418,8 +430,9 @@ static enum worker_step check_last(struct worker *worker, struct slot *slot, con
 		return WORKER_CHECKED;
 	err_set(&err, FATAL, "forked",
 	        "%s/%d has another record at offset %lld than the one consumed at %lld: its history has changed (an unclean"
-	        " election, or a restored log); restore it, or accept its history: delete the file, it is rebuilt",
-	        worker->full_input, slot->partition, (long long)record->offset, (long long)position.last_offset);
+	        " election, or a restored log); restore it, or accept its history: " WORKER_FOLD_AFRESH,
+	        worker->full_input, slot->partition, (long long)record->offset, (long long)position.last_offset, slot->db,
+	        worker->config.service->name);
 	return set_aside(worker, slot, FATAL, &err);
 }
 
@@ -428,8 +441,10 @@ static enum worker_step mark_differs(struct worker *worker, struct slot *slot)
 	struct err err = {0};
 	err_set(&err, FATAL, "mark_differs",
 	        "%s/%d folded up to the mark at offset %lld gives other hashes than the mark's: the log was changed, or this"
-	        " program folds differently; the file was deleted. Delete the group's offset to have everything sent again",
-	        worker->full_input, slot->partition, (long long)slot->target.next_offset);
+	        " program folds differently; the file was deleted. Restore the log or run the program that folded it, or accept"
+	        " this history: " WORKER_FOLD_AFRESH,
+	        worker->full_input, slot->partition, (long long)slot->target.next_offset, slot->db,
+	        worker->config.service->name);
 	task_close(slot->task); /* the lock is held until the file is gone */
 	slot->task = NULL;
 	worker_delete_file(slot); /* it holds records that were folded and not sent */
@@ -498,13 +513,14 @@ static enum worker_step take_end(struct worker *worker, int32_t partition, int64
 	if (slot->expect_last)
 		err_set(&err, FATAL, "truncated",
 		        "%s/%d ends before the last record consumed: it has lost its tail (an unclean election?); restore it, or"
-		        " accept the loss: delete the file and publish what is missing again",
-		        worker->full_input, partition);
+		        " accept the loss and publish what is missing again: " WORKER_FOLD_AFRESH,
+		        worker->full_input, partition, slot->db, worker->config.service->name);
 	else if (slot->catching_up)
 		err_set(&err, FATAL, "mark_record",
-		        "%s/%d ends at offset %lld, before the mark at %lld: the log has lost its tail; restore it, or delete the"
-		        " group's offset (then everything is sent again, which is safe)",
-		        worker->full_input, partition, (long long)offset, (long long)slot->target.next_offset);
+		        "%s/%d ends at offset %lld, before the mark at %lld: the log has lost its tail; restore it, or accept its"
+		        " history: " WORKER_FOLD_AFRESH,
+		        worker->full_input, partition, (long long)offset, (long long)slot->target.next_offset, slot->db,
+		        worker->config.service->name);
 	if (err.code)
 		return set_aside(worker, slot, FATAL, &err);
 	slot->end_seen = slot->end < 0 || offset >= slot->end;
@@ -549,8 +565,12 @@ static enum worker_step take_failure(struct worker *worker, const struct log_eve
 	struct slot *slot = event->partition >= 0 ? find_slot(worker, event->partition) : NULL;
 	if (slot && slot->state == SLOT_OPEN)
 		return set_aside(worker, slot, event->status, err);
-	if (event->partition < 0 && event->status == FATAL && !worker->joined)
-		return finish(worker, FATAL, err);
+	if (event->partition < 0 && event->status == FATAL && !worker->joined) {
+		struct err why = *err;
+		if (err_is(err, "unknown_topic"))
+			err_set(&why, FATAL, "unknown_topic", "topic %s does not exist; run `tandem topics create`", worker->full_input);
+		return finish(worker, FATAL, &why);
+	}
 	if (event->partition < 0)
 		worker->rollback_due = worker->joined; /* look at everything again */
 	return WORKER_POLLED;
@@ -585,6 +605,11 @@ static enum worker_step take_marked(struct worker *worker, const struct log_even
 			show(worker, LOCK_READY);
 		return WORKER_POLLED;
 	}
+	if (err_is(&err, "group_busy"))
+		err_set(&err, FATAL, "group_busy",
+		        "group %s has members, and this worker was given its partitions; stop the group's workers, or run this one"
+		        " without --partitions",
+		        worker->group);
 	/* Whatever it was, the partitions may be somebody else's. The files stand; they are closed and looked at again. */
 	for (size_t i = 0; i < worker->slot_count; i++) {
 		struct slot *slot = &worker->slots[i];

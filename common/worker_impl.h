@@ -5,6 +5,11 @@
 #include "events.h"
 #include "worker.h"
 
+/* The way out where a log's history is no longer the file's and the mark's: neither of them may stay. Takes file, service. */
+#define WORKER_FOLD_AFRESH                                                                                                      \
+	"stop the workers, delete %s and the marks (`tandem %s rebuild --delete-marks`): everything is folded and sent again,"  \
+	" which is safe"
+
 #define SETTINGS_CHECK_INTERVAL_US (600 * 1000000LL)
 
 enum slot_state {

@@ -75,8 +75,9 @@ static enum status check_end(struct worker *worker, struct slot *slot, struct er
 		return OK;
 	return err_set(err, FATAL, "truncated",
 	               "%s/%d ends at offset %lld, the file has consumed %lld: the log has lost its tail (an unclean election?);"
-	               " restore it, or accept the loss: delete the file and publish what is missing again",
-	               topic, slot->partition, (long long)high, (long long)position.last_offset);
+	               " restore it, or accept the loss and publish what is missing again: " WORKER_FOLD_AFRESH,
+	               topic, slot->partition, (long long)high, (long long)position.last_offset, slot->db,
+	               worker->config.service->name);
 }
 
 /* ---- the mark ---- */
@@ -95,9 +96,9 @@ static enum status check_mark_record(struct worker *worker, const struct slot *s
 		return OK;
 	return err_set(err, FATAL, "mark_record",
 	               "the mark of %s/%d says that record %lld was consumed, but %s: the log has lost its tail, or is another"
-	               " one; restore it, or delete the group's offset (then everything is sent again, which is safe)",
+	               " one; restore it, or accept its history: " WORKER_FOLD_AFRESH,
 	               topic, slot->partition, (long long)mark->last_offset,
-	               found ? "another record is there" : "no record is there");
+	               found ? "another record is there" : "no record is there", slot->db, worker->config.service->name);
 }
 
 /* Where outputs begin to go out again: the mark in the file while it is not confirmed, else the committed one. */
@@ -110,7 +111,8 @@ static enum status find_target(struct worker *worker, struct slot *slot, bool *s
 	if (*kept) {
 		long long next = 0;
 		if (sscanf(kept, "tandem1 %lld ", &next) != 1 || !mark_parse(kept, next, &target))
-			return err_set(err, FATAL, "corrupt", "the mark in the file is not readable; delete the file: it is rebuilt");
+			return err_set(err, FATAL, "corrupt", "the mark in %s is not readable: '%.40s'; delete the file: it is rebuilt",
+			               slot->db, kept);
 		slot->target = target;
 		*some = true;
 		return OK;

@@ -125,18 +125,23 @@ void flow_fini(struct flow *flow)
 
 /* ---- workers ---- */
 
-void flow_start(struct flow *flow, struct flow_worker *out, const char *service, const int32_t *partitions, size_t count)
+void flow_start_with(struct flow *flow, struct flow_worker *out, const struct worker_config *config)
 {
 	struct err err = {0};
-	*out = (struct flow_worker){.log = open_log(flow), .service = service};
-	const struct worker_config config = {.service = flow_service(service),
-	                                     .log = out->log,
-	                                     .seam = &flow->seam,
-	                                     .data = flow->data,
-	                                     .partitions = partitions,
-	                                     .partition_count = count,
-	                                     .reverse = getenv("TANDEM_REVERSE") != NULL};
-	check(worker_open(&config, &out->worker, &err), &err);
+	struct worker_config full = *config;
+	*out = (struct flow_worker){.log = open_log(flow), .service = config->service->name};
+	full.log = out->log;
+	full.seam = &flow->seam;
+	full.data = config->data ? config->data : flow->data;
+	full.reverse = getenv("TANDEM_REVERSE") != NULL;
+	check(worker_open(&full, &out->worker, &err), &err);
+}
+
+void flow_start(struct flow *flow, struct flow_worker *out, const char *service, const int32_t *partitions, size_t count)
+{
+	flow_start_with(flow, out, &(struct worker_config){.service = flow_service(service),
+	                                                   .partitions = partitions,
+	                                                   .partition_count = count});
 }
 
 void flow_drop(struct flow_worker *worker)
@@ -289,28 +294,29 @@ int64_t flow_sum(struct flow *flow, const char *service, const char *sql)
 	return sum;
 }
 
-static void verify_one(struct flow *flow, const char *service, int32_t partition, bool reverse)
+static void verify_one(struct flow *flow, const struct service *service, const char *data, int32_t partition, bool reverse)
 {
 	struct err err = {0};
 	struct verify_result result;
-	const struct verify_config config = {.service = flow_service(service),
-	                                     .log = flow->log,
-	                                     .data = flow->data,
-	                                     .partition = partition,
-	                                     .reverse = reverse};
+	const struct verify_config config = {
+	        .service = service, .log = flow->log, .data = data, .partition = partition, .reverse = reverse};
 	check(verify_partition(&config, &result, &err), &err);
 	const struct verify_difference *d = &result.difference;
 	if (!result.same)
-		fail_msg("%s/%d differs: %s %s %s: file %s, folded %s (offset %lld)", service, partition, d->table, d->key, d->column,
-		         d->file, d->folded, (long long)d->offset);
+		fail_msg("%s/%d differs: %s %s %s: file %s, folded %s (offset %lld)", service->name, partition, d->table, d->key,
+		         d->column, d->file, d->folded, (long long)d->offset);
+}
+
+void flow_verify_service(struct flow *flow, const struct service *service, const char *data)
+{
+	int32_t count = strcmp(service->name, "order") == 0 ? flow->order_partitions : flow->inventory_partitions;
+	for (int reverse = 0; reverse < 2; reverse++)
+		for (int32_t p = 0; p < count; p++)
+			verify_one(flow, service, data ? data : flow->data, p, reverse);
 }
 
 void flow_verify(struct flow *flow)
 {
-	for (int reverse = 0; reverse < 2; reverse++) {
-		for (int32_t p = 0; p < flow->order_partitions; p++)
-			verify_one(flow, "order", p, reverse);
-		for (int32_t p = 0; p < flow->inventory_partitions; p++)
-			verify_one(flow, "inventory", p, reverse);
-	}
+	flow_verify_service(flow, flow_service("order"), NULL);
+	flow_verify_service(flow, flow_service("inventory"), NULL);
 }
