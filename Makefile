@@ -118,7 +118,10 @@ $(addprefix run-,$(unit_tests)): run-%: $(BUILD)/tests/%
 unit: $(unit_programs)
 	@tests/run -j $(JOBS) $(unit_programs)
 
-check: unit house ## the quick part: unit tests and the house's rules; no broker
+check: unit house compat ## the quick part: unit tests, the house's rules and the schemas' history; no broker
+
+compat: $(schemagen) ## is every schema fully compatible with its published versions?
+	@$(schemagen) --check schemas
 
 # One suite for every log behind the interface: what one promises all promise.
 conformance := $(BUILD)/conformance
@@ -147,6 +150,7 @@ test: ## everything that is tested; the last line says what passed
 	@mkdir -p $(BUILD); rm -f $(BUILD)/tally
 	@export TANDEM_TALLY=$(BUILD)/tally; status=0; \
 	$(MAKE) --no-print-directory -k check || status=1; \
+	$(MAKE) --no-print-directory -k peers || status=1; \
 	$(if $(wildcard tests/system/*.sh),$(MAKE) --no-print-directory -k system || status=1;) \
 	tests/run --sum $(BUILD)/tally && exit $$status
 

@@ -417,8 +417,8 @@ static enum status parse_reference(struct parse p, const char *name, const json_
 	buf_fini(&full);
 	if (use->type)
 		return OK;
-	return refuse(&p, "found the type \"%s\", which is not defined before this place (recursive types are not supported)",
-	              name);
+	return refuse(&p, "found the type \"%s\", which is not defined before this place (recursive types are not "
+	                  "supported)", name);
 }
 
 static enum status parse_object(struct parse p, const json_t *json, struct use *use)

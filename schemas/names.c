@@ -49,12 +49,13 @@ static bool is_house_tag(const char *name)
 static enum status take(struct names *names, const char *name, bool tag, const char *from)
 {
 	if (is_c_word(name) || (tag && is_house_tag(name)))
-		return err_set(names->err, REJECT, "bad_schema", "%s: its name in C would be %s, which C or common/ has "
-		               "already; supported: another name", from, name);
+		return err_set(names->err, REJECT, "bad_schema",
+		               "%s: its name in C would be %s, which C or common/ has already; supported: another name", from,
+		               name);
 	for (size_t i = 0; i < names->count; i++)
 		if (names->made[i].tag == tag && strcmp(names->made[i].name, name) == 0)
-			return err_set(names->err, REJECT, "bad_schema", "%s and %s would both be %s in C", names->made[i].from,
-			               from, name);
+			return err_set(names->err, REJECT, "bad_schema", "%s and %s would both be %s in C",
+			               names->made[i].from, from, name);
 	if (names->count == names->room) {
 		names->room = names->room * 2 + 64;
 		names->made = mem_realloc(names->made, names->room * sizeof *names->made);
@@ -71,7 +72,9 @@ static enum status take_symbols(struct names *names, struct arena *arena, const 
 		              arena_format(arena, "%s_%s", model_upper(arena, type->c_name),
 		                           model_upper(arena, type->symbols[i])),
 		              false, arena_format(arena, "%s.%s", type->full_name, type->symbols[i]));
-	return status == OK ? take(names, arena_format(arena, "%s_name", type->c_name), false, type->full_name) : status;
+	if (status == OK)
+		status = take(names, arena_format(arena, "%s_name", type->c_name), false, type->full_name);
+	return status;
 }
 
 /* The members of one struct. */

@@ -17,13 +17,14 @@
 static const uint8_t hash_key[16] = "0123456789abcde";
 
 static struct order_line lines[2] = {
-        {.sku = "A-1", .quantity = 3, .unit_price_minor = 499},
-        {.sku = "b\xc3\xa9", .quantity = 1, .unit_price_minor = INT64_MAX, .currency = "GBP"},
+	{.sku = "A-1", .quantity = 3, .unit_price_minor = 499},
+	{.sku = "b\xc3\xa9", .quantity = 1, .unit_price_minor = INT64_MAX, .currency = "GBP"},
 };
 
 static struct order_placed an_order(void)
 {
-	return (struct order_placed){.order_id = "o-1", .currency = "GBP", .placed_at = 1700000000000, .lines = {lines, 2}};
+	return (struct order_placed){
+		.order_id = "o-1", .currency = "GBP", .placed_at = 1700000000000, .lines = {lines, 2}};
 }
 
 /* Runs `check` with seeded values of every event; prints how to run a failure again. */
@@ -56,10 +57,24 @@ static enum status decode(const struct event_type *type, const struct buf *value
 static void an_order_has_the_bytes_that_avro_says(void **state)
 {
 	(void)state;
-	static const uint8_t body[] = "\x06o-1" "\x00" "\x06" "GBP" "\x80\xa0\xab\xfe\xf9\x62" "\x04"
-	                              "\x06" "A-1" "\x06" "\xe6\x07" "\x00"
-	                              "\x06" "b\xc3\xa9" "\x02" "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01" "\x02\x06" "GBP"
-	                              "\x00";
+	static const uint8_t body[] = "\x06o-1"
+				      "\x00"
+				      "\x06"
+				      "GBP"
+				      "\x80\xa0\xab\xfe\xf9\x62"
+				      "\x04"
+				      "\x06"
+				      "A-1"
+				      "\x06"
+				      "\xe6\x07"
+				      "\x00"
+				      "\x06"
+				      "b\xc3\xa9"
+				      "\x02"
+				      "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+				      "\x02\x06"
+				      "GBP"
+				      "\x00";
 	struct order_placed order = an_order();
 	struct buf out = {0};
 	struct err err = {0};
@@ -78,13 +93,24 @@ static void a_value_is_split_only_where_it_has_a_header(void **state)
 	uint64_t writer;
 	const uint8_t *body;
 	size_t len;
-	assert_false(event_split("\xc3\x01" "1234567", 9, &writer, &body, &len));
-	assert_false(event_split("\x00\x01" "12345678", 10, &writer, &body, &len));
-	assert_false(event_split("\xc3\x02" "12345678", 10, &writer, &body, &len));
+	assert_false(event_split("\xc3\x01"
+	                         "1234567",
+	                         9, &writer, &body, &len));
+	assert_false(event_split("\x00\x01"
+	                         "12345678",
+	                         10, &writer, &body, &len));
+	assert_false(event_split("\xc3\x02"
+	                         "12345678",
+	                         10, &writer, &body, &len));
 	assert_false(event_split(NULL, 0, &writer, &body, &len));
-	assert_true(event_split("\xc3\x01" "\x01\x02\x03\x04\x05\x06\x07\x08" "x", 11, &writer, &body, &len));
+	assert_true(event_split("\xc3\x01"
+	                        "\x01\x02\x03\x04\x05\x06\x07\x08"
+	                        "x",
+	                        11, &writer, &body, &len));
 	assert_true(writer == UINT64_C(0x0807060504030201) && len == 1 && *body == 'x');
-	assert_true(event_split("\xc3\x01" "12345678", 10, &writer, &body, &len));
+	assert_true(event_split("\xc3\x01"
+	                        "12345678",
+	                        10, &writer, &body, &len));
 	assert_int_equal(len, 0);
 }
 
@@ -142,7 +168,8 @@ static void check_equality(const struct event_type *type, const void *event, str
 		bool same = out.len == before.len && memcmp(out.data, before.data, out.len) == 0;
 		assert_int_equal(event_equal(type, event, kept_event), same);
 		assert_int_equal(event_equal(type, kept_event, event), same);
-		assert_int_equal(event_content_hash(type, event, hash_key) == event_content_hash(type, kept_event, hash_key),
+		assert_int_equal(event_content_hash(type, event, hash_key) ==
+		                         event_content_hash(type, kept_event, hash_key),
 		                 same);
 	}
 	arena_fini(&kept);
@@ -238,25 +265,38 @@ static void decoding_says_what_is_wrong_in_which_field_and_where(void **state)
 		const char *text;
 	} table[] = {
 #define CASE(type, body, text) {&(type), (body), sizeof(body) - 1, (text)}
-	        CASE(commit_stock_type, "\x06" "a\0b", "CommitStock.order_id: NUL within a string (byte 1 of 4)"),
-	        CASE(commit_stock_type, "\x02\xff", "CommitStock.order_id: string that is not UTF-8 (byte 1 of 2)"),
-	        CASE(commit_stock_type, "\x01", "CommitStock.order_id: negative length (byte 0 of 1)"),
-	        CASE(commit_stock_type, "\x08" "abc", "CommitStock.order_id: length beyond what is left (byte 0 of 4)"),
-	        CASE(commit_stock_type, "", "CommitStock.order_id: ends within a number (byte 0 of 0)"),
-	        CASE(logic_version_type, "\x80\x80\x80\x80\x10", "LogicVersion.logic_version: integer beyond 32 bits"),
-	        CASE(logic_version_type, "\x82\x00", "LogicVersion.logic_version: integer longer than it needs to be"),
-	        CASE(reserve_stock_type, "\x02o\xfe\xff\xff\xff\x0f", "ReserveStock.lines: more items than the bytes left "
+		CASE(commit_stock_type,
+	             "\x06"
+	             "a\0b",
+	             "CommitStock.order_id: NUL within a string (byte 1 of 4)"),
+		CASE(commit_stock_type, "\x02\xff", "CommitStock.order_id: string that is not UTF-8 (byte 1 of 2)"),
+		CASE(commit_stock_type, "\x01", "CommitStock.order_id: negative length (byte 0 of 1)"),
+		CASE(commit_stock_type,
+	             "\x08"
+	             "abc",
+	             "CommitStock.order_id: length beyond what is left (byte 0 of 4)"),
+		CASE(commit_stock_type, "", "CommitStock.order_id: ends within a number (byte 0 of 0)"),
+		CASE(logic_version_type, "\x80\x80\x80\x80\x10", "LogicVersion.logic_version: integer beyond 32 bits"),
+		CASE(logic_version_type, "\x82\x00", "LogicVersion.logic_version: integer longer than it needs to be"),
+		CASE(reserve_stock_type, "\x02o\xfe\xff\xff\xff\x0f",
+	             "ReserveStock.lines: more items than the bytes left "
 	             "can hold (byte 2 of 7)"),
-	        CASE(reserve_stock_type, "\x02o\x02\x02s\x02\x05", "ReserveStock.lines: ends within a number"),
-	        CASE(reserve_stock_type, "\x02o\x01\x0a\x02s\x02\x00", "ReserveStock.lines: length beyond what is left"),
-	        CASE(reserve_stock_type, "\x02o\x01\x08\x02s\x02\x00\x00", "ReserveStock.lines: block that is not as long "
+		CASE(reserve_stock_type, "\x02o\x02\x02s\x02\x05", "ReserveStock.lines: ends within a number"),
+		CASE(reserve_stock_type, "\x02o\x01\x0a\x02s\x02\x00",
+	             "ReserveStock.lines: length beyond what is left"),
+		CASE(reserve_stock_type, "\x02o\x01\x08\x02s\x02\x00\x00",
+	             "ReserveStock.lines: block that is not as long "
 	             "as it says"),
-	        CASE(reserve_stock_type, "\x02o\x01\x01\x02s\x02\x00", "ReserveStock.lines: negative length"),
-	        CASE(order_cancel_requested_type, "\x02o\x00\x04", "OrderCancelRequested.reason: index of an enum or a union "
+		CASE(reserve_stock_type, "\x02o\x01\x01\x02s\x02\x00", "ReserveStock.lines: negative length"),
+		CASE(order_cancel_requested_type, "\x02o\x00\x04",
+	             "OrderCancelRequested.reason: index of an enum or a union "
 	             "out of range (byte 3 of 4)"),
-	        CASE(order_cancelled_type, "\x02o\x02" "G\x00\x08", "OrderCancelled.was: index of an enum or a union out of "
+		CASE(order_cancelled_type,
+	             "\x02o\x02"
+	             "G\x00\x08",
+	             "OrderCancelled.was: index of an enum or a union out of "
 	             "range"),
-	        CASE(stock_rejected_type, "\x02o\x00\x00\x02\x02s\x02\x00\x00\x00\x00\x00",
+		CASE(stock_rejected_type, "\x02o\x00\x00\x02\x02s\x02\x00\x00\x00\x00\x00",
 	             "Shortage.known: boolean that is neither 0 nor 1 (byte 7 of 13)"),
 #undef CASE
 	};
@@ -277,14 +317,28 @@ static void decoding_says_what_is_wrong_in_which_field_and_where(void **state)
 static void an_array_may_come_in_blocks_with_and_without_their_size(void **state)
 {
 	(void)state;
-	static const char body[] = "\x02o" "\x02" "\x02" "a" "\x02" /* one line */
-	                           "\x03\x0c" "\x02" "b" "\x04" "\x02" "c" "\x06" /* two lines in six bytes */
-	                           "\x02" "\x02" "d" "\x08" "\x00";
+	static const char body[] = "\x02o"
+				   "\x02"
+				   "\x02"
+				   "a"
+				   "\x02" /* one line */
+				   "\x03\x0c"
+				   "\x02"
+				   "b"
+				   "\x04"
+				   "\x02"
+				   "c"
+				   "\x06" /* two lines in six bytes */
+				   "\x02"
+				   "\x02"
+				   "d"
+				   "\x08"
+				   "\x00";
 	struct arena arena = {0};
 	struct err err = {0};
 	struct reserve_stock event;
-	assert_int_equal(reserve_stock_decode(reserve_stock_type.fingerprint, (const uint8_t *)body, sizeof body - 1, &arena,
-	                                      &event, &err),
+	assert_int_equal(reserve_stock_decode(reserve_stock_type.fingerprint, (const uint8_t *)body, sizeof body - 1,
+	                                      &arena, &event, &err),
 	                 OK);
 	assert_int_equal(event.lines.count, 4);
 	for (int i = 0; i < 4; i++) {
@@ -302,8 +356,9 @@ static void a_schema_that_nobody_knows_is_refused(void **state)
 	struct commit_stock event;
 	assert_int_equal(commit_stock_decode(1, (const uint8_t *)"\x02o", 2, &arena, &event, &err), REJECT);
 	assert_true(err_is(&err, "unknown_schema"));
-	assert_int_equal(commit_stock_decode(release_stock_type.fingerprint, (const uint8_t *)"\x02o", 2, &arena, &event, &err),
-	                 REJECT);
+	assert_int_equal(
+		commit_stock_decode(release_stock_type.fingerprint, (const uint8_t *)"\x02o", 2, &arena, &event, &err),
+		REJECT);
 	assert_true(err_is(&err, "unknown_schema"));
 	arena_fini(&arena);
 }
@@ -335,14 +390,16 @@ static void a_type_says_where_it_comes_from_and_what_keys_it(void **state)
 	assert_string_equal(order_placed_type.key(&order), "o-1");
 	assert_string_equal(order_placed_type.full_name, "tandem.OrderPlaced");
 	assert_int_equal(reserve_stock_type.origin, EVENT_WORKER);
-	assert_null(reserve_stock_type.key);
+	struct reserve_stock reserve = {.order_id = "o-2"};
+	assert_string_equal(reserve_stock_type.key(&reserve), "o-2");
+	assert_null(genesis_type.key);
 	assert_int_equal(genesis_type.origin, EVENT_CONTROL);
 	assert_null(genesis_type.topic);
 	assert_int_equal(everything_type.origin, EVENT_OTHER);
 	assert_string_equal(reject_reason_name(REJECT_REASON_INSUFFICIENT_STOCK), "INSUFFICIENT_STOCK");
 	assert_string_equal(suit_name(SUIT_CLUBS), "clubs");
 	assert_null(reject_reason_name((enum reject_reason)3));
-	assert_null(reject_reason_name((enum reject_reason)-1));
+	assert_null(reject_reason_name((enum reject_reason) - 1));
 }
 
 static void json_is_avros(void **state)
@@ -351,10 +408,11 @@ static void json_is_avros(void **state)
 	struct order_placed order = an_order();
 	json_t *json = event_to_json(&order_placed_type, &order);
 	char *text = json_dumps(json, JSON_COMPACT);
-	assert_string_equal(text, "{\"order_id\":\"o-1\",\"customer_id\":null,\"currency\":\"GBP\",\"placed_at\":1700000000000,"
-	                          "\"lines\":[{\"sku\":\"A-1\",\"quantity\":3,\"unit_price_minor\":499,\"currency\":null},"
-	                          "{\"sku\":\"b\xc3\xa9\",\"quantity\":1,\"unit_price_minor\":9223372036854775807,"
-	                          "\"currency\":{\"string\":\"GBP\"}}]}");
+	assert_string_equal(
+		text, "{\"order_id\":\"o-1\",\"customer_id\":null,\"currency\":\"GBP\",\"placed_at\":1700000000000,"
+		      "\"lines\":[{\"sku\":\"A-1\",\"quantity\":3,\"unit_price_minor\":499,\"currency\":null},"
+		      "{\"sku\":\"b\xc3\xa9\",\"quantity\":1,\"unit_price_minor\":9223372036854775807,"
+		      "\"currency\":{\"string\":\"GBP\"}}]}");
 	free(text);
 	json_decref(json);
 }
@@ -366,33 +424,35 @@ static void json_is_refused_with_the_path_what_was_found_and_what_was_expected(v
 		const struct event_type *type;
 		const char *json, *code, *text;
 	} table[] = {
-	        {&commit_stock_type, "[]", "wrong_type", "CommitStock: found an array, expected an object"},
-	        {&commit_stock_type, "{}", "missing_field", "CommitStock: order_id: missing, and its schema has no default"},
-	        {&commit_stock_type, "{\"order_id\": 1}", "wrong_type",
+		{&commit_stock_type, "[]", "wrong_type", "CommitStock: found an array, expected an object"},
+		{&commit_stock_type, "{}", "missing_field",
+	         "CommitStock: order_id: missing, and its schema has no default"},
+		{&commit_stock_type, "{\"order_id\": 1}", "wrong_type",
 	         "CommitStock: order_id: found an integer, expected a string"},
-	        {&commit_stock_type, "{\"order_id\": \"a\\u0000\"}", "embedded_nul",
+		{&commit_stock_type, "{\"order_id\": \"a\\u0000\"}", "embedded_nul",
 	         "CommitStock: order_id: found a string with a NUL in it"},
-	        {&commit_stock_type, "{\"order_id\": \"a\", \"more\": 1}", "unknown_field",
+		{&commit_stock_type, "{\"order_id\": \"a\", \"more\": 1}", "unknown_field",
 	         "CommitStock: more: no such field in tandem.CommitStock"},
-	        {&logic_version_type, "{\"logic_version\": 1.5}", "wrong_type",
+		{&logic_version_type, "{\"logic_version\": 1.5}", "wrong_type",
 	         "LogicVersion: logic_version: found a number with a fraction, expected an integer"},
-	        {&logic_version_type, "{\"logic_version\": 2147483648}", "out_of_range",
+		{&logic_version_type, "{\"logic_version\": 2147483648}", "out_of_range",
 	         "LogicVersion: logic_version: found 2147483648, expected -2147483648 to 2147483647"},
-	        {&reserve_stock_type, "{\"order_id\": \"o\", \"lines\": {}}", "wrong_type",
+		{&reserve_stock_type, "{\"order_id\": \"o\", \"lines\": {}}", "wrong_type",
 	         "ReserveStock: lines: found an object, expected an array"},
-	        {&reserve_stock_type,
-	         "{\"order_id\": \"o\", \"lines\": [{\"sku\": \"s\", \"quantity\": 1}, {\"sku\": \"s\", \"quantity\": \"1\"}]}",
+		{&reserve_stock_type,
+	         "{\"order_id\": \"o\", \"lines\": [{\"sku\": \"s\", \"quantity\": 1}, {\"sku\": \"s\", \"quantity\": "
+	         "\"1\"}]}",
 	         "wrong_type", "ReserveStock: lines[1].quantity: found a string, expected an integer"},
-	        {&order_cancel_requested_type, "{\"order_id\": \"o\", \"requested_at\": 1, \"reason\": \"late\"}", "wrong_type",
-	         "OrderCancelRequested: reason: found a string, expected null or {\"string\": ...}"},
-	        {&order_cancelled_type,
+		{&order_cancel_requested_type, "{\"order_id\": \"o\", \"requested_at\": 1, \"reason\": \"late\"}",
+	         "wrong_type", "OrderCancelRequested: reason: found a string, expected null or {\"string\": ...}"},
+		{&order_cancelled_type,
 	         "{\"order_id\": \"o\", \"currency\": \"GBP\", \"total_minor\": 1, \"was\": \"WHAT\"}", "out_of_range",
 	         "OrderCancelled: was: found \"WHAT\", which is no symbol of tandem.CancelledFrom"},
-	        {&order_cancelled_type, "{\"order_id\": \"o\", \"currency\": \"GBP\", \"total_minor\": 1, \"was\": 0}",
+		{&order_cancelled_type, "{\"order_id\": \"o\", \"currency\": \"GBP\", \"total_minor\": 1, \"was\": 0}",
 	         "wrong_type", "OrderCancelled: was: found an integer, expected a symbol (a string)"},
-	        {&genesis_type, "{\"installation\": \"123\"}", "out_of_range",
+		{&genesis_type, "{\"installation\": \"123\"}", "out_of_range",
 	         "Genesis: installation: found 3 bytes, expected 16"},
-	        {&genesis_type, "{\"installation\": \"\\u0100\"}", "out_of_range",
+		{&genesis_type, "{\"installation\": \"\\u0100\"}", "out_of_range",
 	         "Genesis: installation: found a code point above 255 in bytes"},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -414,16 +474,20 @@ static void fields_that_json_leaves_out_take_their_defaults(void **state)
 	struct arena arena = {0};
 	struct err err = {0};
 	struct everything event;
-	json_t *json = json_loads("{\"a_boolean\": true, \"an_int\": 1, \"a_long\": 2, \"a_time\": 3, \"a_string\": \"s\","
-	                          " \"some_bytes\": \"\", \"a_fixed\": \"12345\", \"an_enum\": \"SPADES\","
-	                          " \"a_record\": {\"x\": 4}, \"maybe_long\": {\"long\": 5}}", 0, NULL);
+	json_t *json =
+		json_loads("{\"a_boolean\": true, \"an_int\": 1, \"a_long\": 2, \"a_time\": 3, \"a_string\": \"s\","
+	                   " \"some_bytes\": \"\", \"a_fixed\": \"12345\", \"an_enum\": \"SPADES\","
+	                   " \"a_record\": {\"x\": 4}, \"maybe_long\": {\"long\": 5}}",
+	                   0, NULL);
 	assert_int_equal(event_from_json(&everything_type, json, &arena, &event, &err), OK);
 	json_decref(json);
 	assert_true(event.a_record.y == -7 && !event.a_record.label);
 	assert_true(!event.has_maybe_boolean && event.has_maybe_int && event.maybe_int == -5);
 	assert_true(event.has_maybe_long && event.maybe_long == 5);
-	assert_string_equal(event.maybe_string, "a \"string\"\n\t\\ \xc3\xa9 ?" "?/");
-	assert_true(!event.maybe_bytes.data && !event.has_maybe_fixed && !event.has_maybe_record && !event.has_maybe_array);
+	assert_string_equal(event.maybe_string, "a \"string\"\n\t\\ \xc3\xa9 ?"
+	                                        "?/");
+	assert_true(!event.maybe_bytes.data && !event.has_maybe_fixed && !event.has_maybe_record &&
+	            !event.has_maybe_array);
 	assert_true(event.has_maybe_enum && event.maybe_enum == SUIT_CLUBS);
 	assert_int_equal(event.booleans.count, 0);
 	assert_true(event.ints.count == 4 && event.ints.items[3] == INT32_MIN);
@@ -437,8 +501,14 @@ static void fields_that_json_leaves_out_take_their_defaults(void **state)
 	assert_true(event.records.count == 2 && event.records.items[0].y == -7 && event.records.items[1].y == 3);
 	assert_true(event.arrays.count == 2 && event.arrays.items[0].count == 1 && event.arrays.items[1].count == 0);
 	assert_true(event.with_default_boolean && event.with_default_long == INT64_MIN);
-	assert_memory_equal(event.with_default_bytes.data, "\xff\x80" "A", 3);
-	assert_memory_equal(event.with_default_fixed, "AB\xff" "DE", 5);
+	assert_memory_equal(event.with_default_bytes.data,
+	                    "\xff\x80"
+	                    "A",
+	                    3);
+	assert_memory_equal(event.with_default_fixed,
+	                    "AB\xff"
+	                    "DE",
+	                    5);
 	assert_true(event.with_default_record.x == 5 && event.with_default_record.y == -7);
 	arena_fini(&arena);
 }
@@ -455,10 +525,11 @@ static void a_field_at_its_default_changes_no_content_hash(void **state)
 	assert_true(event_content_hash(&order_placed_type, &b, hash_key) == hash);
 	line.currency = "GBP"; /* nested fields count too */
 	assert_true(event_content_hash(&order_placed_type, &a, hash_key) != hash);
-	line.currency = "";    /* empty is not null */
+	line.currency = ""; /* empty is not null */
 	assert_true(event_content_hash(&order_placed_type, &a, hash_key) != hash);
 	uint8_t other_key[16] = {1};
-	assert_true(event_content_hash(&order_placed_type, &a, other_key) != event_content_hash(&order_placed_type, &a, hash_key));
+	assert_true(event_content_hash(&order_placed_type, &a, other_key) !=
+	            event_content_hash(&order_placed_type, &a, hash_key));
 }
 
 /* What the hash is over, to the byte: names and values in the order of their names. Fields that another version of the
@@ -470,10 +541,13 @@ static void the_content_hash_is_over_names_and_values_sorted_by_name(void **stat
 	struct buf content = {0};
 	event_reflect_content(order_cancel_requested_type.record, &event, &content);
 	static const char expected[] = "{"
-	                               "f\0\0\0\0\0\0\0\x08order_id" "s\0\0\0\0\0\0\0\x01o"
-	                               "f\0\0\0\0\0\0\0\x06reason" "s\0\0\0\0\0\0\0\x01r"
-	                               "f\0\0\0\0\0\0\0\x0crequested_at" "i\xff\xff\xff\xff\xff\xff\xff\xfe"
-	                               "}";
+				       "f\0\0\0\0\0\0\0\x08order_id"
+				       "s\0\0\0\0\0\0\0\x01o"
+				       "f\0\0\0\0\0\0\0\x06reason"
+				       "s\0\0\0\0\0\0\0\x01r"
+				       "f\0\0\0\0\0\0\0\x0crequested_at"
+				       "i\xff\xff\xff\xff\xff\xff\xff\xfe"
+				       "}";
 	assert_int_equal(content.len, sizeof expected - 1);
 	assert_memory_equal(content.data, expected, content.len);
 	buf_fini(&content);
@@ -482,23 +556,23 @@ static void the_content_hash_is_over_names_and_values_sorted_by_name(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(an_order_has_the_bytes_that_avro_says),
-	        cmocka_unit_test(a_value_is_split_only_where_it_has_a_header),
-	        cmocka_unit_test(every_event_comes_back_from_its_bytes),
-	        cmocka_unit_test(every_event_comes_back_from_its_json),
-	        cmocka_unit_test(events_are_equal_where_their_bytes_are),
-	        cmocka_unit_test(encoding_refuses_what_the_schema_cannot_hold),
-	        cmocka_unit_test(a_body_that_is_cut_or_goes_on_is_refused),
-	        cmocka_unit_test(decoding_says_what_is_wrong_in_which_field_and_where),
-	        cmocka_unit_test(an_array_may_come_in_blocks_with_and_without_their_size),
-	        cmocka_unit_test(a_schema_that_nobody_knows_is_refused),
-	        cmocka_unit_test(types_are_found_by_name_and_by_any_writer),
-	        cmocka_unit_test(a_type_says_where_it_comes_from_and_what_keys_it),
-	        cmocka_unit_test(json_is_avros),
-	        cmocka_unit_test(json_is_refused_with_the_path_what_was_found_and_what_was_expected),
-	        cmocka_unit_test(fields_that_json_leaves_out_take_their_defaults),
-	        cmocka_unit_test(a_field_at_its_default_changes_no_content_hash),
-	        cmocka_unit_test(the_content_hash_is_over_names_and_values_sorted_by_name),
+		cmocka_unit_test(an_order_has_the_bytes_that_avro_says),
+		cmocka_unit_test(a_value_is_split_only_where_it_has_a_header),
+		cmocka_unit_test(every_event_comes_back_from_its_bytes),
+		cmocka_unit_test(every_event_comes_back_from_its_json),
+		cmocka_unit_test(events_are_equal_where_their_bytes_are),
+		cmocka_unit_test(encoding_refuses_what_the_schema_cannot_hold),
+		cmocka_unit_test(a_body_that_is_cut_or_goes_on_is_refused),
+		cmocka_unit_test(decoding_says_what_is_wrong_in_which_field_and_where),
+		cmocka_unit_test(an_array_may_come_in_blocks_with_and_without_their_size),
+		cmocka_unit_test(a_schema_that_nobody_knows_is_refused),
+		cmocka_unit_test(types_are_found_by_name_and_by_any_writer),
+		cmocka_unit_test(a_type_says_where_it_comes_from_and_what_keys_it),
+		cmocka_unit_test(json_is_avros),
+		cmocka_unit_test(json_is_refused_with_the_path_what_was_found_and_what_was_expected),
+		cmocka_unit_test(fields_that_json_leaves_out_take_their_defaults),
+		cmocka_unit_test(a_field_at_its_default_changes_no_content_hash),
+		cmocka_unit_test(the_content_hash_is_over_names_and_values_sorted_by_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,8 @@ static json_t *write_events(const struct event_type *type, const char *codec, si
 		void *event = arena_alloc(&arena, type->size);
 		random_event(&rng, type->record, &arena, event);
 		assert_int_equal(event_encode(type, event, &out, &err), OK);
-		assert_int_equal(event_file_append(file, out.data + EVENT_HEADER_BYTES, out.len - EVENT_HEADER_BYTES, &err), OK);
+		assert_int_equal(
+			event_file_append(file, out.data + EVENT_HEADER_BYTES, out.len - EVENT_HEADER_BYTES, &err), OK);
 		json_array_append_new(written, event_to_json(type, event));
 		buf_fini(&out);
 		arena_fini(&arena);
@@ -214,32 +215,77 @@ static void what_a_file_claims_allocates_nothing(void **state)
 		const char *code, *text;
 	} table[] = {
 #define CASE(bytes, code, text) {bytes, sizeof(bytes) - 1, code, text}
-#define HEAD  "Obj\x01"
-#define LONG  "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"
-#define MIN   "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
-#define META  HEAD "\x02\x16" "avro.schema" "\x0a" "\"int\"" "\x00" "0123456789abcdef"
-#define NULLS HEAD "\x02\x16" "avro.schema" "\x0c" "\"null\"" "\x00" "0123456789abcdef"
-	        CASE("", "malformed", "no Avro container file"),
-	        CASE("Obj\x02", "malformed", "no Avro container file"),
-	        CASE(HEAD, "malformed", "ends too early"),
-	        CASE(HEAD LONG, "malformed", "ends too early"),
-	        CASE(HEAD "\x02" LONG, "malformed", "metadata that is too long"),
-	        CASE(HEAD "\x02\x01", "malformed", "metadata that is too long"),
-	        CASE(HEAD MIN "\x00", "malformed", "ends too early"),
-	        CASE(HEAD "\x00" "0123456789abcdef", "malformed", "names no schema"),
-	        CASE(HEAD "\x02\x16" "avro.schema" "\x04" "{}" "\x00" "0123456789abcdef", "bad_schema", ""),
-	        CASE(HEAD "\x02\x14" "avro.codec" "\x0c" "snappy", "unknown_codec", "codec snappy; supported: null, deflate"),
-	        CASE(META "\x02" LONG, "malformed", "a block of a negative size, or of more than 64 MiB"),
-	        CASE(META "\x01\x02" "\x02", "malformed", "a block of a negative size, or of more than 64 MiB"),
-	        CASE(META "\x02\x01", "malformed", "a block of a negative size, or of more than 64 MiB"),
-	        CASE(META "\x02\xfe\xff\xff\x3f" "x", "malformed", "ends too early"),
-	        CASE(META "\x02\x02" "\x02" "0123456789abcdeX", "malformed", "a block without the file's sync marker"),
-	        CASE(META "\x02\x02" "\x02" "0123456789", "malformed", "ends too early"),
-	        CASE(META "\x04\x02" "\x02" "0123456789abcdef", "malformed", "ends within a number"),
-	        CASE(META "\x02\x04" "\x02\x02" "0123456789abcdef", "malformed", "more bytes than its schema has"),
-	        CASE(META "\x00\x02" "\x02" "0123456789abcdef", "malformed", "a block of bytes without datums"),
-	        CASE(META "\x82\x00", "malformed", "longer than it needs to be"),
-	        CASE(NULLS LONG "\x00" "0123456789abcdef", "malformed", "datum of no bytes"),
+#define HEAD                    "Obj\x01"
+#define LONG                    "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+#define MIN                     "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+#define META                                                                                                           \
+	HEAD "\x02\x16"                                                                                                \
+	     "avro.schema"                                                                                             \
+	     "\x0a"                                                                                                    \
+	     "\"int\""                                                                                                 \
+	     "\x00"                                                                                                    \
+	     "0123456789abcdef"
+#define NULLS                                                                                                          \
+	HEAD "\x02\x16"                                                                                                \
+	     "avro.schema"                                                                                             \
+	     "\x0c"                                                                                                    \
+	     "\"null\""                                                                                                \
+	     "\x00"                                                                                                    \
+	     "0123456789abcdef"
+		CASE("", "malformed", "no Avro container file"),
+		CASE("Obj\x02", "malformed", "no Avro container file"),
+		CASE(HEAD, "malformed", "ends too early"),
+		CASE(HEAD LONG, "malformed", "ends too early"),
+		CASE(HEAD "\x02" LONG, "malformed", "metadata that is too long"),
+		CASE(HEAD "\x02\x01", "malformed", "metadata that is too long"),
+		CASE(HEAD MIN "\x00", "malformed", "ends too early"),
+		CASE(HEAD "\x00"
+	                  "0123456789abcdef",
+	             "malformed", "names no schema"),
+		CASE(HEAD "\x02\x16"
+	                  "avro.schema"
+	                  "\x04"
+	                  "{}"
+	                  "\x00"
+	                  "0123456789abcdef",
+	             "bad_schema", ""),
+		CASE(HEAD "\x02\x14"
+	                  "avro.codec"
+	                  "\x0c"
+	                  "snappy",
+	             "unknown_codec", "codec snappy; supported: null, deflate"),
+		CASE(META "\x02" LONG, "malformed", "a block of a negative size, or of more than 64 MiB"),
+		CASE(META "\x01\x02"
+	                  "\x02",
+	             "malformed", "a block of a negative size, or of more than 64 MiB"),
+		CASE(META "\x02\x01", "malformed", "a block of a negative size, or of more than 64 MiB"),
+		CASE(META "\x02\xfe\xff\xff\x3f"
+	                  "x",
+	             "malformed", "ends too early"),
+		CASE(META "\x02\x02"
+	                  "\x02"
+	                  "0123456789abcdeX",
+	             "malformed", "a block without the file's sync marker"),
+		CASE(META "\x02\x02"
+	                  "\x02"
+	                  "0123456789",
+	             "malformed", "ends too early"),
+		CASE(META "\x04\x02"
+	                  "\x02"
+	                  "0123456789abcdef",
+	             "malformed", "ends within a number"),
+		CASE(META "\x02\x04"
+	                  "\x02\x02"
+	                  "0123456789abcdef",
+	             "malformed", "more bytes than its schema has"),
+		CASE(META "\x00\x02"
+	                  "\x02"
+	                  "0123456789abcdef",
+	             "malformed", "a block of bytes without datums"),
+		CASE(META "\x82\x00", "malformed", "longer than it needs to be"),
+		CASE(NULLS LONG "\x00"
+	                        "0123456789abcdef",
+	             "malformed", "datum of no bytes"),
 #undef CASE
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -272,27 +318,35 @@ static void a_block_that_inflates_without_end_is_refused(void **state)
 	struct event_file *file;
 	size_t len = 66 << 20;
 	struct buf bytes = {0};
-	const char head[] = "Obj\x01\x04\x16" "avro.schema" "\x10" "\"string\"" "\x14" "avro.codec" "\x0e" "deflate" "\x00"
-	                    "0123456789abcdef";
+	const char head[] = "Obj\x01\x04\x16"
+			    "avro.schema"
+			    "\x10"
+			    "\"string\""
+			    "\x14"
+			    "avro.codec"
+			    "\x0e"
+			    "deflate"
+			    "\x00"
+			    "0123456789abcdef";
 	buf_put(&bytes, head, sizeof head - 1);
 	/* deflate, by hand: a fixed Huffman block of one literal and then copies of it */
 	struct buf packed = {0};
 	uint64_t bits = 0;
 	unsigned count = 0;
-#define BITS(value, n)                                                                                                       \
-	do {                                                                                                                 \
-		bits |= (uint64_t)(value) << count;                                                                          \
-		for (count += (n); count >= 8; count -= 8, bits >>= 8)                                                       \
-			buf_put_u8(&packed, (uint8_t)bits);                                                                  \
+#define BITS(value, n)                                                                                                 \
+	do {                                                                                                           \
+		bits |= (uint64_t)(value) << count;                                                                    \
+		for (count += (n); count >= 8; count -= 8, bits >>= 8)                                                 \
+			buf_put_u8(&packed, (uint8_t)bits);                                                            \
 	} while (0)
-	BITS(1, 1);          /* the last block */
-	BITS(1, 2);          /* fixed codes */
-	BITS(0x0c, 8);       /* the literal 0: its code is 00110000, first bit first */
+	BITS(1, 1);    /* the last block */
+	BITS(1, 2);    /* fixed codes */
+	BITS(0x0c, 8); /* the literal 0: its code is 00110000, first bit first */
 	for (size_t done = 1; done < len; done += 258) {
-		BITS(0xa3, 8);   /* length 258: code 11000101 */
-		BITS(0, 5);      /* distance 1 */
+		BITS(0xa3, 8); /* length 258: code 11000101 */
+		BITS(0, 5);    /* distance 1 */
 	}
-	BITS(0, 7);          /* the end */
+	BITS(0, 7); /* the end */
 	BITS(0, 8);
 	buf_put(&bytes, "\x02", 1);
 	uint64_t size = packed.len * 2;
@@ -350,16 +404,16 @@ static void a_file_with_any_byte_changed_is_read_or_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_file_comes_back_with_every_codec_and_in_many_blocks),
-	        cmocka_unit_test(a_file_holds_the_schema_as_it_was_written),
-	        cmocka_unit_test(avro_c_reads_our_files),
-	        cmocka_unit_test(we_read_avro_cs_files),
-	        cmocka_unit_test(a_body_of_another_schema_is_not_appended),
-	        cmocka_unit_test(codecs_and_paths_that_do_not_work_are_named),
-	        cmocka_unit_test(a_full_disk_is_reported_when_the_file_is_closed),
-	        cmocka_unit_test(what_a_file_claims_allocates_nothing),
-	        cmocka_unit_test(a_block_that_inflates_without_end_is_refused),
-	        cmocka_unit_test(a_file_with_any_byte_changed_is_read_or_refused),
+		cmocka_unit_test(a_file_comes_back_with_every_codec_and_in_many_blocks),
+		cmocka_unit_test(a_file_holds_the_schema_as_it_was_written),
+		cmocka_unit_test(avro_c_reads_our_files),
+		cmocka_unit_test(we_read_avro_cs_files),
+		cmocka_unit_test(a_body_of_another_schema_is_not_appended),
+		cmocka_unit_test(codecs_and_paths_that_do_not_work_are_named),
+		cmocka_unit_test(a_full_disk_is_reported_when_the_file_is_closed),
+		cmocka_unit_test(what_a_file_claims_allocates_nothing),
+		cmocka_unit_test(a_block_that_inflates_without_end_is_refused),
+		cmocka_unit_test(a_file_with_any_byte_changed_is_read_or_refused),
 	};
 	return cmocka_run_group_tests(tests, make_path, remove_path);
 }

@@ -32,32 +32,45 @@ static const char *printed(const char *schema, const char *body, size_t len, enu
 	return expected == OK ? text : err.text;
 }
 
-#define PRINTED(schema, body)         printed(schema, body, sizeof(body) - 1, OK)
-#define REFUSED(schema, body)         printed(schema, body, sizeof(body) - 1, REJECT)
+#define PRINTED(schema, body) printed(schema, body, sizeof(body) - 1, OK)
+#define REFUSED(schema, body) printed(schema, body, sizeof(body) - 1, REJECT)
 
 static void every_type_is_printed_as_avros_json(void **state)
 {
 	(void)state;
 	static const char schema[] =
-	        "{\"type\": \"record\", \"name\": \"n.R\", \"fields\": ["
-	        "{\"name\": \"nothing\", \"type\": \"null\"},"
-	        "{\"name\": \"boolean\", \"type\": \"boolean\"},"
-	        "{\"name\": \"int\", \"type\": {\"type\": \"int\", \"logicalType\": \"date\"}},"
-	        "{\"name\": \"long\", \"type\": \"long\"},"
-	        "{\"name\": \"float\", \"type\": \"float\"},"
-	        "{\"name\": \"double\", \"type\": \"double\"},"
-	        "{\"name\": \"bytes\", \"type\": \"bytes\"},"
-	        "{\"name\": \"string\", \"type\": \"string\"},"
-	        "{\"name\": \"fixed\", \"type\": {\"type\": \"fixed\", \"name\": \"F\", \"size\": 2}},"
-	        "{\"name\": \"enum\", \"type\": {\"type\": \"enum\", \"name\": \"E\", \"symbols\": [\"A\", \"B\"]}},"
-	        "{\"name\": \"array\", \"type\": {\"type\": \"array\", \"items\": \"n.E\"}},"
-	        "{\"name\": \"map\", \"type\": {\"type\": \"map\", \"values\": [\"null\", \"F\", \"int\"]}}]}";
-	assert_string_equal(PRINTED(schema, "\x01" "\x03" "\x04" "\x00\x00\xc0\x3f" "\x00\x00\x00\x00\x00\x00\x04\xc0"
-	                                    "\x06\x00\xff" "A" "\x06" "a\0b" "\x80" "!" "\x02" "\x02\x02\x00"
-	                                    "\x06\x02x\x00\x02y\x02\x01\x02\x02z\x04\x08\x00"),
-	                    "{\"nothing\":null,\"boolean\":true,\"int\":-2,\"long\":2,\"float\":1.5,\"double\":-2.5,"
-	                    "\"bytes\":\"\\u0000\xc3\xbf" "A\",\"string\":\"a\\u0000b\",\"fixed\":\"\xc2\x80!\",\"enum\":\"B\","
-	                    "\"array\":[\"B\"],\"map\":{\"x\":null,\"y\":{\"n.F\":\"\\u0001\\u0002\"},\"z\":{\"int\":4}}}");
+		"{\"type\": \"record\", \"name\": \"n.R\", \"fields\": ["
+		"{\"name\": \"nothing\", \"type\": \"null\"},"
+		"{\"name\": \"boolean\", \"type\": \"boolean\"},"
+		"{\"name\": \"int\", \"type\": {\"type\": \"int\", \"logicalType\": \"date\"}},"
+		"{\"name\": \"long\", \"type\": \"long\"},"
+		"{\"name\": \"float\", \"type\": \"float\"},"
+		"{\"name\": \"double\", \"type\": \"double\"},"
+		"{\"name\": \"bytes\", \"type\": \"bytes\"},"
+		"{\"name\": \"string\", \"type\": \"string\"},"
+		"{\"name\": \"fixed\", \"type\": {\"type\": \"fixed\", \"name\": \"F\", \"size\": 2}},"
+		"{\"name\": \"enum\", \"type\": {\"type\": \"enum\", \"name\": \"E\", \"symbols\": [\"A\", \"B\"]}},"
+		"{\"name\": \"array\", \"type\": {\"type\": \"array\", \"items\": \"n.E\"}},"
+		"{\"name\": \"map\", \"type\": {\"type\": \"map\", \"values\": [\"null\", \"F\", \"int\"]}}]}";
+	assert_string_equal(
+		PRINTED(schema, "\x01"
+	                        "\x03"
+	                        "\x04"
+	                        "\x00\x00\xc0\x3f"
+	                        "\x00\x00\x00\x00\x00\x00\x04\xc0"
+	                        "\x06\x00\xff"
+	                        "A"
+	                        "\x06"
+	                        "a\0b"
+	                        "\x80"
+	                        "!"
+	                        "\x02"
+	                        "\x02\x02\x00"
+	                        "\x06\x02x\x00\x02y\x02\x01\x02\x02z\x04\x08\x00"),
+		"{\"nothing\":null,\"boolean\":true,\"int\":-2,\"long\":2,\"float\":1.5,\"double\":-2.5,"
+		"\"bytes\":\"\\u0000\xc3\xbf"
+		"A\",\"string\":\"a\\u0000b\",\"fixed\":\"\xc2\x80!\",\"enum\":\"B\","
+		"\"array\":[\"B\"],\"map\":{\"x\":null,\"y\":{\"n.F\":\"\\u0001\\u0002\"},\"z\":{\"int\":4}}}");
 	assert_string_equal(PRINTED("\"double\"", "\x00\x00\x00\x00\x00\x00\xf8\x7f"), "\"NaN\"");
 	assert_string_equal(PRINTED("\"double\"", "\x00\x00\x00\x00\x00\x00\xf0\xff"), "\"-Infinity\"");
 	assert_string_equal(PRINTED("\"float\"", "\x00\x00\x80\x7f"), "\"Infinity\"");
@@ -69,7 +82,7 @@ static void recursive_types_are_read_to_a_depth(void **state)
 {
 	(void)state;
 	static const char list[] = "{\"type\": \"record\", \"name\": \"L\", \"fields\": ["
-	                           "{\"name\": \"next\", \"type\": [\"null\", \"L\"]}]}";
+				   "{\"name\": \"next\", \"type\": [\"null\", \"L\"]}]}";
 	char body[100];
 	memset(body, 2, sizeof body);
 	body[2] = 0;
@@ -83,21 +96,26 @@ static void datums_that_are_wrong_are_refused(void **state)
 {
 	(void)state;
 	static const char doubling[] = /* 2^20 values and no byte */
-	        "{\"type\": \"record\", \"name\": \"A\", \"fields\": [{\"name\": \"a\", \"type\": "
-	        "{\"type\": \"record\", \"name\": \"B\", \"fields\": [{\"name\": \"a\", \"type\": "
-	        "{\"type\": \"record\", \"name\": \"C\", \"fields\": [{\"name\": \"a\", \"type\": {\"type\": \"array\", \"items\": \"null\"}},"
-	        "{\"name\": \"b\", \"type\": {\"type\": \"array\", \"items\": \"null\"}}]}}, {\"name\": \"b\", \"type\": \"C\"}]}},"
-	        "{\"name\": \"b\", \"type\": \"B\"}]}";
+		"{\"type\": \"record\", \"name\": \"A\", \"fields\": [{\"name\": \"a\", \"type\": "
+		"{\"type\": \"record\", \"name\": \"B\", \"fields\": [{\"name\": \"a\", \"type\": "
+		"{\"type\": \"record\", \"name\": \"C\", \"fields\": [{\"name\": \"a\", \"type\": {\"type\": "
+	        "\"array\", \"items\": \"null\"}},"
+		"{\"name\": \"b\", \"type\": {\"type\": \"array\", \"items\": \"null\"}}]}}, {\"name\": \"b\", "
+	        "\"type\": \"C\"}]}},"
+		"{\"name\": \"b\", \"type\": \"B\"}]}";
 	assert_non_null(strstr(REFUSED("\"int\"", ""), "ends within a number"));
 	assert_non_null(strstr(REFUSED("\"int\"", "\x02\x02"), "more bytes than its schema has"));
 	assert_non_null(strstr(REFUSED("\"boolean\"", "\x02"), "boolean"));
 	assert_non_null(strstr(REFUSED("\"string\"", "\x02\xff"), "UTF-8"));
 	assert_non_null(strstr(REFUSED("\"string\"", "\xfe\xff\xff\xff\x0f"), "length beyond what is left"));
 	assert_non_null(strstr(REFUSED("[]", "\x00"), "out of range"));
-	assert_non_null(strstr(REFUSED("{\"type\": \"map\", \"values\": \"int\"}", "\x02\x02\xff\x02\x00"), "key of a map"));
-	assert_non_null(strstr(REFUSED("{\"type\": \"array\", \"items\": \"null\"}", "\xfe\xff\xff\xff\xff\xff\x01\x00"),
-	                       "more values than so few bytes may have"));
-	assert_non_null(strstr(REFUSED(doubling, "\xc8\x01\x00\xc8\x01\x00\xc8\x01\x00\xc8\x01\x00\xc8\x01\x00"), "more values"));
+	assert_non_null(
+		strstr(REFUSED("{\"type\": \"map\", \"values\": \"int\"}", "\x02\x02\xff\x02\x00"), "key of a map"));
+	assert_non_null(
+		strstr(REFUSED("{\"type\": \"array\", \"items\": \"null\"}", "\xfe\xff\xff\xff\xff\xff\x01\x00"),
+	               "more values than so few bytes may have"));
+	assert_non_null(strstr(REFUSED(doubling, "\xc8\x01\x00\xc8\x01\x00\xc8\x01\x00\xc8\x01\x00\xc8\x01\x00"),
+	                       "more values"));
 	assert_true(arena_used(&arena) < 4000);
 }
 
@@ -107,20 +125,22 @@ static void schemas_that_are_wrong_are_refused(void **state)
 	static const struct {
 		const char *schema, *text;
 	} table[] = {
-	        {"", "no JSON"},
-	        {"{", "no JSON"},
-	        {"nothing", "no JSON"},
-	        {"\"nothing\"", "found the type nothing, which is not defined"},
-	        {"1", "found a type that is neither a name, an object nor a union"},
-	        {"{\"type\": \"array\"}", "neither a name"},
-	        {"{\"type\": \"record\", \"fields\": []}", "named type without a name"},
-	        {"{\"type\": \"record\", \"name\": \"R\"}", "R has no array of fields"},
-	        {"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{}]}", "R has a field without a name"},
-	        {"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": []}", "E has no symbols"},
-	        {"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": [1]}", "E has a symbol that is no string"},
-	        {"{\"type\": \"fixed\", \"name\": \"F\"}", "F has no size"},
-	        {"[\"int\", [\"null\"]]", "a union within a union"},
-	        {"[{\"type\": \"fixed\", \"name\": \"F\", \"size\": 1}, {\"type\": \"fixed\", \"name\": \"F\", \"size\": 1}]", "F is defined twice"},
+		{"", "no JSON"},
+		{"{", "no JSON"},
+		{"nothing", "no JSON"},
+		{"\"nothing\"", "found the type nothing, which is not defined"},
+		{"1", "found a type that is neither a name, an object nor a union"},
+		{"{\"type\": \"array\"}", "neither a name"},
+		{"{\"type\": \"record\", \"fields\": []}", "named type without a name"},
+		{"{\"type\": \"record\", \"name\": \"R\"}", "R has no array of fields"},
+		{"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{}]}", "R has a field without a name"},
+		{"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": []}", "E has no symbols"},
+		{"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": [1]}", "E has a symbol that is no string"},
+		{"{\"type\": \"fixed\", \"name\": \"F\"}", "F has no size"},
+		{"[\"int\", [\"null\"]]", "a union within a union"},
+		{"[{\"type\": \"fixed\", \"name\": \"F\", \"size\": 1}, {\"type\": \"fixed\", \"name\": \"F\", "
+	         "\"size\": 1}]",
+	         "F is defined twice"},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (!strstr(printed(table[i].schema, "", 0, REJECT), table[i].text))
@@ -139,10 +159,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, forget)
 	const struct CMUnitTest tests[] = {
-	        TEST(every_type_is_printed_as_avros_json),
-	        TEST(recursive_types_are_read_to_a_depth),
-	        TEST(datums_that_are_wrong_are_refused),
-	        TEST(schemas_that_are_wrong_are_refused),
+		TEST(every_type_is_printed_as_avros_json),
+		TEST(recursive_types_are_read_to_a_depth),
+		TEST(datums_that_are_wrong_are_refused),
+		TEST(schemas_that_are_wrong_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

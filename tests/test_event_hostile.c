@@ -65,7 +65,8 @@ static bool decode_bounded(const struct event_type *type, uint64_t writer, const
 		struct buf out = {0};
 		assert_int_equal(event_encode(type, event, &out, &err), OK);
 		assert_int_equal(event_decode(type, type->fingerprint, out.data + EVENT_HEADER_BYTES,
-		                              out.len - EVENT_HEADER_BYTES, &arena, again, &err), OK);
+		                              out.len - EVENT_HEADER_BYTES, &arena, again, &err),
+		                 OK);
 		assert_true(event_equal(type, event, again));
 		buf_fini(&out);
 	} else {
@@ -147,8 +148,9 @@ static void a_count_of_many_items_in_few_bytes_allocates_nothing(void **state)
 	struct err err = {0};
 	struct reserve_stock event;
 	static const char body[] = "\x02o\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01";
-	assert_int_equal(reserve_stock_decode(reserve_stock_type.fingerprint, (const uint8_t *)body, sizeof body - 1, &arena,
-	                                      &event, &err), REJECT);
+	assert_int_equal(reserve_stock_decode(reserve_stock_type.fingerprint, (const uint8_t *)body, sizeof body - 1,
+	                                      &arena, &event, &err),
+	                 REJECT);
 	assert_true(arena_used(&arena) <= 32);
 	arena_fini(&arena);
 }
@@ -194,11 +196,11 @@ static void what_is_accepted_the_reader_of_any_schema_reads_the_same(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(changed_bodies_are_refused_or_read_within_bounds),
-	        cmocka_unit_test(random_bytes_are_refused_or_read_within_bounds),
-	        cmocka_unit_test(an_array_in_many_blocks_takes_a_small_multiple_of_its_bytes),
-	        cmocka_unit_test(a_count_of_many_items_in_few_bytes_allocates_nothing),
-	        cmocka_unit_test(what_is_accepted_the_reader_of_any_schema_reads_the_same),
+		cmocka_unit_test(changed_bodies_are_refused_or_read_within_bounds),
+		cmocka_unit_test(random_bytes_are_refused_or_read_within_bounds),
+		cmocka_unit_test(an_array_in_many_blocks_takes_a_small_multiple_of_its_bytes),
+		cmocka_unit_test(a_count_of_many_items_in_few_bytes_allocates_nothing),
+		cmocka_unit_test(what_is_accepted_the_reader_of_any_schema_reads_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

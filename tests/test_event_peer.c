@@ -84,8 +84,8 @@ static void we_read_what_avro_c_wrote_and_write_the_same_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(avro_c_reads_what_we_wrote),
-	        cmocka_unit_test(we_read_what_avro_c_wrote_and_write_the_same_bytes),
+		cmocka_unit_test(avro_c_reads_what_we_wrote),
+		cmocka_unit_test(we_read_what_avro_c_wrote_and_write_the_same_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,11 +19,16 @@ static void numbers_are_zigzag_and_variable_in_length(void **state)
 		const char *bytes;
 		size_t len;
 	} table[] = {
-	        {0, "\x00", 1},           {-1, "\x01", 1},          {1, "\x02", 1},
-	        {-64, "\x7f", 1},         {64, "\x80\x01", 2},      {8192, "\x80\x80\x01", 3},
-	        {INT32_MAX, "\xfe\xff\xff\xff\x0f", 5},             {INT32_MIN, "\xff\xff\xff\xff\x0f", 5},
-	        {INT64_MAX, "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
-	        {INT64_MIN, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
+		{0, "\x00", 1},
+		{-1, "\x01", 1},
+		{1, "\x02", 1},
+		{-64, "\x7f", 1},
+		{64, "\x80\x01", 2},
+		{8192, "\x80\x80\x01", 3},
+		{INT32_MAX, "\xfe\xff\xff\xff\x0f", 5},
+		{INT32_MIN, "\xff\xff\xff\xff\x0f", 5},
+		{INT64_MAX, "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
+		{INT64_MIN, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
 	};
 	struct arena arena = {0};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -92,7 +97,8 @@ static void numbers_that_no_writer_writes_are_refused(void **state)
 static void an_int_must_fit_32_bits(void **state)
 {
 	(void)state;
-	static const int64_t values[] = {INT32_MIN, INT32_MAX, (int64_t)INT32_MIN - 1, (int64_t)INT32_MAX + 1, INT64_MIN};
+	static const int64_t values[] = {INT32_MIN, INT32_MAX, (int64_t)INT32_MIN - 1, (int64_t)INT32_MAX + 1,
+	                                 INT64_MIN};
 	struct arena arena = {0};
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
 		struct buf out = {0};
@@ -115,27 +121,29 @@ static const struct {
 	const char *text;
 	bool valid;
 } texts[] = {
-        {"", true},
-        {"plain ASCII, longer than eight bytes", true},
-        {"\x7f", true},
-        {"caf\xc3\xa9", true},
-        {"\xc2\x80 \xdf\xbf", true},
-        {"\xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf", true},
-        {"\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf", true},
-        {"\x80", false},             /* a continuation alone */
-        {"\xc3", false},             /* cut */
-        {"\xc3(", false},            /* no continuation */
-        {"\xc0\xaf", false},         /* overlong */
-        {"\xc1\xbf", false},         /* overlong */
-        {"\xe0\x9f\xbf", false},     /* overlong */
-        {"\xf0\x8f\xbf\xbf", false}, /* overlong */
-        {"\xed\xa0\x80", false},     /* a surrogate */
-        {"\xed\xbf\xbf", false},     /* a surrogate */
-        {"\xf4\x90\x80\x80", false}, /* above U+10FFFF */
-        {"\xf5\x80\x80\x80", false}, /* above U+10FFFF */
-        {"\xff", false},
-        {"12345678\xe2\x82", false}, /* cut behind eight plain bytes */
-        {"1234567\xe2\x82\xac" "12345678", true},
+	{"", true},
+	{"plain ASCII, longer than eight bytes", true},
+	{"\x7f", true},
+	{"caf\xc3\xa9", true},
+	{"\xc2\x80 \xdf\xbf", true},
+	{"\xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf", true},
+	{"\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf", true},
+	{"\x80", false},             /* a continuation alone */
+	{"\xc3", false},             /* cut */
+	{"\xc3(", false},            /* no continuation */
+	{"\xc0\xaf", false},         /* overlong */
+	{"\xc1\xbf", false},         /* overlong */
+	{"\xe0\x9f\xbf", false},     /* overlong */
+	{"\xf0\x8f\xbf\xbf", false}, /* overlong */
+	{"\xed\xa0\x80", false},     /* a surrogate */
+	{"\xed\xbf\xbf", false},     /* a surrogate */
+	{"\xf4\x90\x80\x80", false}, /* above U+10FFFF */
+	{"\xf5\x80\x80\x80", false}, /* above U+10FFFF */
+	{"\xff", false},
+	{"12345678\xe2\x82", false}, /* cut behind eight plain bytes */
+	{"1234567\xe2\x82\xac"
+         "12345678",
+         true},
 };
 
 static void a_string_is_utf8(void **state)
@@ -176,7 +184,9 @@ static void a_string_holds_no_nul_wherever_it_stands(void **state)
 	struct arena arena = {0};
 	struct wire_reader in;
 	const char *text;
-	READ(&in, &arena, "\x06" "a\0b");
+	READ(&in, &arena,
+	     "\x06"
+	     "a\0b");
 	assert_false(wire_get_string(&in, &text));
 	assert_string_equal(in.problem, "NUL within a string");
 	arena_fini(&arena);
@@ -204,7 +214,16 @@ static void strings_that_follow_each_other_end_with_nul(void **state)
 	struct event_bytes bytes;
 	uint8_t fixed[2];
 	bool boolean;
-	READ(&in, &arena, "\x02" "a" "\x04" "bc" "\x01" "\x02" "\x00" "FX" "\x00");
+	READ(&in, &arena,
+	     "\x02"
+	     "a"
+	     "\x04"
+	     "bc"
+	     "\x01"
+	     "\x02"
+	     "\x00"
+	     "FX"
+	     "\x00");
 	assert_true(wire_get_string(&in, &a) && wire_get_string(&in, &b) && wire_get_boolean(&in, &boolean));
 	assert_true(wire_get_bytes(&in, &bytes) && wire_get_fixed(&in, fixed, 2) && wire_get_string(&in, &c));
 	assert_int_equal(wire_finish(&in, true, "x", NULL), OK);
@@ -221,7 +240,9 @@ static void a_length_is_believed_only_as_far_as_there_are_bytes(void **state)
 	struct arena arena = {0};
 	struct wire_reader in;
 	struct event_bytes bytes;
-	READ(&in, &arena, "\x06" "ab");
+	READ(&in, &arena,
+	     "\x06"
+	     "ab");
 	assert_false(wire_get_bytes(&in, &bytes));
 	assert_string_equal(in.problem, "length beyond what is left");
 	READ(&in, &arena, "\x01");
@@ -265,18 +286,30 @@ static void a_block_has_no_more_items_than_its_bytes_can_hold(void **state)
 	struct arena arena = {0};
 	struct wire_reader in;
 	struct wire_block block;
-	READ(&in, &arena, "\x04" "xxxx");
+	READ(&in, &arena,
+	     "\x04"
+	     "xxxx");
 	assert_true(wire_get_block(&in, 2, &block) && block.count == 2 && !block.end);
-	READ(&in, &arena, "\x06" "xxxxx");
+	READ(&in, &arena,
+	     "\x06"
+	     "xxxxx");
 	assert_false(wire_get_block(&in, 2, &block));
 	assert_string_equal(in.problem, "more items than the bytes left can hold");
-	READ(&in, &arena, "\x03\x08" "xxxx"); /* minus two items in four bytes */
+	READ(&in, &arena,
+	     "\x03\x08"
+	     "xxxx"); /* minus two items in four bytes */
 	assert_true(wire_get_block(&in, 2, &block) && block.count == 2 && block.end == in.end);
-	READ(&in, &arena, "\x05\x08" "xxxxxxx"); /* three items of two bytes, in four bytes */
+	READ(&in, &arena,
+	     "\x05\x08"
+	     "xxxxxxx"); /* three items of two bytes, in four bytes */
 	assert_false(wire_get_block(&in, 2, &block));
-	READ(&in, &arena, "\x03\x0a" "xxxx"); /* a size beyond the end */
+	READ(&in, &arena,
+	     "\x03\x0a"
+	     "xxxx"); /* a size beyond the end */
 	assert_false(wire_get_block(&in, 2, &block));
-	READ(&in, &arena, "\x03\x01" "xxxx"); /* a negative size */
+	READ(&in, &arena,
+	     "\x03\x01"
+	     "xxxx"); /* a negative size */
 	assert_false(wire_get_block(&in, 2, &block));
 	READ(&in, &arena, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00"); /* as many as a number can say */
 	assert_false(wire_get_block(&in, 1, &block));
@@ -291,7 +324,9 @@ static void a_block_is_as_long_as_it_says(void **state)
 	struct arena arena = {0};
 	struct wire_reader in;
 	struct wire_block block;
-	READ(&in, &arena, "\x01\x04" "xx");
+	READ(&in, &arena,
+	     "\x01\x04"
+	     "xx");
 	assert_true(wire_get_block(&in, 1, &block));
 	in.at++;
 	assert_false(wire_end_block(&in, &block));
@@ -327,19 +362,19 @@ static void an_error_names_the_innermost_field_the_first_problem_and_the_byte(vo
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(numbers_are_zigzag_and_variable_in_length),
-	        cmocka_unit_test(every_bit_of_a_number_survives),
-	        cmocka_unit_test(numbers_that_no_writer_writes_are_refused),
-	        cmocka_unit_test(an_int_must_fit_32_bits),
-	        cmocka_unit_test(a_string_is_utf8),
-	        cmocka_unit_test(a_string_holds_no_nul_wherever_it_stands),
-	        cmocka_unit_test(null_is_no_string_and_no_bytes_with_a_length),
-	        cmocka_unit_test(strings_that_follow_each_other_end_with_nul),
-	        cmocka_unit_test(a_length_is_believed_only_as_far_as_there_are_bytes),
-	        cmocka_unit_test(booleans_and_indices_have_a_range),
-	        cmocka_unit_test(a_block_has_no_more_items_than_its_bytes_can_hold),
-	        cmocka_unit_test(a_block_is_as_long_as_it_says),
-	        cmocka_unit_test(an_error_names_the_innermost_field_the_first_problem_and_the_byte),
+		cmocka_unit_test(numbers_are_zigzag_and_variable_in_length),
+		cmocka_unit_test(every_bit_of_a_number_survives),
+		cmocka_unit_test(numbers_that_no_writer_writes_are_refused),
+		cmocka_unit_test(an_int_must_fit_32_bits),
+		cmocka_unit_test(a_string_is_utf8),
+		cmocka_unit_test(a_string_holds_no_nul_wherever_it_stands),
+		cmocka_unit_test(null_is_no_string_and_no_bytes_with_a_length),
+		cmocka_unit_test(strings_that_follow_each_other_end_with_nul),
+		cmocka_unit_test(a_length_is_believed_only_as_far_as_there_are_bytes),
+		cmocka_unit_test(booleans_and_indices_have_a_range),
+		cmocka_unit_test(a_block_has_no_more_items_than_its_bytes_can_hold),
+		cmocka_unit_test(a_block_is_as_long_as_it_says),
+		cmocka_unit_test(an_error_names_the_innermost_field_the_first_problem_and_the_byte),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

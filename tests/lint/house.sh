@@ -29,11 +29,12 @@ owner() { # HEADER OWNERS(regex of files)
 	done < <(grep -lE "#include *[<\"]$1[>\"]" $(sources "${all[@]}"))
 }
 owner 'sqlite3\.h' 'common/store[a-z_]*\.[ch]|tests/test_store[a-z_]*\.c'
-owner 'avro\.h' 'common/event\.c|schemas/[a-z]*\.c|tests/support/peer_avro\.c'
+owner 'avro\.h' 'tests/support/peer_avro\.c'
 owner '(librdkafka/)?rdkafka(_mock)?\.h' 'common/log_kafka[a-z_]*\.[ch]|tests/.*kafka.*\.[ch]'
 owner 'jansson\.h' 'common/json\.h'
 owner 'sodium\.h' 'common/hash\.c'
 owner 'microhttpd\.h' 'common/http[a-z_]*\.c|common/health\.c'
+owner 'zlib\.h' 'common/event_file\.c'
 owner 'curl/curl\.h' 'common/registry\.c|common/http_client\.c'
 owner 'cmocka\.h' 'tests/.*'
 
