@@ -1,0 +1,113 @@
+/* tandem explain: the story of one order, from the workers' files and the logs. The work is in explain/. */
+#include "explain/story.h"
+
+#include "command.h"
+#include "config.h"
+#include "interrupt.h"
+#include "service.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct settings {
+	struct config_list data;
+	bool json;
+};
+
+static const char *const default_data[] = {"data"};
+
+static const char summary[] =
+        "Tells what became of an order and why: every event of both services in the order of cause and effect, with its\n"
+        "place, the time since what led to it, and for a rejection the numbers behind it. It begins with what the\n"
+        "workers' files know (--data; they may be running) and reads those very records; the rest is found by time, at\n"
+        "most 10,000 records each way, and what is not found is said. No topic is read from its start.";
+
+static const char examples[] =
+        "  tandem explain --log local:demo --data state 536365\n"
+        "  tandem explain -b localhost:9092 --data /data/order --data /data/inventory 536365\n"
+        "                                                      files of workers with a folder each\n"
+        "  tandem explain -J 536365 | jq -r '.events[] | [.type, .details] | @tsv'\n";
+
+static int usage(const char *text)
+{
+	fprintf(stderr, "tandem explain: %s\nTry 'tandem explain --help'.\n", text);
+	return EXIT_USAGE;
+}
+
+/* Nothing was found: the places say why. */
+static int unknown(const struct story *story)
+{
+	fprintf(stderr, "tandem explain: no file knows order %s of orders/%d; looked at:\n", story->order_id,
+	        (int)story->partition);
+	for (size_t i = 0; i < story->looked_count; i++)
+		fprintf(stderr, "  %s\n", story->looked_at[i]);
+	fprintf(stderr,
+	        "An order that was refused is a dead letter: tandem replay -t orders.dlq -p %d --key '%s'\n",
+	        (int)story->partition, story->order_id);
+	return EXIT_FAILED;
+}
+
+static int tell(const struct settings *settings, struct log *log, const char *order_id)
+{
+	struct story story;
+	struct err err = {0};
+	const char *const *data = settings->data.count ? settings->data.items : default_data;
+	size_t count = settings->data.count ? settings->data.count : 1;
+	int exit_status = EXIT_FAILED;
+	if (story_tell(&story, log, order_id, data, count, &err) != OK) {
+		fprintf(stderr, "tandem explain: %s\n", err.text);
+	} else if (!story.placed && !story.cancel_requested) {
+		exit_status = unknown(&story);
+	} else {
+		if (settings->json)
+			story_print_json(&story, stdout);
+		else
+			story_print(&story, stdout, isatty(STDOUT_FILENO));
+		exit_status = story.missing_count ? EXIT_PARTLY : EXIT_DONE;
+	}
+	story_free(&story);
+	return exit_status;
+}
+
+static int explain_main(int argc, char **argv)
+{
+	struct settings settings = {0};
+	const struct config_option table[] = {
+	        {.name = "data",
+	         .kind = CONFIG_LIST,
+	         .value = &settings.data,
+	         .placeholder = "DIR",
+	         .help = "a folder of workers' files; may be given several times (default data)"},
+	        {.name = "json",
+	         .letter = 'J',
+	         .kind = CONFIG_FLAG,
+	         .value = &settings.json,
+	         .help = "print one JSON object: the events, each with the index of its cause"},
+	};
+	const struct config_program program = {.usage = "tandem explain [options] ORDER_ID",
+	                                       .summary = summary,
+	                                       .examples = examples,
+	                                       .options = table,
+	                                       .option_count = sizeof table / sizeof *table};
+	struct config config;
+	struct log *log;
+	int exit_status;
+	config_parse(&program, argc, argv, &config, &exit_status);
+	if (exit_status >= 0)
+		return exit_status;
+	interrupt_install();
+	if (config.rest_count != 1)
+		exit_status = usage(config.rest_count ? "found several operands, expected one ORDER_ID"
+		                                      : "found no order, expected ORDER_ID");
+	else if (!service_id_valid(config.rest[0]))
+		exit_status = usage("expected an ORDER_ID of 1 to 64 printable ASCII bytes");
+	else if ((log = config_open_log(&config, &exit_status))) {
+		exit_status = tell(&settings, log, config.rest[0]);
+		log_close(log);
+	}
+	config_free(&config);
+	return exit_status;
+}
+
+const struct command explain_command = {
+        .name = "explain", .summary = "the story of one order: what led to what, and why", .main = explain_main};
