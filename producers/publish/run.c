@@ -175,11 +175,23 @@ static int64_t events_counted(const struct publish_result *result)
 	return sum;
 }
 
+/* What will be generated needs no check, and its share of cancels is not known beforehand. */
+static int64_t events_generated(const struct generate_options *options)
+{
+	int64_t receipts = options->only != PUBLISH_ORDERS && options->stock ? options->skus : 0;
+	int64_t orders = options->only != PUBLISH_RECEIPTS ? options->orders : 0;
+	return options->cancel_one_in ? -1 : receipts + orders;
+}
+
 /* Everything but streams, before the first record is sent. */
 static enum status check_all(struct run *run, struct err *err)
 {
 	const struct publish_sink sink = {check, run};
 	enum status status = OK;
+	if (run->options->source == PUBLISH_GENERATED && !run->options->dry_run) {
+		run->result->total = events_generated(&run->options->generate);
+		return OK;
+	}
 	if (run->options->source == PUBLISH_CSV)
 		status = read_csv(run, err);
 	if (status == OK)
