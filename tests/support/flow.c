@@ -82,6 +82,7 @@ static void make_installation(struct flow *flow)
 	        {.name = "inventory", .partitions = flow->inventory_partitions},
 	        {.name = "inventory.dlq", .partitions = flow->inventory_partitions},
 	        {.name = "order-events", .partitions = flow->order_partitions, .headers = HEADER_FORM_CLOUDEVENTS},
+	        {.name = "order-events.dlq", .partitions = flow->order_partitions},
 	        {.name = "orders", .partitions = flow->order_partitions},
 	        {.name = "orders.dlq", .partitions = flow->order_partitions},
 	};
