@@ -222,8 +222,8 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all unit conformance-memory conformance-local conformance-kafka check system test sanitize valgrind house tidy \
-	lint lint-docker demo install uninstall clean help \
+.PHONY: FORCE all unit conformance-memory conformance-local conformance-kafka check compat peers system test sanitize valgrind house \
+	tidy lint lint-docker demo install uninstall clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -138,10 +138,10 @@ static void print_outcome(const struct publish_options *options, const struct pu
 		fputs("tandem publish: nothing was sent\n", stderr);
 	else
 		fprintf(stderr,
-			"tandem publish: %" PRId64 " of the %" PRId64
-			" events handed over were acknowledged; the same command "
-			"again sends all of it, and what arrives twice changes nothing\n",
-			result->sent.acknowledged, result->sent.taken);
+			"tandem publish: %" PRId64 " of %" PRId64 " events were acknowledged; the same command again sends all "
+			"of them, and what arrives twice changes nothing\n",
+			result->sent.acknowledged,
+			result->total > result->sent.taken ? result->total : result->sent.taken);
 }
 
 static int run(const struct settings *settings, const struct publish_options *options)
