@@ -140,17 +140,26 @@ static enum status count_rows(struct reading *reading, struct err *err)
 	return status;
 }
 
-static enum status read_file(struct reading *reading, const char *path, struct err *err)
+/* A worker that starts makes the file first and its tables then: until they are there, there is no file to speak of. */
+static enum status find_tables(struct reading *reading, struct err *err)
 {
-	const struct store_config config = {.path = path, .mode = STORE_READ, .busy_timeout_ms = 1000};
-	struct status_report *out = reading->out;
-	enum status status = store_open(&config, &reading->store, err);
+	struct store_statement *s;
+	bool row;
+	enum status status =
+	        store_prepare(reading->store, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'", false, &s, err);
+	if (status == OK)
+		status = store_step(s, &row, err);
 	if (status != OK)
 		return status;
-	/* One read transaction, so that all of it is of one moment. */
-	status = store_exec(reading->store, "BEGIN", err);
-	if (status == OK)
-		status = read_meta(reading, err);
+	reading->out->has_file = store_int(s, 0) > 0;
+	store_done(s);
+	return OK;
+}
+
+static enum status read_tables(struct reading *reading, struct err *err)
+{
+	struct status_report *out = reading->out;
+	enum status status = read_meta(reading, err);
 	if (status == OK)
 		status = read_rows(reading, "inbound", "service, partition, number", sizeof *out->inbound, (void **)&out->inbound,
 		                   &out->inbound_count, read_inbound, err);
@@ -160,8 +169,21 @@ static enum status read_file(struct reading *reading, const char *path, struct e
 	if (status == OK)
 		status = read_rows(reading, "gap", "service, partition, first_missing, highest, first_offset, count, verdict",
 		                   sizeof *out->gaps, (void **)&out->gaps, &out->gap_count, read_gap, err);
+	return status == OK ? count_rows(reading, err) : status;
+}
+
+static enum status read_file(struct reading *reading, const char *path, struct err *err)
+{
+	const struct store_config config = {.path = path, .mode = STORE_READ, .busy_timeout_ms = 1000};
+	enum status status = store_open(&config, &reading->store, err);
+	if (status != OK)
+		return status;
+	/* One read transaction, so that all of it is of one moment. */
+	status = store_exec(reading->store, "BEGIN", err);
 	if (status == OK)
-		status = count_rows(reading, err);
+		status = find_tables(reading, err);
+	if (status == OK && reading->out->has_file)
+		status = read_tables(reading, err);
 	store_close(reading->store);
 	return status;
 }
