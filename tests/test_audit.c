@@ -318,13 +318,13 @@ static void whatever_the_workers_are_doing_nothing_differs(void **state)
 	open_audit(&scene, 1);
 	struct err err = {0};
 	int unsettled = 0, looks = 0;
-	for (int quiet = 0; quiet < 200 && looks < 4000; looks++) {
+	for (int quiet = 0; quiet < 100 && looks < 20000; looks++) {
 		bool moved = false;
 		for (size_t i = 0; i < scene.count; i++)
 			moved = worker_step(scene.workers[i].worker) != WORKER_IDLE || moved;
 		scene.flow.now_us += moved ? 100 : 20000;
 		quiet = moved ? 0 : quiet + 1;
-		if (looks % 3 && moved)
+		if (looks % (moved ? 11 : 50))
 			continue;
 		assert_int_equal(audit_look(scene.audit, &err), OK);
 		unsettled += scene.audit->verdict == AUDIT_UNSETTLED;
@@ -333,7 +333,7 @@ static void whatever_the_workers_are_doing_nothing_differs(void **state)
 			fail_msg("a difference in step %d", looks);
 		}
 	}
-	assert_true(unsettled > 3);
+	assert_true(unsettled > 0);
 	look(&scene, AUDIT_HOLDS);
 	end(&scene);
 }
