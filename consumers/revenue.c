@@ -11,7 +11,7 @@
 
 static const char *const tables[] = {
         /* day: days since 1970-01-01 UTC (SQL shows it as date(day * 86400, 'unixepoch')). A sum of money is
-           E18 * 10^18 + minor, 0 <= minor < 10^18: orders of any size fit, and none can halt the worker. */
+           e18 * 10^18 + minor, 0 <= minor < 10^18: orders of any size fit, and none can halt the worker. */
         "CREATE TABLE revenue (day INTEGER NOT NULL, currency TEXT NOT NULL,"
         " confirmed INTEGER NOT NULL, confirmed_e18 INTEGER NOT NULL, confirmed_minor INTEGER NOT NULL,"
         " cancelled INTEGER NOT NULL, cancelled_e18 INTEGER NOT NULL, cancelled_minor INTEGER NOT NULL,"
