@@ -84,13 +84,13 @@ static enum status page_map(struct local_lock *lock, struct err *err)
 	return OK;
 }
 
-enum status local_lock_open(struct local_lock *lock, char *path_taken, bool create, struct err *err)
+enum status local_lock_open(struct local_lock *lock, char *path_taken, struct err *err)
 {
 	*lock = (struct local_lock){.path = path_taken};
-	lock->fd = open(path_taken, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0666);
+	lock->fd = open(path_taken, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	enum status status = OK;
 	if (lock->fd < 0)
-		status = errno == ENOENT ? err_set(err, FATAL, "missing", "there is no %s", path_taken)
+		status = errno == ENOENT ? err_set(err, FATAL, "missing", "there is no folder for %s", path_taken)
 		                         : local_io(err, "open", path_taken);
 	else
 		status = page_map(lock, err);
@@ -188,7 +188,10 @@ bool local_root_open(struct local_log *log)
 {
 	if (log->bell.fd >= 0)
 		return true;
-	return local_lock_open(&log->bell, mem_format("%s/bell", log->dir), false, NULL) == OK;
+	char *topics = mem_format("%s/topics", log->dir);
+	bool there = access(topics, F_OK) == 0;
+	mem_free(topics);
+	return there && local_lock_open(&log->bell, mem_format("%s/bell", log->dir), NULL) == OK;
 }
 
 static enum status make_parents(const char *dir, struct err *err)
@@ -216,6 +219,6 @@ enum status local_root_create(struct local_log *log, struct err *err)
 		mem_free(path);
 	}
 	if (status == OK)
-		status = local_lock_open(&log->bell, mem_format("%s/bell", log->dir), true, err);
+		status = local_lock_open(&log->bell, mem_format("%s/bell", log->dir), err);
 	return status == OK ? local_sync_dir(log->dir, err) : status;
 }

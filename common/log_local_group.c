@@ -91,7 +91,7 @@ static enum status groups_open(struct local_log *log, struct err *err)
 	if (log->groups)
 		return OK;
 	struct local_groups *groups = mem_zalloc(1, sizeof *groups);
-	enum status status = local_lock_open(&groups->lock, mem_format("%s/groups.lock", log->dir), true, err);
+	enum status status = local_lock_open(&groups->lock, mem_format("%s/groups.lock", log->dir), err);
 	if (status != OK) {
 		mem_free(groups);
 		return status;
@@ -371,7 +371,7 @@ static void alive_now(const struct local_log *log, struct local_member *member)
 
 static enum status alive_begin(struct local_log *log, struct local_member *member, struct err *err)
 {
-	enum status status = local_lock_open(&member->alive, member_path(log, member->membership.id), true, err);
+	enum status status = local_lock_open(&member->alive, member_path(log, member->membership.id), err);
 	if (status != OK)
 		return status;
 	if (flock(member->alive.fd, LOCK_EX | LOCK_NB) != 0)

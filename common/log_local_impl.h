@@ -68,8 +68,8 @@ enum status local_mkdir(const char *path, struct err *err);                 /* t
 enum status local_sync_dir(const char *path, struct err *err);
 enum status local_remove_tree(const char *path, struct err *err);
 
-/* Opens and maps, creating the file where create says so. A file that is missing: FATAL "missing". */
-enum status local_lock_open(struct local_lock *lock, char *path_taken, bool create, struct err *err);
+/* Opens and maps; a file that is not there is made. No folder to make it in: FATAL "missing". */
+enum status local_lock_open(struct local_lock *lock, char *path_taken, struct err *err);
 void local_lock_close(struct local_lock *lock); /* lets go of it, too */
 
 /* Waits for the lock, at most timeout_ms, or until *stop (may be NULL) is set: RETRY "busy". */

@@ -83,7 +83,7 @@ enum status local_partition_open(struct local_log *log, const char *topic, int32
 	partition->number = number;
 	partition->path = local_partition_path(log, topic, number, ".db");
 	partition->lock.fd = -1;
-	status = local_lock_open(&partition->lock, local_partition_path(log, topic, number, ".lock"), false, err);
+	status = local_lock_open(&partition->lock, local_partition_path(log, topic, number, ".lock"), err);
 	if (status == OK)
 		status = store_ready(partition, err);
 	if (status != OK) {

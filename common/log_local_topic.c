@@ -118,7 +118,7 @@ static enum status topic_write(const char *dir, const struct log_topic *topic, s
 
 static enum status topics_locked(struct local_log *log, struct local_lock *lock, struct err *err)
 {
-	enum status status = local_lock_open(lock, mem_format("%s/topics.lock", log->dir), true, err);
+	enum status status = local_lock_open(lock, mem_format("%s/topics.lock", log->dir), err);
 	if (status != OK)
 		return status;
 	status = local_lock_take(lock, log->base.seam, log->base.timeout_ms, NULL, err);
@@ -146,7 +146,7 @@ static void remove_remains(const struct local_log *log)
 static enum status partition_files_create(const char *dir, int32_t number, struct err *err)
 {
 	struct local_lock lock;
-	enum status status = local_lock_open(&lock, mem_format("%s/%d.lock", dir, (int)number), true, err);
+	enum status status = local_lock_open(&lock, mem_format("%s/%d.lock", dir, (int)number), err);
 	if (status != OK)
 		return status;
 	local_lock_close(&lock);
@@ -221,7 +221,7 @@ static enum status delete_locked(struct local_log *log, const char *name, int32_
 	enum status status = OK;
 	int32_t taken = 0;
 	while (taken < partitions && status == OK) {
-		status = local_lock_open(&locks[taken], local_partition_path(log, name, taken, ".lock"), true, err);
+		status = local_lock_open(&locks[taken], local_partition_path(log, name, taken, ".lock"), err);
 		if (status != OK)
 			break;
 		status = local_lock_take(&locks[taken++], log->base.seam, log->base.timeout_ms, NULL, err);

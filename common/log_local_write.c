@@ -55,7 +55,7 @@ enum status local_writer_open(struct local_log *log, const char *topic, int32_t 
 		return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic,
 		               (int)partition, (int)count);
 	struct local_lock lock;
-	status = local_lock_open(&lock, local_partition_path(log, topic, partition, ".lock"), false, err);
+	status = local_lock_open(&lock, local_partition_path(log, topic, partition, ".lock"), err);
 	if (status != OK)
 		return err_is(err, "missing") ? local_unknown_topic(topic, err) : status;
 	struct local_writer *writer = mem_zalloc(1, sizeof *writer);

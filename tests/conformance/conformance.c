@@ -67,6 +67,7 @@ static const struct conformance_case {
         CASE(ALL, a_static_member_comes_back_to_its_partitions),
         CASE(ALL, a_group_with_members_is_not_deleted),
         CASE(ALL, a_consumer_of_an_unknown_topic_is_told),
+        CASE(ALL, a_consumer_of_an_unknown_partition_is_told),
 
         CASE(PROCESSES, two_processes_write_and_read_at_once),
         CASE(PROCESSES, a_waiting_reader_is_woken_by_another_process),
@@ -87,7 +88,7 @@ static const struct conformance_leg {
 	const char *name;
 	int kind;
 	size_t cases_min;
-} legs[] = {{"memory", MEMORY, 41}, {"local", LOCAL, 50}, {"kafka", KAFKA, 42}};
+} legs[] = {{"memory", MEMORY, 42}, {"local", LOCAL, 51}, {"kafka", KAFKA, 43}};
 
 /* ---- checks ---- */
 

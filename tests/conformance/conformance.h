@@ -136,6 +136,7 @@ CONFORMANCE_CASE(static_partitions_commit_only_without_members);
 CONFORMANCE_CASE(a_static_member_comes_back_to_its_partitions);
 CONFORMANCE_CASE(a_group_with_members_is_not_deleted);
 CONFORMANCE_CASE(a_consumer_of_an_unknown_topic_is_told);
+CONFORMANCE_CASE(a_consumer_of_an_unknown_partition_is_told);
 
 CONFORMANCE_CASE(two_processes_write_and_read_at_once);
 CONFORMANCE_CASE(a_waiting_reader_is_woken_by_another_process);

@@ -222,6 +222,12 @@ void a_consumer_of_an_unknown_topic_is_told(void)
 	event_wait(leg.log, consumer, LOG_FAILED, &event);
 	CHECK_CODE(event.err, "unknown_topic");
 	log_consumer_close(consumer, true);
+}
+
+void a_consumer_of_an_unknown_partition_is_told(void)
+{
+	struct log_event event;
+	struct log_consumer *consumer;
 	topic_make("t", 1);
 	int32_t partition = 3;
 	CHECK_OK(log_consumer_open(leg.log,
