@@ -151,12 +151,8 @@ test: ## everything that is tested; the last line says what passed
 	@mkdir -p $(BUILD); rm -f $(BUILD)/tally
 	@export TANDEM_TALLY=$(BUILD)/tally; status=0; \
 	$(MAKE) --no-print-directory -k check || status=1; \
-<<<<<<< HEAD
 	$(MAKE) --no-print-directory -k peers || status=1; \
-	$(if $(wildcard tests/system/*.sh),$(MAKE) --no-print-directory -k system || status=1;) \
-=======
 	$(MAKE) --no-print-directory -k system || status=1; \
->>>>>>> 9250a32 (The logs' conformance suite is part of every run, and counts by its cases)
 	tests/run --sum $(BUILD)/tally && exit $$status
 
 # Unordered rows come in reverse: a fold that leans on SQLite's order fails.
@@ -204,8 +200,8 @@ compile_commands.json: Makefile $(BUILD)/gen/events.h ## for editors
 	'$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -c '$$c; sep=,; done; echo ']'; } > $@
 
 ##@ Using
-demo: $(bin) ## topics, workers and real orders on this machine, then verify and audit
-	$(bin) demo $(DEMO)
+demo: $(bin) ## the main job on real orders: LOCAL=DIR keeps the folder, KAFKA=host:port uses a broker
+	@$(bin) demo $(if $(LOCAL),--local $(LOCAL)) $(if $(KAFKA),-b $(KAFKA)) tests/data/online-retail-sample.csv
 
 prefix ?= /usr/local
 install: $(bin) ## install the program: DESTDIR= prefix=/usr/local
