@@ -93,8 +93,9 @@ uint64_t event_content_hash(const struct event_type *type, const void *event, co
 /* Avro's JSON encoding of the event; a new reference, the caller's. */
 json_t *event_to_json(const struct event_type *type, const void *event);
 
-/* From Avro's JSON encoding. Missing fields take their schema default. REJECT names the field (path), what was found and
- * what was expected; unknown fields are refused. */
+/* From Avro's JSON encoding. Missing fields take their schema default; unknown fields are refused. REJECT "missing_field",
+ * "unknown_field", "wrong_type", "out_of_range", "embedded_nul" names the path (lines[3].sku), what was found and what was
+ * expected. Strings are copied into the arena. */
 enum status event_from_json(const struct event_type *type, const json_t *json, struct arena *arena, void *event,
                             struct err *err);
 

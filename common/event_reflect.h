@@ -38,11 +38,11 @@ struct event_shape {
 	const struct event_symbols *symbols; /* EVENT_ENUM */
 };
 
-/* What every generated struct x_array is laid out as. */
+/* What every generated struct x_array is laid out as; the compiler must not think that it is another. */
 struct event_array {
 	void *items;
 	size_t count;
-};
+} __attribute__((may_alias));
 
 struct event_field {
 	const char *name;
@@ -72,7 +72,10 @@ struct event_writer {
 extern const struct event_writer event_writers[];
 extern const size_t event_writer_count;
 
-/* Appends the content of a record for the content hash; see event_content_hash. */
+/* Appends what the content hash of a record is over: `{`, then for each field that differs from its default, by name,
+ * `f` name value, then `}`. Values: `n` null; `b` a boolean, `i` an int or long; `s` a string, bytes or fixed, `e` an enum's
+ * symbol; `a` a count and as many values; a record as above. Numbers and lengths are 8 bytes, big-endian; names, strings and
+ * symbols have their length before them. Tables keep hashes of it: it never changes. */
 void event_reflect_content(const struct event_record *record, const void *value, struct buf *out);
 
 json_t *event_reflect_to_json(const struct event_record *record, const void *value);

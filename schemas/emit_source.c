@@ -8,6 +8,7 @@
 static void put_symbols(const struct type *type, struct buf *out)
 {
 	const char *c = type->c_name;
+	buf_putf(out, "_Static_assert(sizeof(enum %s) == sizeof(unsigned), \"event_reflect takes enums as unsigned\");\n\n", c);
 	buf_putf(out, "static const char *const %s_symbol_names[] = {", c);
 	for (size_t i = 0; i < type->symbol_count; i++)
 		buf_putf(out, "%s\"%s\"", i ? ", " : "", type->symbols[i]);

@@ -42,7 +42,7 @@ static bool is_c_word(const char *name)
 /* Tags that the headers which events.h includes have. */
 static bool is_house_tag(const char *name)
 {
-	static const char *const tags[] = {"buf", "err", "arena", "status", "arena_block", "json_t"};
+	static const char *const tags[] = {"buf", "err", "arena", "status", "arena_block", "event", "wire"};
 	return LISTED(name, tags) || strncmp(name, "event_", 6) == 0 || strncmp(name, "wire_", 5) == 0;
 }
 
