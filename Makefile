@@ -143,9 +143,21 @@ $(BUILD)/tests/peers/%: $(BUILD)/tests/peers/%.o $(test_objects) $(lib)
 peers: $(BUILD)/tests/peers/avro_peer $(venv)/ready ## other implementations read what we wrote, and we what they wrote
 	@BUILD=$(BUILD) VENV=$(venv) tests/run $(wildcard tests/peers/*.sh)
 
+# Programs that run Tandem's as processes, over local: or, where KAFKA says so, a broker.
+$(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(test_objects) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+
 with_kafka := tests/system/kafka/with-kafka.sh
-system: $(bin) $(conformance) | $(BUILD)/setup-system ## several processes, brokers and crashes: tests/system/*.sh
-	@TANDEM_TEST_SECONDS=900 tests/run '$(with_kafka) $(conformance) kafka' $(wildcard tests/system/*.sh)
+system_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/whole.c,$(wildcard tests/system/*.c)))
+system-local: $(bin) $(system_programs) ## processes, crashes and wrong inputs over local:
+	@env -u KAFKA TANDEM_TEST_SECONDS=900 tests/run $(system_programs)
+
+system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system ## the same over Kafka, a broker started for it or KAFKA=host:port
+	@BUILD=$(BUILD) VENV=$(venv) TANDEM_TEST_SECONDS=900 $(with_kafka) tests/run '$(conformance) kafka' \
+		$(filter-out %/inputs,$(system_programs)) $(wildcard tests/system/*.sh)
+
+system: ## both
+	@status=0; for suite in system-local system-kafka; do $(MAKE) --no-print-directory $$suite || status=1; done; exit $$status
 
 test: ## everything that is tested; the last line says what passed
 	@mkdir -p $(BUILD); rm -f $(BUILD)/tally
