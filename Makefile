@@ -187,12 +187,12 @@ TIDY_FLAGS = -std=c11 -D_GNU_SOURCE -pthread -Icommon -I$(BUILD)/gen $(PKG_CFLAG
 house: $(generated) | $(BUILD)/setup-build
 	@tests/lint/house.sh $(CC) $(filter-out -Werror,$(ALL_CFLAGS)) $(PKG_CFLAGS)
 
-$(BUILD)/tidy/%: %.c $(headers) .clang-tidy | $(BUILD)/setup-lint $(generated)
+$(BUILD)/tidy/%.ok: %.c $(headers) .clang-tidy | $(BUILD)/setup-lint $(generated)
 	@mkdir -p $(@D)
 	$(call brief,TIDY)clang-tidy --quiet $< -- $(TIDY_FLAGS) 2>$@.err || { grep -v 'warnings generated' $@.err; exit 1; }
 	@mv $@.err $@
 
-tidy: $(addprefix $(BUILD)/tidy/,$(checked_sources:.c=))
+tidy: $(addprefix $(BUILD)/tidy/,$(checked_sources:.c=.ok))
 
 lint: house ## clang-tidy, headers alone, owners of libraries, which way includes go
 	@$(MAKE) --no-print-directory -k -j $(JOBS) tidy
