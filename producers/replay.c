@@ -307,6 +307,13 @@ static int run_mirror(const struct settings *settings, const struct replay_selec
 	return exit_status;
 }
 
+/* Is the log that is copied to another one than the source? */
+static bool is_another(const struct settings *settings, const struct config *config)
+{
+	return (settings->to_log && config->log && strcmp(settings->to_log, config->log) != 0) ||
+	       (settings->to_namespace && strcmp(settings->to_namespace, config->name_space) != 0);
+}
+
 /* The log that is written to: another one, or the source with its own namespace. NULL: *exit_status says why. */
 static struct log *open_target(const struct settings *settings, const struct config *config, const char *url,
                                int *exit_status)
@@ -331,7 +338,7 @@ static int run(const struct settings *settings, const struct config *config, con
 		             " local:DIR",
 		             settings->mirror);
 	}
-	bool two = settings->to_log || settings->to_namespace || (settings->mirror && !settings->dry_run);
+	bool two = settings->mirror ? !settings->dry_run : is_another(settings, config);
 	struct log *target = NULL, *log = config_open_log(config, &exit_status);
 	if (log && two)
 		target = open_target(settings, config, url, &exit_status);

@@ -108,8 +108,7 @@ static enum status add_target(struct copy *copy, const char *from, struct err *e
 	const struct copy_config *config = &copy->config;
 	struct target *target = &copy->targets[copy->target_count];
 	*target = (struct target){.from = from, .name = config->topic ? config->topic : from};
-	if (strcmp(log_url(config->source), log_url(config->target)) == 0 &&
-	    strcmp(log_full_name(config->source, target->from), log_full_name(config->target, target->name)) == 0)
+	if (config->source == config->target && strcmp(target->from, target->name) == 0)
 		return err_set(err, REJECT, "usage", "found topic %s as source and target, expected two", from);
 	bool exists = true;
 	enum status status = describe_target(copy, target, &exists, err);
