@@ -227,7 +227,8 @@ static void a_dead_letter_is_the_record_with_its_headers_and_springs(void **stat
 	                            hash_chain_start(records_installation, "order", 1, "orders.dlq", 1), 1, 0, &record.key,
 	                            record.value.data, (size_t)record.value.len);
 	be64_put(stream + 13, chain);
-	memcpy(stream + 21, "order", 5);
+	static const char service[5] = {'o', 'r', 'd', 'e', 'r'}; /* without a NUL */
+	memcpy(stream + 21, service, sizeof service);
 	header_is(&output->record, 10, "tandem", stream, sizeof stream);
 	assert_int_equal(output->record.header_count, 11);
 	records_end(&records);
