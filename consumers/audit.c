@@ -43,7 +43,7 @@ static void complain(const struct err *err)
 /* Is there any use in looking again? What differs while nothing is under way goes on to differ. */
 static bool is_final(const struct audit *audit)
 {
-	if (audit->settled)
+	if (audit->drained)
 		return true;
 	for (size_t i = 0; i < audit->view_count; i++)
 		if (!audit->views[i].path || audit->views[i].lag != 0)

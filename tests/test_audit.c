@@ -165,7 +165,7 @@ static void drained_services_agree_while_their_workers_run(void **state)
 	begin(&scene);
 	look(&scene, AUDIT_HOLDS);
 	const struct audit *audit = scene.audit;
-	assert_true(audit->settled);
+	assert_true(audit->settled && audit->drained);
 	assert_true(audit->has_orders);
 	assert_int_equal(audit->view_count, ORDER_PARTITIONS + INVENTORY_PARTITIONS);
 	for (size_t i = 0; i < audit->view_count; i++)

@@ -108,7 +108,8 @@ struct audit {
 	struct audit_rule rules[AUDIT_RULES];
 	int64_t orders[5]; /* by status; [0] all */
 	bool has_orders;    /* every task of order and inventory could be looked at */
-	bool settled;       /* every task at its end, every stream equal: what "drained" means */
+	bool settled;       /* every state at its end, every stream equal: what concerns two tasks can be judged */
+	bool drained;       /* and every worker too, as far as files and marks say */
 	enum audit_verdict verdict;
 };
 

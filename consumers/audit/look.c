@@ -60,6 +60,14 @@ static void judge_rest(struct audit *audit)
 			worsen(audit, AUDIT_DIFFERS);
 }
 
+static bool all_sent(const struct audit *audit)
+{
+	for (size_t i = 0; i < audit->view_count; i++)
+		if (audit->views[i].sent_lag != 0)
+			return false;
+	return true;
+}
+
 enum status audit_look(struct audit *audit, struct err *err)
 {
 	views_release(audit);
@@ -73,6 +81,7 @@ enum status audit_look(struct audit *audit, struct err *err)
 	streams_compare(audit);
 	judge_streams(audit);
 	audit->settled = audit->verdict == AUDIT_HOLDS;
+	audit->drained = audit->settled && all_sent(audit);
 	orders_check(audit);
 	judge_views(audit); /* a file may turn out broken only when its rows are read */
 	judge_rest(audit);

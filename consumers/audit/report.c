@@ -133,7 +133,7 @@ void audit_print(const struct audit *audit, FILE *out)
 	print_views(audit, out);
 	print_streams(audit, out);
 	print_rules(audit, out);
-	fprintf(out, "\naudit: %s%s\n", words[audit->verdict], audit->settled ? ", drained" : "");
+	fprintf(out, "\naudit: %s%s\n", words[audit->verdict], audit->drained ? ", drained" : "");
 }
 
 /* ---- JSON ---- */
@@ -217,7 +217,7 @@ static json_t *rules_json(const struct audit *audit)
 json_t *audit_json(const struct audit *audit)
 {
 	json_t *json = json_pack("{s:s, s:b, s:o, s:o, s:o}", "verdict", audit_verdict_name(audit->verdict), "drained",
-	                         audit->settled, "tasks", views_json(audit), "streams", streams_json(audit), "gaps",
+	                         audit->drained, "tasks", views_json(audit), "streams", streams_json(audit), "gaps",
 	                         gaps_json(audit));
 	json_t *left_out = json_array();
 	for (size_t i = 0; i < audit->left_out_count; i++)
