@@ -77,6 +77,7 @@ static const struct conformance_case {
 
         CASE(FILES, a_full_disk_fails_records_and_keeps_the_rest), /* the broker's disk is the broker's */
         CASE(FILES, lost_hints_hide_nothing),
+        CASE(FILES, an_append_waits_for_the_partitions_lock),
         CASE(FILES, damaged_files_are_errors),
         CASE(FILES, a_long_log_is_checkpointed_while_it_is_read),
 };
@@ -88,7 +89,7 @@ static const struct conformance_leg {
 	const char *name;
 	int kind;
 	size_t cases_min;
-} legs[] = {{"memory", MEMORY, 42}, {"local", LOCAL, 51}, {"kafka", KAFKA, 43}};
+} legs[] = {{"memory", MEMORY, 42}, {"local", LOCAL, 52}, {"kafka", KAFKA, 43}};
 
 /* ---- checks ---- */
 

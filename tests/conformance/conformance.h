@@ -146,6 +146,7 @@ CONFORMANCE_CASE(a_stopped_member_is_fenced);
 CONFORMANCE_CASE(killed_writers_lose_nothing_acknowledged);
 CONFORMANCE_CASE(a_full_disk_fails_records_and_keeps_the_rest);
 CONFORMANCE_CASE(lost_hints_hide_nothing);
+CONFORMANCE_CASE(an_append_waits_for_the_partitions_lock);
 CONFORMANCE_CASE(damaged_files_are_errors);
 CONFORMANCE_CASE(a_long_log_is_checkpointed_while_it_is_read);
 

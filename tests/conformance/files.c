@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -163,6 +164,35 @@ void lost_hints_hide_nothing(void)
 	event_wait(leg.log, consumer, LOG_RECORD, &event);
 	CHECK_INT(value_number(&event.record), COUNT);
 	log_consumer_close(consumer, true);
+}
+
+void an_append_waits_for_the_partitions_lock(void)
+{
+	topic_make("t", 2);
+	send_all("t", 0, 0, 1);
+	int fd = open(path_of("topics/%s.t/0.lock", leg.name_space), O_RDWR);
+	CHECK(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0); /* nobody keeps it beyond a commit */
+	struct log_producer *producer = producer_open(leg.log);
+	struct log_ack ack;
+	send(producer, "t", 0, "1", 1);
+	for (int64_t start = now_ms(); now_ms() < start + 300; log_wait(leg.log, 50))
+		CHECK(!log_producer_ack(producer, &ack));
+	int64_t low, high;
+	CHECK_OK(log_bounds(leg.log, "t", 0, &low, &high, &failure)); /* readers need no lock */
+	CHECK_INT(high, 1);
+	CHECK(flock(fd, LOCK_UN) == 0);
+	ack_wait(producer, &ack);
+	check_ok(ack.status, &ack.err, "after the lock was free", __FILE__, __LINE__);
+	CHECK_INT(ack.offset, 1);
+	/* Closing a producer does not hang on it either, and drops what waits. */
+	CHECK(flock(fd, LOCK_EX | LOCK_NB) == 0);
+	send(producer, "t", 0, "2", 2);
+	int64_t start = now_ms();
+	log_producer_close(producer);
+	CHECK(now_ms() - start < 9000); /* less than the 10 s that a lock is waited for */
+	CHECK_OK(log_bounds(leg.log, "t", 0, &low, &high, &failure));
+	CHECK_INT(high, 2);
+	close(fd);
 }
 
 void damaged_files_are_errors(void)
