@@ -8,6 +8,7 @@
 #include "installation.h"
 #include "interrupt.h"
 #include "json.h"
+#include "seam.h"
 #include "service.h"
 
 #include <inttypes.h>
@@ -32,6 +33,7 @@ struct settings {
 	int64_t partitions;
 	struct config_list partitions_of;
 	bool single_replica, dry_run, json, yes;
+	int64_t wait_ms;
 };
 
 struct job {
@@ -221,14 +223,30 @@ static int list(struct job *job)
 
 /* ---- delete ---- */
 
+#define LOOK_MS 200 /* between two tries at a group with members */
+
+/* A static member is one until its session ends, even when its process is gone: --wait gives it that time. */
+static enum status delete_group(struct job *job, const char *group)
+{
+	int64_t until = seam_monotonic_us(&seam_system) + job->settings->wait_ms * 1000;
+	for (;;) {
+		enum status status = log_group_delete(job->log, group, &job->err);
+		if (status == OK || !err_is(&job->err, "group_busy"))
+			return status;
+		if (seam_monotonic_us(&seam_system) >= until || interrupt_requested())
+			return err_context(&job->err, status, "stop the workers first; a static member is one until its session ends"
+			                                     " (--wait)");
+		log_wait(job->log, LOOK_MS);
+	}
+}
+
 /* Marks of records that are gone would stop the next installation's workers; and a group with members is at work. */
 static enum status delete_groups(struct job *job)
 {
 	enum status status = OK;
 	for (size_t i = 0; status == OK && i < command_count; i++)
 		if (commands[i]->service)
-			status = log_group_delete(job->log, arena_format(&job->arena, "tandem-%s", commands[i]->service->name),
-			                          &job->err);
+			status = delete_group(job, arena_format(&job->arena, "tandem-%s", commands[i]->service->name));
 	return status;
 }
 
@@ -328,6 +346,13 @@ static int topics_main(int argc, char **argv)
 		 .value = &settings.dry_run,
 		 .help = "create, delete: say what would be done"},
 		{.name = "yes", .kind = CONFIG_FLAG, .value = &settings.yes, .help = "delete: really do it"},
+		{.name = "wait",
+		 .kind = CONFIG_DURATION,
+		 .value = &settings.wait_ms,
+		 .min = 0,
+		 .max = 3600000,
+		 .placeholder = "TIME",
+		 .help = "delete: wait so long for groups to lose their members"},
 		{.name = "json",
 		 .letter = 'J',
 		 .kind = CONFIG_FLAG,

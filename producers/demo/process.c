@@ -97,7 +97,7 @@ void demo_close(struct demo *demo)
 	end_process(&demo->order);
 	end_process(&demo->inventory);
 	if (demo->on_broker && !demo->keep && demo->log_url)
-		demo_run(demo, "topics", "delete", "--yes", NULL);
+		demo_run(demo, "topics", "delete", "--yes", "--wait", "20s", NULL);
 	if (demo->folder && !demo->keep)
 		nftw(demo->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	mem_free(demo->folder);
@@ -231,8 +231,9 @@ static void collect_worker(struct arguments *arguments, const struct demo *demo,
 bool demo_start(struct demo *demo, struct demo_process *worker)
 {
 	struct arguments arguments = {0};
-	/* A static member comes back at once after a crash; others wait for its session to end. */
-	collect_worker(&arguments, demo, worker->name, "run", "--instance-id", "demo", NULL);
+	/* A static member comes back at once after a crash, where others wait for its session to end; and it is one for as
+	 * long after its own end, which the deletion of the topics waits for. */
+	collect_worker(&arguments, demo, worker->name, "run", "--instance-id", "demo", "--session-timeout", "6s", NULL);
 	return spawn(demo, worker, &arguments, worker->name);
 }
 
