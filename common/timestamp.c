@@ -21,7 +21,9 @@ const char *timestamp_text(int64_t ms, char out[TIMESTAMP_TEXT_BYTES])
 	time_t seconds = (time_t)((ms - below) / 1000);
 	struct tm utc;
 	gmtime_r(&seconds, &utc);
-	size_t len = strftime(out, TIMESTAMP_TEXT_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
+	int year = utc.tm_year + 1900; /* strftime's %Y is not padded */
+	size_t len = (size_t)snprintf(out, TIMESTAMP_TEXT_BYTES, "%04d", year);
+	len += strftime(out + len, TIMESTAMP_TEXT_BYTES - len, "-%m-%dT%H:%M:%S", &utc);
 	snprintf(out + len, TIMESTAMP_TEXT_BYTES - len, ".%03dZ", (int)below);
 	return out;
 }

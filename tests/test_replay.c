@@ -518,7 +518,7 @@ static void run_flow(void)
 		flow_order_one(&f.flow, id, "A", i + 1);
 	}
 	flow_cancel(&f.flow, "o3");
-	flow_order(&f.flow, "empty", NULL, 0);
+	flow_order(&f.flow, "empty", &(struct order_line){.sku = "A"}, 0);
 	flow_rest(&f.flow, workers, 2);
 	flow_close(&workers[0]);
 	flow_close(&workers[1]);

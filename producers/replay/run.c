@@ -145,10 +145,10 @@ enum status replay_run(const struct replay_run *run, struct arena *arena, struct
 	enum status status = position_slices(run, arena, slices, count, err);
 	if (status != OK)
 		return status;
-	for (size_t i = 0; i < *count; i++)
+	for (size_t i = 0; i < *count && !run->selection->follow; i++)
 		total += (*slices)[i].to > (*slices)[i].from ? (*slices)[i].to - (*slices)[i].from : 0;
 	if (run->progress)
-		progress_start(&state.progress, run->seam, "records read", run->selection->follow ? 0 : total);
+		progress_start(&state.progress, run->seam, "records read", total);
 	status = run->selection->follow ? follow_slices(&state, *slices, *count, arena, err)
 	                                : read_slices(&state, *slices, *count, err);
 	if (run->selection->follow && err_is(err, "interrupted")) /* how following ends */
