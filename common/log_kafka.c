@@ -16,8 +16,8 @@
 #define GIVE_UP_US 2000000
 
 /* Blocking calls wait in slices, short ones first, and look at the client's errors between them. */
-#define SHORT_MS       5
-#define SHORT_UNTIL_US 50000
+#define SHORT_MS       1
+#define SHORT_UNTIL_US 10000
 #define SLICE_MS       50
 
 #define NUDGE_EVERY_US      5000

@@ -3,7 +3,7 @@
  *   log_kafka.c           the log's handle: URL, properties, clients, waiting
  *   log_kafka_error.c     librdkafka's errors, sorted by what the caller must do
  *   log_kafka_consumer.c  groups, assignments, group commits
- *   log_kafka_watch.c     looks at the leaders of a consumer's topic
+ *   log_kafka_watch.c     looks after a consumer's topic and its leaders
  *   log_kafka_producer.c  the idempotent producer
  *   log_kafka_reader.c    readers without a group, single records, offsets
  *   log_kafka_admin.c     topics, groups, committed offsets
@@ -45,7 +45,12 @@ struct kafka_log {
 	int wake_fd;                /* eventfd: something may be there */
 	struct kafka_wakeup *wakeups;
 	struct kafka_client client; /* admin, metadata, offsets; opened at first use */
-	struct kafka_source *idle;  /* clients of closed readers */
+	struct {
+		const char *topic; /* interned by log.c */
+		int32_t partitions;
+		int64_t at_us;
+	} known;                     /* the topic last asked for, and when */
+	struct kafka_source *idle;   /* clients of closed readers */
 	struct kafka_source *single; /* the client of log_read_at, NULL before the first */
 };
 
@@ -140,13 +145,22 @@ enum status kafka_consumer_committed(struct log_consumer *consumer, struct log_m
 
 /* ---- log_kafka_watch.c ---- */
 
-/* A thread that looks at the leaders of a topic's partitions every two seconds. It uses the instance only to ask for
- * metadata; what it saw is handed over under its own lock. */
+/* A thread that looks at a topic every two seconds: is it there, with how many partitions, led by whom. It uses the instance
+ * only to ask for metadata; what it saw is handed over under its own lock. */
 struct kafka_watch;
-struct kafka_watch *kafka_watch_start(rd_kafka_t *rk, const char *topic);
-/* A partition that has another leader than when it was last looked at (-1: all of them: the brokers were away). False:
- * nothing is new. Called from the consumer's thread, does not wait. */
-bool kafka_watch_next(struct kafka_watch *watch, int32_t *partition);
+
+struct kafka_sight {
+	enum {
+		SIGHT_LEADER, /* the partition has another leader than it had */
+		SIGHT_BACK,   /* the brokers were away, and are back */
+		SIGHT_COUNT,  /* told after every look: so many partitions; 0: there is no such topic */
+	} kind;
+	int32_t partition, count;
+};
+
+struct kafka_watch *kafka_watch_start(rd_kafka_t *rk, const char *topic); /* NULL: no thread could be had */
+/* What is new. False: nothing is. Called from the consumer's thread, does not wait. */
+bool kafka_watch_next(struct kafka_watch *watch, struct kafka_sight *sight);
 void kafka_watch_stop(struct kafka_watch *watch); /* NULL is fine; waits for a look under way, at most a second */
 
 /* ---- log_kafka_producer.c ---- */
@@ -162,7 +176,8 @@ void kafka_producer_close(struct log_producer *producer);
 
 /* ---- log_kafka_admin.c ---- */
 
-/* Is the partition there? Asks the brokers; FATAL unknown_topic, unknown_partition. */
+/* Is the partition there? FATAL unknown_topic, unknown_partition. Asks the brokers, where they were not asked for this topic
+ * within the last second. */
 enum status kafka_partition_check(struct kafka_log *log, const char *topic, int32_t partition, struct err *err);
 
 enum status kafka_committed(struct log *log, const char *group, const char *topic, struct log_mark *mark,

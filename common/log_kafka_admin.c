@@ -7,6 +7,7 @@
 #define LOOK_MS        1000 /* one question about metadata, before the client's errors are looked at */
 #define LOOK_AGAIN_MS  20
 #define REPLICAS_MAX   3    /* where the caller gives no number */
+#define KNOWN_US       1000000
 
 /* ---- metadata ---- */
 
@@ -53,7 +54,8 @@ static bool missing(const rd_kafka_metadata_topic_t *topic)
 	       topic->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
 }
 
-enum status kafka_partition_check(struct kafka_log *log, const char *topic, int32_t partition, struct err *err)
+/* Sets *partitions to how many there are. */
+static enum status topic_check(struct kafka_log *log, const char *topic, int32_t *partitions, struct err *err)
 {
 	const rd_kafka_metadata_t *metadata;
 	enum status status = metadata_get(log, topic, &metadata, err);
@@ -64,11 +66,27 @@ enum status kafka_partition_check(struct kafka_log *log, const char *topic, int3
 		status = err_set(err, FATAL, "unknown_topic", "there is no topic %s", topic);
 	else if (found->err && found->err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
 		status = kafka_err(err, found->err, NULL, "topic %s", topic);
-	else if (partition < 0 || partition >= found->partition_cnt)
-		status = err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic,
-		                 (int)partition, found->partition_cnt);
+	else
+		*partitions = found->partition_cnt;
 	rd_kafka_metadata_destroy(metadata);
 	return status;
+}
+
+enum status kafka_partition_check(struct kafka_log *log, const char *topic, int32_t partition, struct err *err)
+{
+	int64_t now_us = seam_monotonic_us(log->base.seam);
+	if (log->known.topic != topic || now_us - log->known.at_us > KNOWN_US) {
+		log->known.topic = NULL;
+		enum status status = topic_check(log, topic, &log->known.partitions, err);
+		if (status != OK)
+			return status;
+		log->known.topic = topic;
+		log->known.at_us = now_us;
+	}
+	if (partition >= 0 && partition < log->known.partitions)
+		return OK;
+	return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic, (int)partition,
+	               (int)log->known.partitions);
 }
 
 enum status kafka_node_count(struct log *base, int *nodes, struct err *err)
@@ -236,6 +254,7 @@ enum status kafka_topic_delete(struct log *base, const char *name, struct err *e
 {
 	struct kafka_log *log = kafka_of(base);
 	struct question q;
+	log->known.topic = NULL;
 	enum status status = question_begin(&q, log, RD_KAFKA_ADMIN_OP_DELETETOPICS, err);
 	if (status != OK)
 		return status;

@@ -58,7 +58,7 @@ struct kafka_consumer {
 	/* the commit under way */
 	bool committing, read_back; /* read_back: the next one that succeeds is read back */
 	rd_kafka_topic_partition_list_t *committed; /* being read back */
-	bool authentication_told;
+	bool authentication_told, missing_told;
 };
 
 static const struct kafka_role role = {
@@ -223,7 +223,7 @@ static enum status assign_now(struct kafka_consumer *c, struct err *err)
 	if (list)
 		rd_kafka_topic_partition_list_destroy(list);
 	c->owed = NO_ANSWER;
-	c->authentication_told = false;
+	c->authentication_told = c->missing_told = false;
 	return error ? kafka_err(err, error, NULL, "%s: assign", c->topic) : OK;
 }
 
@@ -517,15 +517,35 @@ static bool look_at_client(struct kafka_consumer *c, struct log_event *event)
 	return true;
 }
 
-static bool look_at_leaders(struct kafka_consumer *c, struct log_event *event)
+/* So many partitions there are. What is read and is not one of them cannot be read. */
+static void look_at_count(struct kafka_consumer *c, int32_t count, struct log_event *event)
 {
-	int32_t partition;
-	if (!c->reading_count || !kafka_watch_next(c->watch, &partition) ||
-	    (partition >= 0 && !reading_find(c, partition)))
+	if (!count && !c->missing_told)
+		tell_failed(event, -1, -1, err_set(&event->err, FATAL, "unknown_topic", "there is no topic %s", c->topic));
+	c->missing_told = !count;
+	for (size_t i = 0; count && event->kind == LOG_NOTHING && i < c->reading_count; i++) {
+		struct reading *reading = &c->readings[i];
+		if (reading->failed || reading->partition < count)
+			continue;
+		reading->failed = true;
+		tell_failed(event, reading->partition, reading->next,
+		            err_set(&event->err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", c->topic,
+		                    (int)reading->partition, (int)count));
+	}
+}
+
+static bool look_at_topic(struct kafka_consumer *c, struct log_event *event)
+{
+	struct kafka_sight sight;
+	if (!kafka_watch_next(c->watch, &sight))
 		return false;
-	event->kind = LOG_CHECK;
-	event->partition = partition;
-	return true;
+	if (sight.kind == SIGHT_COUNT) {
+		look_at_count(c, sight.count, event);
+	} else if (c->reading_count && (sight.kind == SIGHT_BACK || reading_find(c, sight.partition))) {
+		event->kind = LOG_CHECK;
+		event->partition = sight.kind == SIGHT_BACK ? -1 : sight.partition;
+	}
+	return event->kind != LOG_NOTHING;
 }
 
 static bool look_at_static(struct kafka_consumer *c, struct log_event *event)
@@ -539,7 +559,7 @@ static bool look_at_static(struct kafka_consumer *c, struct log_event *event)
 void kafka_consumer_poll(struct log_consumer *base, struct log_event *event)
 {
 	struct kafka_consumer *c = (struct kafka_consumer *)base;
-	if (look_at_static(c, event) || look_at_commit(c, event) || look_at_leaders(c, event))
+	if (look_at_static(c, event) || look_at_commit(c, event) || look_at_topic(c, event))
 		return;
 	if (c->held) {
 		poll_held(c, event);

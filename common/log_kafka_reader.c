@@ -53,7 +53,7 @@ static const struct kafka_role picking = {
 	.type = RD_KAFKA_CONSUMER,
 	.defaults =
 		(const struct log_setting[]){
-			{"fetch.wait.max.ms", "10"},
+			{"fetch.wait.max.ms", "1"},
 			{"fetch.error.backoff.ms", "50"},
 			{"fetch.message.max.bytes", "16384"},
 			{"queued.min.messages", "1"},
@@ -160,8 +160,10 @@ static void source_give(struct kafka_log *log, struct kafka_source *source)
 static enum status source_start(struct kafka_source *source, rd_kafka_topic_t *topic, int32_t partition, int64_t offset,
                                 struct err *err)
 {
-	if (rd_kafka_consume_start_queue(topic, partition, offset, source->queue) == 0)
+	if (rd_kafka_consume_start_queue(topic, partition, offset, source->queue) == 0) {
+		kafka_client_nudge(&source->client);
 		return OK;
+	}
 	return kafka_err(err, rd_kafka_last_error(), NULL, "%s/%d", rd_kafka_topic_name(topic), (int)partition);
 }
 
@@ -357,6 +359,11 @@ enum status kafka_read_at(struct log *base, const char *topic, int32_t partition
 		}
 	}
 	source_stop(log->single, rkt, partition);
+	if (status == RETRY) { /* perhaps because it is not there any more */
+		log->known.topic = NULL;
+		enum status there = kafka_partition_check(log, topic, partition, err);
+		return there == FATAL ? FATAL : status;
+	}
 	return status;
 }
 

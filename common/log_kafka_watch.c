@@ -1,5 +1,5 @@
-/* librdkafka follows a partition to another leader without a word, and a new leader may know another history. This thread
- * asks for the topic's metadata and tells of every partition whose leader is not the one it was.
+/* librdkafka follows a partition to another leader without a word, and a new leader may know another history; nor does it tell
+ * of a topic or a partition that is not there. This thread asks for the topic's metadata and tells what is new.
  *
  * One lock guards all below it. The thread holds it only to hand over what it saw; the consumer only to take it. */
 #include "log_kafka.h"
@@ -18,19 +18,26 @@ struct kafka_watch {
 	/* the thread's alone */
 	int32_t *leaders;
 	size_t count;
-	bool away; /* the last look had no answer */
+	bool away;          /* the last look had no answer */
+	int missing_looks;  /* in a row: one alone may be a broker that has not heard yet */
 	pthread_mutex_t lock;
 	pthread_cond_t stopped;
 	bool stop;
-	bool all;         /* every partition is to be checked */
-	int32_t *changed; /* those that are to be checked */
-	size_t changed_count;
+	struct kafka_sight *sights;
+	size_t sight_count;
 };
 
-static void tell(struct kafka_watch *watch, int32_t partition)
+static void tell(struct kafka_watch *watch, const struct kafka_sight *sight)
 {
-	watch->changed = mem_realloc(watch->changed, (watch->changed_count + 1) * sizeof *watch->changed);
-	watch->changed[watch->changed_count++] = partition;
+	for (size_t i = 0; i < watch->sight_count; i++) {
+		struct kafka_sight *old = &watch->sights[i];
+		if (old->kind == sight->kind && old->partition == sight->partition) {
+			*old = *sight; /* it was not taken yet */
+			return;
+		}
+	}
+	watch->sights = mem_realloc(watch->sights, (watch->sight_count + 1) * sizeof *watch->sights);
+	watch->sights[watch->sight_count++] = *sight;
 }
 
 static void compare(struct kafka_watch *watch, const rd_kafka_metadata_topic_t *topic)
@@ -49,9 +56,19 @@ static void compare(struct kafka_watch *watch, const rd_kafka_metadata_topic_t *
 			continue;
 		/* No leader now: the next one is new, even if it is the same. */
 		if ((size_t)partition < known && leader >= 0 && leader != watch->leaders[partition])
-			tell(watch, partition);
+			tell(watch, &(struct kafka_sight){.kind = SIGHT_LEADER, .partition = partition});
 		watch->leaders[partition] = leader;
 	}
+}
+
+static void look_at(struct kafka_watch *watch, const rd_kafka_metadata_topic_t *topic)
+{
+	bool missing = topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	watch->missing_looks = missing ? watch->missing_looks + 1 : 0;
+	if (!topic->err)
+		compare(watch, topic);
+	if (!topic->err || watch->missing_looks > 1)
+		tell(watch, &(struct kafka_sight){.kind = SIGHT_COUNT, .count = missing ? 0 : topic->partition_cnt});
 }
 
 static void look(struct kafka_watch *watch)
@@ -59,10 +76,11 @@ static void look(struct kafka_watch *watch)
 	const rd_kafka_metadata_t *metadata;
 	bool seen = rd_kafka_metadata(watch->rk, 0, watch->topic, &metadata, LOOK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
 	pthread_mutex_lock(&watch->lock);
-	if (seen && metadata->topic_cnt == 1 && !metadata->topics[0].err)
-		compare(watch, &metadata->topics[0]);
+	if (seen && metadata->topic_cnt == 1)
+		look_at(watch, &metadata->topics[0]);
 	/* A broker that comes back may have lost what it had acknowledged. */
-	watch->all = watch->all || (seen && watch->away);
+	if (seen && watch->away)
+		tell(watch, &(struct kafka_sight){.kind = SIGHT_BACK});
 	watch->away = !seen;
 	pthread_mutex_unlock(&watch->lock);
 	if (seen)
@@ -104,20 +122,13 @@ struct kafka_watch *kafka_watch_start(rd_kafka_t *rk, const char *topic)
 	return NULL;
 }
 
-bool kafka_watch_next(struct kafka_watch *watch, int32_t *partition)
+bool kafka_watch_next(struct kafka_watch *watch, struct kafka_sight *sight)
 {
-	bool found = false;
 	if (!watch || pthread_mutex_trylock(&watch->lock) != 0)
 		return false;
-	if (watch->all) {
-		*partition = -1;
-		watch->all = false;
-		watch->changed_count = 0;
-		found = true;
-	} else if (watch->changed_count) {
-		*partition = watch->changed[--watch->changed_count];
-		found = true;
-	}
+	bool found = watch->sight_count > 0;
+	if (found)
+		*sight = watch->sights[--watch->sight_count];
 	pthread_mutex_unlock(&watch->lock);
 	return found;
 }
@@ -138,6 +149,6 @@ void kafka_watch_stop(struct kafka_watch *watch)
 	pthread_cond_destroy(&watch->stopped);
 	pthread_mutex_destroy(&watch->lock);
 	mem_free(watch->leaders);
-	mem_free(watch->changed);
+	mem_free(watch->sights);
 	mem_free(watch);
 }
