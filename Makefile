@@ -216,12 +216,18 @@ demo: $(bin) ## the main job on real orders: LOCAL=DIR keeps the folder, KAFKA=h
 	@$(bin) demo $(if $(LOCAL),--local $(LOCAL)) $(if $(KAFKA),-b $(KAFKA)) tests/data/online-retail-sample.csv
 
 prefix ?= /usr/local
-install: $(bin) ## install the program: DESTDIR= prefix=/usr/local
+install: $(bin) man ## install program and man pages: DESTDIR= prefix=/usr/local
 	install -D -m 755 $(bin) $(DESTDIR)$(prefix)/bin/tandem
-	$(foreach page,$(wildcard docs/man/*.1),install -D -m 644 $(page) $(DESTDIR)$(prefix)/share/man/man1/$(notdir $(page));)
+	install -d $(DESTDIR)$(prefix)/share/man/man1
+	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(prefix)/share/man/man1/
 
-uninstall:
-	rm -f $(DESTDIR)$(prefix)/bin/tandem $(addprefix $(DESTDIR)$(prefix)/share/man/man1/,$(notdir $(wildcard docs/man/*.1)))
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(prefix)/bin/tandem $(DESTDIR)$(prefix)/share/man/man1/tandem.1 $(DESTDIR)$(prefix)/share/man/man1/tandem-*.1
+
+man: $(BUILD)/man/tandem.1 ## a man page a command, in build/man: man -l build/man/tandem-order-run.1
+$(BUILD)/man/tandem.1: $(bin) docs/man.sh | $(BUILD)/setup-docs
+	@rm -rf $(BUILD)/man
+	@docs/man.sh $(bin) $(BUILD)/man
 
 clean: ## remove everything built
 	rm -rf build build-* compile_commands.json
@@ -231,7 +237,7 @@ help: ## this list
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: FORCE all unit conformance-memory conformance-local conformance-kafka check compat peers system test sanitize valgrind house \
-	tidy lint lint-docker demo install uninstall clean help \
+	tidy lint lint-docker demo install uninstall man clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
