@@ -308,6 +308,33 @@ static void a_command_nobody_has_read_yet_is_unsettled(void **state)
 	end(&scene);
 }
 
+/* Outputs go out before the COMMIT: a reader may be further than its source's file says. */
+static void what_was_sent_and_not_committed_is_unsettled(void **state)
+{
+	(void)state;
+	struct scene scene;
+	struct worker_counts before, now;
+	begin(&scene);
+	struct worker *order = scene.workers[0].worker;
+	worker_counts(order, &before);
+	flow_order_one(&scene.flow, "A-100", "SKU-1", 1);
+	do {
+		worker_step(order);
+		scene.flow.now_us += 100;
+		worker_counts(order, &now);
+	} while (now.sent == before.sent || now.acknowledged < now.sent);
+	assert_int_equal(now.commits, before.commits);
+	flow_rest(&scene.flow, &scene.workers[1], 1); /* the inventory alone */
+	look(&scene, AUDIT_UNSETTLED);
+	size_t ahead = 0;
+	for (size_t i = 0; i < scene.audit->stream_count; i++)
+		ahead += scene.audit->streams[i].received > scene.audit->streams[i].sent;
+	assert_int_equal(ahead, 1);
+	rest(&scene);
+	look(&scene, AUDIT_HOLDS);
+	end(&scene);
+}
+
 /* At every step of both workers a look finds nothing wrong: at most something under way. */
 static void whatever_the_workers_are_doing_nothing_differs(void **state)
 {
@@ -665,6 +692,7 @@ int main(void)
 	        cmocka_unit_test(nothing_is_left_behind),
 	        cmocka_unit_test(what_is_not_folded_yet_is_unsettled_and_not_wrong),
 	        cmocka_unit_test(a_command_nobody_has_read_yet_is_unsettled),
+	        cmocka_unit_test(what_was_sent_and_not_committed_is_unsettled),
 	        cmocka_unit_test(whatever_the_workers_are_doing_nothing_differs),
 	        cmocka_unit_test(an_event_that_its_destination_lost_is_named_with_its_cure),
 	        cmocka_unit_test(an_event_that_order_events_lost_is_found),
