@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# tandem replay and tandem explain as people run them, on a broker and on local:, with real processes and signals.
+set -u
+cd "$(dirname "$0")/../.."
+[ -n "${KAFKA:-}" ] || exec tests/system/kafka/with-kafka.sh "$0" "$@"
+tandem=$PWD/${BUILD:-build}/tandem
+dir=$(mktemp -d)
+children=()
+end() {
+	[ ${#children[@]} -eq 0 ] || kill -KILL "${children[@]}" 2>/dev/null
+	rm -rf "$dir"
+}
+trap end EXIT
+cd "$dir" || exit 1
+unset TANDEM_LOG TANDEM_DATA
+passed=0 failed=0
+expect() { # STATUS 'what holds' COMMAND...
+	local wanted=$1 what=$2 got
+	shift 2
+	"$@" >out 2>err
+	got=$?
+	if [ "$got" -eq "$wanted" ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "$what: status $got, expected $wanted: $*"
+		cat out err
+	fi
+}
+holds() { # 'what holds' TEXT: in what the last command wrote
+	if grep -qF -- "$2" out err; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "$1: '$2' was not written"
+		head -c 4000 out err
+	fi
+}
+lines() { # FILE: with a limit, until it has a line
+	local i
+	for i in $(seq 300); do
+		[ -s "$1" ] && return
+		sleep 0.1
+	done
+	echo "$1 stays empty" >&2
+}
+
+one_namespace=replay-$$
+for log in "kafka://$KAFKA" local:here; do
+	name=${log%%:*}
+	common=(--log "$log" --namespace "$one_namespace")
+	expect 0 "$name: topics" "$tandem" topics create "${common[@]}" --partitions 2 --single-replica
+	expect 0 "$name: stock" "$tandem" publish "${common[@]}" --skus 20 --stock 100
+	expect 0 "$name: orders" "$tandem" publish "${common[@]}" --skus 20 --orders 500 --seed 3 --cancel-one-in 10
+	echo '{"type":"OrderPlaced","event":{"order_id":"bad","currency":"x","placed_at":1,"lines":[]}}' >bad.jsonl
+	expect 0 "$name: an order that is refused" "$tandem" publish "${common[@]}" bad.jsonl
+	for service in order inventory order inventory order inventory revenue; do
+		"$tandem" $service run "${common[@]}" --data "$name" --until-end 2>>runs || { tail -n 20 runs; exit 1; }
+	done
+
+	expect 0 "$name: every order is read" "$tandem" replay "${common[@]}" -t orders --type OrderPlaced
+	expect 0 "$name: all of them" test "$(wc -l <out)" -eq 501
+	expect 0 "$name: JSON" "$tandem" replay "${common[@]}" -t orders.dlq --type OrderPlaced -J
+	expect 0 "$name: a dead letter in JSON" jq -e '.key == "bad" and .payload.currency == "x" and
+		(.headers | map(select(.[0] == "kafka_dlt-exception-fqcn"))[0][1]) == "invalid_currency"' out
+	expect 0 "$name: the last ten of each" "$tandem" replay "${common[@]}" -t orders -o -10
+	expect 0 "$name: of two partitions" test "$(wc -l <out)" -eq 20
+
+	rm -rf mirror
+	expect 0 "$name: a mirror" "$tandem" replay "${common[@]}" --mirror mirror
+	expect 0 "$name: orders verify against it" \
+		"$tandem" order verify --log local:mirror --namespace "$one_namespace" --data "$name"
+	expect 0 "$name: inventory verifies against it" \
+		"$tandem" inventory verify --log local:mirror --namespace "$one_namespace" --data "$name"
+	for topic in orders inventory order-events orders.dlq; do
+		"$tandem" replay "${common[@]}" -t $topic -J | jq -c 'del(.tstype)' >source
+		"$tandem" replay --log local:mirror --namespace "$one_namespace" -t $topic -J | jq -c 'del(.tstype)' >copy
+		expect 0 "$name: $topic is mirrored record by record" cmp source copy
+	done
+	expect 1 "$name: no second mirror in its place" "$tandem" replay "${common[@]}" --mirror mirror
+
+	expect 0 "$name: another installation" \
+		"$tandem" topics create --log "$log" --namespace "$one_namespace-2" --partitions 3 --single-replica
+	expect 0 "$name: gets the publishers' events" \
+		"$tandem" replay "${common[@]}" -t orders -t inventory --to-namespace "$one_namespace-2" -J
+	expect 0 "$name: all of them, nothing else" jq -e '.whole and .left_out.workers > 500 and .left_out.control == 4' out
+	expect 0 "$name: and has them" \
+		"$tandem" replay --log "$log" --namespace "$one_namespace-2" -t orders --type OrderPlaced
+	expect 0 "$name: each once" test "$(wc -l <out)" -eq 501
+	rm -rf plain
+	expect 0 "$name: a plain copy" "$tandem" replay "${common[@]}" -t order-events --to-log local:plain --create-topic
+	"$tandem" replay "${common[@]}" -t order-events -o 1 -J | jq -c '[.partition, .ts, .key, .headers, .payload]' >source
+	"$tandem" replay --log local:plain --namespace "$one_namespace" -t order-events -J |
+		jq -c '[.partition, .ts, .key, .headers, .payload]' >copy
+	expect 0 "$name: keeps key, value, headers and time" cmp source copy
+
+	expect 0 "$name: an export" "$tandem" replay "${common[@]}" -t orders --type OrderPlaced --export orders.avro
+	holds "$name: of every order" 'exported 501 of '
+	expect 2 "$name: order-events is no target" "$tandem" replay "${common[@]}" -t orders --to-topic order-events
+
+	rejected=$("$tandem" replay "${common[@]}" -t order-events --type OrderRejected -c 1 -J | jq -r .key)
+	confirmed=$("$tandem" replay "${common[@]}" -t order-events --type OrderConfirmed -c 1 -J | jq -r .key)
+	expect 0 "$name: a rejected order explained" "$tandem" explain "${common[@]}" --data "$name" "$rejected"
+	holds "$name: with its numbers" ' on hand '
+	expect 0 "$name: a confirmed order explained" "$tandem" explain "${common[@]}" --data "$name" "$confirmed" -J
+	expect 0 "$name: every event has its cause" jq -e '.status == "confirmed" and (.not_found | length) == 0 and
+		([.events[] | select(.cause == null)] | length) == 1' out
+	expect 1 "$name: an unknown order" "$tandem" explain "${common[@]}" --data "$name" nobody
+	holds "$name: and where it was looked for" "$name/order/"
+
+	: >followed
+	"$tandem" replay "${common[@]}" -t orders -o end --follow >followed 2>follow.err &
+	children=($!)
+	# It begins at the end as it finds it: publish until something shows.
+	for i in $(seq 100); do
+		"$tandem" publish "${common[@]}" --skus 20 --orders 1 --seed $((1000 + i)) >/dev/null
+		[ -s followed ] && break
+	done
+	lines followed
+	kill -INT "${children[0]}"
+	expect 0 "$name: following ends at SIGINT, and that is no failure" wait "${children[0]}"
+	children=()
+	expect 0 "$name: it showed what came" grep -q OrderPlaced followed
+done
+
+expect 1 'an unreachable broker is no success' "$tandem" replay -b 127.0.0.1:1 -t orders
+mkdir half
+(trap '' PIPE; "$tandem" replay --log local:here --namespace "$one_namespace" -t orders 2>half/err; echo $? >half/status) |
+	head -n 1 >/dev/null
+for i in $(seq 100); do [ -s half/status ] && break; sleep 0.1; done
+expect 0 'a reader that goes away ends it quietly' test ! -s half/err
+for log in "kafka://$KAFKA"; do
+	for namespace in "$one_namespace" "$one_namespace-2"; do
+		"$tandem" topics delete --log "$log" --namespace "$namespace" --yes >/dev/null 2>&1
+	done
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
