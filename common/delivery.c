@@ -154,6 +154,8 @@ static enum status take_acks(struct delivery *delivery, struct err *err)
 	while (status == OK && delivery->producer && log_producer_ack(delivery->producer, &ack))
 		status = take_ack(delivery, &ack, err);
 	release(delivery);
+	if (delivery->config.progress)
+		progress_update(delivery->config.progress, delivery->counts.acknowledged);
 	return status;
 }
 

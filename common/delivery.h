@@ -1,4 +1,5 @@
-/* delivery: records into a log, each acknowledged or told about. For tools that copy; workers number their outputs.
+/* delivery: records into a log, each acknowledged or told about. For tools that publish and copy; workers number their
+ * outputs, and roll back instead.
  *
  * A record stays here until it is acknowledged. Where one may or may not have arrived, the producer is dropped and everything
  * unacknowledged is sent again by a new one, in order: a record may arrive twice, none is lost. What waits is bounded in
@@ -11,6 +12,7 @@
 
 #include "err.h"
 #include "log.h"
+#include "progress.h"
 #include "seam.h"
 
 struct delivery_config {
@@ -18,6 +20,7 @@ struct delivery_config {
 	const struct seam *seam;
 	int64_t patience_ms;   /* gives up when nothing was acknowledged for so long */
 	bool (*stopped)(void); /* asked while waiting; true: give up. NULL: never */
+	struct progress *progress; /* shown the acknowledged count; NULL: none */
 };
 
 struct delivery_counts {

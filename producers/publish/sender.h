@@ -27,7 +27,7 @@ struct sender_config {
 };
 
 struct sender_counts {
-	int64_t taken, acknowledged, resent, producers;
+	int64_t taken, acknowledged, resent;
 };
 
 struct sender;
