@@ -55,8 +55,7 @@ static bool second_batch(struct demo *demo)
 {
 	demo_say("A second batch. In the middle of it the order worker is killed with SIGKILL, and comes back.");
 	struct demo_process publisher = {.name = "publish"};
-	if (!demo_spawn(demo, &publisher, "publish", "--only", "orders", "--orders", SECOND_BATCH, "--skus", "200", "--stock",
-	                "60", NULL))
+	if (!demo_spawn(demo, &publisher, "publish", "--only", "orders", "--orders", SECOND_BATCH, "--skus", "200", NULL))
 		return false;
 	bool killed = demo_kill_busy(demo, &demo->order);
 	if (!demo_wait(demo, &publisher) || !killed)
