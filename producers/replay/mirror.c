@@ -23,7 +23,7 @@ struct mirror {
 
 const char *mirror_url(const char *text, struct arena *arena)
 {
-	if (strncmp(text, "kafka:", strlen("kafka:")) == 0)
+	if (strncmp(text, "kafka:", strlen("kafka:")) == 0 || strstr(text, "://"))
 		return NULL;
 	return strncmp(text, "local:", strlen("local:")) == 0 ? text : arena_format(arena, "local:%s", text);
 }

@@ -24,7 +24,7 @@ struct mirror_result {
 	int64_t partitions, records;
 };
 
-/* The log URL of a mirror's target: a URL as it is, a folder as local:DIR (in the arena). NULL: it is Kafka's. */
+/* The log URL of a mirror's target: a URL as it is, a folder as local:DIR (in the arena). NULL: it is no local log. */
 const char *mirror_url(const char *text, struct arena *arena);
 
 /* FATAL not_empty: the target has topics; no_genesis, installation: see installation_find; truncated: a partition of an
