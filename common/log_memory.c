@@ -592,6 +592,7 @@ void log_memory_truncate(struct log_memory *memory, const char *topic, int32_t p
 		return;
 	p->count = memory_at(p, offset);
 	p->next = offset > p->low ? offset : p->low;
+	p->last_ms = p->count ? p->records[p->count - 1].timestamp_ms : 0; /* what is put back keeps its times */
 }
 
 void log_memory_trim(struct log_memory *memory, const char *topic, int32_t partition, int64_t offset)

@@ -161,6 +161,14 @@ static void new_batch(struct worker *worker)
 	worker->batch_records = 0;
 }
 
+static bool anything_open(const struct worker *worker)
+{
+	for (size_t i = 0; i < worker->slot_count; i++)
+		if (worker->slots[i].task && task_is_open(worker->slots[i].task))
+			return true;
+	return false;
+}
+
 static int64_t backoff_us(const struct slot *slot)
 {
 	int64_t ms = BACKOFF_FIRST_MS;
@@ -172,9 +180,16 @@ static int64_t backoff_us(const struct slot *slot)
 /* Puts the task aside, uncommitted: what was folded since its last commit is folded again. */
 static enum worker_step set_aside(struct worker *worker, struct slot *slot, enum status status, const struct err *why)
 {
+	struct task_position position;
 	if (worker->sending == slot)
 		worker->sending = NULL;
+	if (slot->task) {
+		task_position(slot->task, &position);
+		slot->stopped_next = position.next_offset;
+	}
 	worker_close_slot(slot, false);
+	if (!anything_open(worker))
+		new_batch(worker);
 	worker->all_open = false;
 	worker->assign_due = true; /* so that it is not read any more */
 	slot->why = *why;
@@ -196,9 +211,18 @@ static enum worker_step set_aside(struct worker *worker, struct slot *slot, enum
 	return WORKER_HALTED;
 }
 
-/* It has got past what stopped it: something was committed, or there is nothing more to fold. */
+/* A commit short of what stopped it is no success: back-off must grow. */
+static bool got_past(const struct slot *slot)
+{
+	struct task_position position;
+	task_position(slot->task, &position);
+	return !slot->catching_up && position.next_offset >= slot->stopped_next;
+}
+
+/* It has got past what stopped it, or everything is folded and nothing uncommitted. */
 static void runs_again(struct slot *slot)
 {
+	slot->stopped_next = 0;
 	slot->attempts = 0;
 	slot->halted_since_ms = 0;
 	if (slot->halt_file)
@@ -294,14 +318,6 @@ static enum worker_step assign(struct worker *worker)
 	if (status == FATAL)
 		return finish(worker, FATAL, &err);
 	return status == OK ? WORKER_ASSIGNED : WORKER_IDLE; /* tried again at the next step */
-}
-
-static bool anything_open(const struct worker *worker)
-{
-	for (size_t i = 0; i < worker->slot_count; i++)
-		if (worker->slots[i].task && task_is_open(worker->slots[i].task))
-			return true;
-	return false;
 }
 
 /* ---- outputs and acknowledgements ---- */
@@ -447,6 +463,7 @@ static enum worker_step mark_differs(struct worker *worker, struct slot *slot)
 	        worker->config.service->name);
 	task_close(slot->task); /* the lock is held until the file is gone */
 	slot->task = NULL;
+	slot->stopped_next = slot->target.next_offset;
 	worker_delete_file(slot); /* it holds records that were folded and not sent */
 	return set_aside(worker, slot, FATAL, &err);
 }
@@ -524,7 +541,8 @@ static enum worker_step take_end(struct worker *worker, int32_t partition, int64
 	if (err.code)
 		return set_aside(worker, slot, FATAL, &err);
 	slot->end_seen = slot->end < 0 || offset >= slot->end;
-	runs_again(slot);
+	if (!task_is_open(slot->task))
+		runs_again(slot);
 	return WORKER_POLLED;
 }
 
@@ -691,7 +709,8 @@ static enum worker_step commit_one(struct worker *worker)
 		if (status != OK)
 			return set_aside(worker, slot, status, &err);
 		worker->counts.commits++;
-		runs_again(slot);
+		if (got_past(slot))
+			runs_again(slot);
 		return WORKER_COMMITTED;
 	}
 	worker->phase = PHASE_RUN;

@@ -35,7 +35,8 @@ struct slot { /* one partition we own */
 	bool end_seen;               /* the log says that everything was delivered */
 	bool halt_file;              /* there may be one */
 	int64_t retry_at_us;
-	int attempts;                /* failed openings in a row */
+	int attempts;                /* failures in a row */
+	int64_t stopped_next;        /* next offset when it was put aside; to be passed before it counts as running */
 	int64_t folded_since_open;
 	struct err why;
 	int64_t halted_since_ms;
