@@ -91,22 +91,28 @@ static bool play(struct demo *demo)
 	return prove(demo);
 }
 
+/* Commands that work when pasted: where the folder does not stay, the first of them makes one that does. */
 static void say_what_next(const struct demo *demo)
 {
-	printf("\nAll of it holds. What to try next:\n");
-	if (!demo->keep) {
-		printf("  tandem demo --local /tmp/shop           the same, and the folder stays\n");
-		return;
-	}
 	static const struct {
 		const char *command;
 		bool story, data;
 	} next[] = {{"replay -t order-events -c 3", false, false}, {"order status", false, true}, {"explain", true, true},
 	            {"order verify", false, true}, {"audit", false, true}};
-	for (size_t i = 0; i < sizeof next / sizeof *next; i++)
-		printf("  %s %s%s%s %s%s%s\n", demo->program, next[i].command, next[i].story ? " " : "",
-		       next[i].story ? demo->story : "", demo->log_options, next[i].data ? " --data " : "",
-		       next[i].data ? demo->data : "");
+	const char *folder = demo->keep ? demo->folder : "/tmp/tandem-shop";
+	printf("\nAll of it holds. What to try next:\n");
+	if (!demo->keep)
+		printf("  %s demo --local %s %s\n", demo->program, folder, demo->csv ? demo->csv : "");
+	for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
+		printf("  %s %s%s%s", demo->program, next[i].command, next[i].story ? " " : "", next[i].story ? demo->story : "");
+		if (demo->keep && demo->on_broker)
+			printf(" %s", demo->log_options);
+		else
+			printf(" --log local:%s/log", folder);
+		if (next[i].data)
+			printf(" --data %s/state", folder);
+		printf("\n");
+	}
 }
 
 static int demo_main(int argc, char **argv)
