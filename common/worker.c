@@ -413,8 +413,8 @@ static void failed_ack(struct worker *worker, const struct log_ack *ack)
 		return;
 	if (ack->status == FATAL && slot->state == SLOT_OPEN)
 		refused_output(worker, slot, &ack->err); /* all roll back, this one alone halts */
-	else
-		say_problem(worker, slot, "an output was not acknowledged; rolling back", LOGGING_WARNING, &ack->err);
+	else if (slot->state == SLOT_OPEN)
+		set_aside(worker, slot, RETRY, &ack->err); /* all roll back, this one alone waits: a full disk stays full */
 }
 
 static bool take_acks(struct worker *worker)
@@ -553,7 +553,6 @@ static enum worker_step take_assignment(struct worker *worker, const struct log_
 	make_slots(worker, event->partitions, event->partition_count);
 	worker->joined = true;
 	worker->assign_due = true;
-	worker->read_back = true;
 	worker->settings_at_us = 0;
 	logging_write(worker->config.logging, LOGGING_INFO, "partitions assigned",
 	              LOGGING_TEXT("topic", worker->full_input), LOGGING_INT("count", (int64_t)event->partition_count));
@@ -594,19 +593,6 @@ static enum worker_step take_failure(struct worker *worker, const struct log_eve
 	return WORKER_POLLED;
 }
 
-/* Reads the mark back from where a new owner would read it; once after each assignment. */
-static enum status mark_read_back(struct worker *worker, const struct slot *slot, struct err *err)
-{
-	struct log_mark mark = {.partition = slot->partition};
-	enum status status = log_consumer_committed(worker->consumer, &mark, err);
-	if (status != OK)
-		return status;
-	if (mark.offset == slot->marked_next && strncmp(mark.metadata, "tandem1 ", 8) == 0)
-		return OK;
-	return err_set(err, RETRY, "mark_lost", "the mark of partition %d was committed at %lld and reads back as %lld",
-	               slot->partition, (long long)slot->marked_next, (long long)mark.offset);
-}
-
 static enum worker_step take_marked(struct worker *worker, const struct log_event *event)
 {
 	struct err err = event->err;
@@ -614,11 +600,7 @@ static enum worker_step take_marked(struct worker *worker, const struct log_even
 	if (!worker->marking)
 		return WORKER_POLLED; /* of an assignment that is gone */
 	worker->marking = false;
-	for (size_t i = 0; i < worker->slot_count && worker->read_back && status == OK; i++)
-		if (worker->slots[i].marked_next >= 0)
-			status = mark_read_back(worker, &worker->slots[i], &err);
 	if (status == OK) {
-		worker->read_back = false;
 		if (!anything_open(worker))
 			show(worker, LOCK_READY);
 		return WORKER_POLLED;

@@ -69,7 +69,6 @@ struct worker {
 	bool all_open;                 /* no slot waits to be opened */
 	bool mark_due;                 /* something was committed, or found to be right, that may not be marked */
 	bool marking;                  /* a group commit is under way */
-	bool read_back;                /* the next mark that was committed is read back */
 	bool stopping, done;
 	int64_t stop_at_us;            /* when stopping gives up */
 	enum status result;
