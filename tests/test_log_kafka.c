@@ -189,7 +189,7 @@ static void the_user_s_properties_go_before_ours_but_not_before_the_protocol_s(v
 static void a_dead_broker_holds_no_call_beyond_its_time(void **state)
 {
 	(void)state;
-	struct log *log = log_of("kafka://127.0.0.1:1", NULL, 0, 500);
+	struct log *log = log_of("kafka://127.0.0.1:1", NULL, 0, 2000); /* a busy machine needs its time to see a refusal */
 	struct err err = {0};
 	struct log_event event;
 	struct log_consumer *consumer;
@@ -217,7 +217,7 @@ static void a_dead_broker_holds_no_call_beyond_its_time(void **state)
 	log_consumer_close(consumer, true);
 	log_close(log);
 	arena_fini(&arena);
-	assert_true(seam_monotonic_us(seam) - begin_us < 10000000);
+	assert_true(seam_monotonic_us(seam) - begin_us < 20000000);
 }
 
 /* ---- librdkafka's mock cluster ---- */
