@@ -120,7 +120,7 @@ void stage_run(struct stage *stage, int64_t ms)
 void stage_until(struct stage *stage, int which, enum worker_step step)
 {
 	bool seen = false;
-	for (int64_t until = stage->flow.now_us + 60000000; !seen;) {
+	for (int64_t until = stage->flow.now_us + 120000000; !seen;) {
 		stage->flow.now_us += step_both(stage, which, step, &seen) ? 5 : 20000;
 		if (stage->flow.now_us > until)
 			fail_msg("the %s worker never made the step %s", names[which], worker_step_name(step));

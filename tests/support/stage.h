@@ -29,7 +29,7 @@ void stage_crash(struct stage *stage, int which);
 
 void stage_rest(struct stage *stage);
 void stage_run(struct stage *stage, int64_t ms); /* of virtual time */
-/* Steps both until the worker has made this step. Fails after a minute of virtual time. */
+/* Steps both until the worker has made this step. Fails after two minutes of virtual time. */
 void stage_until(struct stage *stage, int which, enum worker_step step);
 
 /* A fresh id whose partition is this one. */

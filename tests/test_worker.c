@@ -1,0 +1,344 @@
+/* The worker as a whole: how it stops, ends, backs off and marks; and that every refusal has its test. */
+#include "support/refusals.h"
+#include "support/stage.h"
+
+#include "mark.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- every refusal has a test ---- */
+
+#define SITES_MAX 128
+
+struct site {
+	const char *source;
+	char code[64];
+};
+
+static char *read_all(const char *path, struct arena *arena)
+{
+	FILE *in = fopen(path, "rb");
+	if (!in)
+		fail_msg("%s cannot be read; run the tests from the root of the sources", path);
+	assert_int_equal(fseek(in, 0, SEEK_END), 0);
+	size_t len = (size_t)ftell(in);
+	rewind(in);
+	char *text = arena_alloc(arena, len + 1);
+	assert_int_equal(fread(text, 1, len, in), len);
+	text[len] = 0;
+	fclose(in);
+	return text;
+}
+
+/* err_set(err, STATUS, "code", ...): every one that is no rejection and has a code of its own. */
+static size_t find_sites(const char *source, const char *text, struct site *sites, size_t count)
+{
+	for (const char *at = text; (at = strstr(at, "err_set(")) != NULL; at++) {
+		char status[32], code[64];
+		if (sscanf(at, "err_set(%*[^,], %31[A-Za-z_], \"%63[a-z_]\"", status, code) != 2 || strcmp(status, "REJECT") == 0)
+			continue;
+		assert_true(count < SITES_MAX);
+		sites[count].source = source;
+		memcpy(sites[count++].code, code, sizeof code);
+	}
+	return count;
+}
+
+static size_t rows_of(const char *source, const char *code)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < refusal_count; i++)
+		count += strcmp(refusals[i].source, source) == 0 && strcmp(refusals[i].code, code) == 0;
+	return count;
+}
+
+static void every_refusal_in_the_sources_has_its_test(void **state)
+{
+	(void)state;
+	static const char *const sources[] = {"common/worker.c",   "common/worker_open.c", "common/task.c",
+	                                      "common/task_fold.c", "common/genesis.c",    "common/policy.c",
+	                                      "common/lock.c",     "consumers/order.c",    "consumers/inventory.c"};
+	struct arena arena = {0};
+	struct site sites[SITES_MAX];
+	size_t count = 0;
+	for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+		count = find_sites(sources[i], read_all(sources[i], &arena), sites, count);
+	assert_true(count > 40);
+	for (size_t i = 0; i < count; i++) {
+		size_t found = 0;
+		for (size_t k = 0; k < count; k++)
+			found += sites[k].source == sites[i].source && strcmp(sites[k].code, sites[i].code) == 0;
+		if (found != rows_of(sites[i].source, sites[i].code))
+			fail_msg("%s refuses %zu times with %s, tests/support/refusals.c has %zu rows for it", sites[i].source, found,
+			         sites[i].code, rows_of(sites[i].source, sites[i].code));
+	}
+	assert_int_equal(count, refusal_count);
+	arena_fini(&arena);
+}
+
+static void every_test_that_a_refusal_names_is_there(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	for (size_t i = 0; i < refusal_count; i++) {
+		const char *path = arena_format(&arena, "tests/%s", refusals[i].test_file);
+		const char *test = arena_format(&arena, "(%s", refusals[i].test);
+		if (!strstr(read_all(path, &arena), test))
+			fail_msg("%s has no test %s", path, refusals[i].test);
+	}
+	arena_fini(&arena);
+}
+
+/* ---- marks ---- */
+
+static void a_mark_that_reads_back_otherwise_is_committed_again(void **state)
+{
+	(void)state;
+	struct stage stage;
+	static const int32_t both[] = {0, 1};
+	struct log_mark mark = {.partition = 0};
+	struct task_position position, read;
+	struct err err = {0};
+	stage_make(&stage, 2, 2);
+	stage_start_with(&stage, STAGE_ORDER, &(struct worker_config){.partitions = both, .partition_count = 2});
+	stage_start(&stage, STAGE_INVENTORY);
+	stage_until(&stage, STAGE_ORDER, WORKER_MARKED);
+	stage_delete_marks(&stage, STAGE_ORDER); /* the group's store has lost it */
+	stage_until(&stage, STAGE_ORDER, WORKER_ROLLED_BACK);
+	const struct err *why = stage_task(&stage, STAGE_ORDER, 0).why;
+	assert_non_null(why);
+	assert_string_equal(why->code, "mark_lost");
+	assert_non_null(strstr(why->text, "reads back as -1"));
+	stage_provoked("mark_lost");
+	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
+	task_position(stage_task(&stage, STAGE_ORDER, 0).task, &position);
+	assert_int_equal(log_committed(stage.flow.log, "tandem-order", "orders", &mark, &err), OK);
+	assert_true(mark_parse(mark.metadata, mark.offset, &read));
+	assert_true(mark_equal(&read, &position));
+	stage_close(&stage);
+}
+
+static enum status refuse_mark(void *arg, const char *group, const char *topic, struct err *err)
+{
+	int *left = arg;
+	(void)group;
+	(void)topic;
+	return (*left)-- > 0 ? err_set(err, FATAL, "fenced", "another member has it") : OK;
+}
+
+static void a_refused_mark_keeps_the_file_and_looks_at_everything_again(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct worker_counts counts;
+	int left = 2;
+	stage_open(&stage, 2, 2);
+	log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &left, .commit = refuse_mark});
+	stage_feed(&stage, STAGE_ORDER, 0);
+	stage_until(&stage, STAGE_ORDER, WORKER_ROLLED_BACK);
+	assert_string_equal(stage_task(&stage, STAGE_ORDER, 0).why->code, "fenced");
+	assert_int_equal(access(stage_path(&stage, STAGE_ORDER, 0, ".halt"), F_OK), -1);
+	assert_int_equal(flow_number(&stage.flow, "order", 0, "SELECT next_offset FROM meta"), stage_end(&stage, "orders", 0));
+	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
+	worker_counts(stage.workers[STAGE_ORDER].worker, &counts);
+	assert_int_equal(counts.halts, 0);
+	stage_close(&stage);
+}
+
+/* ---- stopping and ending ---- */
+
+static enum log_memory_fate late(void *arg, const char *topic, const struct log_record *record, int64_t *delay_us)
+{
+	(void)topic;
+	(void)record;
+	*delay_us = *(const int64_t *)arg;
+	return LOG_MEMORY_WRITE;
+}
+
+static void a_stop_commits_and_marks_the_open_batch(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct err err = {0};
+	int64_t delay_us = 3000000;
+	stage_open(&stage, 2, 2);
+	log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &delay_us, .produce = late});
+	const char *order = stage_id(&stage, "O", 0, 2);
+	delay_us = 0;
+	flow_order_one(&stage.flow, order, "S", 1);
+	delay_us = 3000000;
+	stage_until(&stage, STAGE_ORDER, WORKER_SENT);
+	worker_stop(stage.workers[STAGE_ORDER].worker);
+	stage_until(&stage, STAGE_ORDER, WORKER_DONE);
+	assert_int_equal(worker_result(stage.workers[STAGE_ORDER].worker, &err), OK);
+	flow_close(&stage.workers[STAGE_ORDER]);
+	struct log_mark mark = {.partition = 0};
+	assert_int_equal(log_committed(stage.flow.log, "tandem-order", "orders", &mark, &err), OK);
+	assert_int_equal(mark.offset, stage_end(&stage, "orders", 0));
+	assert_int_equal(flow_number(&stage.flow, "order", 0, "SELECT next_offset FROM meta"), mark.offset);
+	flow_verify(&stage.flow);
+	stage_close(&stage);
+}
+
+static void a_stop_that_waits_for_acknowledgements_gives_up_after_30_s(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct err err = {0};
+	int64_t delay_us = 0;
+	stage_open(&stage, 2, 2);
+	log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &delay_us, .produce = late});
+	flow_order_one(&stage.flow, stage_id(&stage, "O", 0, 2), "S", 1);
+	delay_us = 3600000000;
+	stage_until(&stage, STAGE_ORDER, WORKER_SENT);
+	const int64_t stopped_us = stage.flow.now_us;
+	worker_stop(stage.workers[STAGE_ORDER].worker);
+	stage_until(&stage, STAGE_ORDER, WORKER_DONE);
+	assert_in_range(stage.flow.now_us - stopped_us, 30000000, 30100000);
+	assert_int_equal(worker_result(stage.workers[STAGE_ORDER].worker, &err), FATAL);
+	assert_string_equal(err.code, "timeout");
+	assert_non_null(strstr(err.text, "could not be committed within 30 s; it is folded again"));
+	stage_provoked("timeout");
+	flow_close(&stage.workers[STAGE_ORDER]);
+	log_memory_set_faults(stage.flow.memory, NULL);
+	stage_start(&stage, STAGE_ORDER); /* as it says */
+	stage_recovers(&stage, STAGE_ORDER, 0);
+	assert_int_equal(flow_sum(&stage.flow, "order", "SELECT count(*) FROM orders WHERE status = 1"), 0);
+	stage_close(&stage);
+}
+
+static void until_end_ends_with_everything_folded_and_marked(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct err err = {0};
+	stage_open(&stage, 2, 2);
+	stage_stop(&stage, STAGE_ORDER);
+	for (int i = 0; i < 5; i++)
+		stage_feed(&stage, STAGE_ORDER, i % 2);
+	stage_start_with(&stage, STAGE_ORDER, &(struct worker_config){.until_end = true});
+	stage_until(&stage, STAGE_ORDER, WORKER_DONE);
+	assert_int_equal(worker_result(stage.workers[STAGE_ORDER].worker, &err), OK);
+	flow_close(&stage.workers[STAGE_ORDER]);
+	for (int32_t p = 0; p < 2; p++) {
+		struct log_mark mark = {.partition = p};
+		assert_int_equal(log_committed(stage.flow.log, "tandem-order", "orders", &mark, &err), OK);
+		assert_int_equal(mark.offset, stage_end(&stage, "orders", p));
+	}
+	flow_verify(&stage.flow);
+	stage_close(&stage);
+}
+
+static void until_end_with_a_halted_task_is_done_in_part(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct err err = {0};
+	struct log_mark mark = {.partition = 1};
+	stage_open(&stage, 2, 2);
+	stage_stop(&stage, STAGE_ORDER);
+	log_memory_trim(stage.flow.memory, "orders", 0, 1);
+	stage_feed(&stage, STAGE_ORDER, 1);
+	stage_start_with(&stage, STAGE_ORDER, &(struct worker_config){.until_end = true});
+	stage_until(&stage, STAGE_ORDER, WORKER_DONE);
+	assert_int_equal(worker_result(stage.workers[STAGE_ORDER].worker, &err), RETRY);
+	assert_string_equal(err.code, "retention");
+	flow_close(&stage.workers[STAGE_ORDER]);
+	assert_int_equal(log_committed(stage.flow.log, "tandem-order", "orders", &mark, &err), OK);
+	assert_int_equal(mark.offset, stage_end(&stage, "orders", 1));
+	stage_close(&stage);
+}
+
+/* ---- backing off ---- */
+
+static void a_halted_task_is_tried_again_after_pauses_that_grow_to_a_minute(void **state)
+{
+	(void)state;
+	struct stage stage;
+	int64_t last_us = 0, pause_us[14];
+	stage_open(&stage, 1, 1);
+	log_memory_trim(stage.flow.memory, "orders", 0, 1);
+	log_memory_check(stage.flow.memory, "orders", -1);
+	for (int i = 0; i < 14; i++) {
+		stage_until(&stage, STAGE_ORDER, WORKER_HALTED);
+		pause_us[i] = stage.flow.now_us - last_us;
+		last_us = stage.flow.now_us;
+	}
+	for (int i = 1; i < 14; i++) {
+		int64_t expected_us = i - 1 < 8 ? 250000LL << (i - 1) : 60000000;
+		if (expected_us > 60000000)
+			expected_us = 60000000;
+		assert_in_range(pause_us[i], expected_us, expected_us + 60000);
+	}
+	stage_close(&stage);
+}
+
+static bool slow(void *arg, const char *topic, int32_t partition, int64_t offset)
+{
+	struct flow *flow = arg;
+	(void)partition;
+	(void)offset;
+	if (strcmp(topic, "orders") == 0)
+		flow->now_us += 150000; /* each record takes most of a commit interval */
+	return true;
+}
+
+static void other_key(struct log_record *record, void *arg)
+{
+	(void)arg;
+	if (record->offset == 1)
+		record->key = (struct log_bytes){"another", 7};
+}
+
+static void pauses_grow_also_where_commits_happen_before_the_task_halts(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct worker_counts counts;
+	stage_open(&stage, 1, 1);
+	for (int i = 0; i < 8; i++)
+		stage_feed(&stage, STAGE_ORDER, 0);
+	stage_rest(&stage);
+	stage_stop(&stage, STAGE_ORDER);
+	stage_delete(&stage, STAGE_ORDER, 0);
+	struct stage_copy *copy = stage_save(&stage, "orders");
+	log_memory_truncate(stage.flow.memory, "orders", 0, 1);
+	stage_restore_tail(&stage, copy, 0, 1, other_key, NULL); /* the mark's hashes differ, its last record does not */
+	log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &stage.flow, .deliver = slow});
+	stage_start(&stage, STAGE_ORDER);
+	stage_run(&stage, 300000);
+	worker_counts(stage.workers[STAGE_ORDER].worker, &counts);
+	assert_true(counts.commits >= 2 * counts.halts); /* while it catches up */
+	assert_in_range(counts.halts, 8, 14);
+	stage_close(&stage);
+}
+
+static void every_refusal_promised_here_was_provoked(void **state)
+{
+	(void)state;
+	stage_promises("test_worker.c");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(every_refusal_in_the_sources_has_its_test),
+	        cmocka_unit_test(every_test_that_a_refusal_names_is_there),
+	        cmocka_unit_test(a_mark_that_reads_back_otherwise_is_committed_again),
+	        cmocka_unit_test(a_refused_mark_keeps_the_file_and_looks_at_everything_again),
+	        cmocka_unit_test(a_stop_commits_and_marks_the_open_batch),
+	        cmocka_unit_test(a_stop_that_waits_for_acknowledgements_gives_up_after_30_s),
+	        cmocka_unit_test(until_end_ends_with_everything_folded_and_marked),
+	        cmocka_unit_test(until_end_with_a_halted_task_is_done_in_part),
+	        cmocka_unit_test(a_halted_task_is_tried_again_after_pauses_that_grow_to_a_minute),
+	        cmocka_unit_test(pauses_grow_also_where_commits_happen_before_the_task_halts),
+	        cmocka_unit_test(every_refusal_promised_here_was_provoked),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
