@@ -364,10 +364,19 @@ static enum status mark_of(const rd_kafka_group_result_t *group, struct log_mark
 	return OK;
 }
 
-enum status kafka_committed(struct log *base, const char *group, const char *topic, struct log_mark *mark,
-                            struct err *err)
+/* A group's coordinator may be on the move, or still reading: it is asked again, within the call's time. */
+static bool ask_again(struct kafka_log *log, int64_t begin_us, enum status status, const struct err *err)
 {
-	struct kafka_log *log = kafka_of(base);
+	if (status != RETRY || !err_is(err, "busy") ||
+	    seam_monotonic_us(log->base.seam) - begin_us > (int64_t)log->base.timeout_ms * 1000)
+		return false;
+	rd_kafka_poll(log->client.rk, LOOK_AGAIN_MS);
+	return true;
+}
+
+static enum status committed(struct kafka_log *log, const char *group, const char *topic, struct log_mark *mark,
+                             struct err *err)
+{
 	struct question q;
 	size_t count;
 	enum status status = question_begin(&q, log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, err);
@@ -391,9 +400,21 @@ enum status kafka_committed(struct log *base, const char *group, const char *top
 	return status;
 }
 
-enum status kafka_group_delete(struct log *base, const char *group, struct err *err)
+enum status kafka_committed(struct log *base, const char *group, const char *topic, struct log_mark *mark,
+                            struct err *err)
 {
 	struct kafka_log *log = kafka_of(base);
+	struct err own = {0};
+	int64_t begin_us = seam_monotonic_us(base->seam);
+	enum status status;
+	do
+		status = committed(log, group, topic, mark, err ? err : &own);
+	while (ask_again(log, begin_us, status, err ? err : &own));
+	return status;
+}
+
+static enum status group_delete(struct kafka_log *log, const char *group, struct err *err)
+{
 	struct question q;
 	size_t count;
 	enum status status = question_begin(&q, log, RD_KAFKA_ADMIN_OP_DELETEGROUPS, err);
@@ -412,5 +433,17 @@ enum status kafka_group_delete(struct log *base, const char *group, struct err *
 	}
 	rd_kafka_DeleteGroup_destroy(old);
 	question_end(&q);
+	return status;
+}
+
+enum status kafka_group_delete(struct log *base, const char *group, struct err *err)
+{
+	struct kafka_log *log = kafka_of(base);
+	struct err own = {0};
+	int64_t begin_us = seam_monotonic_us(base->seam);
+	enum status status;
+	do
+		status = group_delete(log, group, err ? err : &own);
+	while (ask_again(log, begin_us, status, err ? err : &own));
 	return status;
 }
