@@ -56,7 +56,8 @@ struct kafka_consumer {
 	bool held, paused; /* paused: inside librdkafka too */
 
 	/* the commit under way */
-	bool committing, read_back; /* read_back: the next one that succeeds is read back */
+	bool committing, refused; /* refused: by us, it is told next */
+	bool read_back;           /* the next one that succeeds is read back */
 	rd_kafka_topic_partition_list_t *committed; /* being read back */
 	bool authentication_told, missing_told;
 };
@@ -430,6 +431,12 @@ static enum status read_back_status(struct kafka_consumer *c, rd_kafka_event_t *
 
 static bool look_at_commit(struct kafka_consumer *c, struct log_event *event)
 {
+	if (c->refused) {
+		c->refused = false;
+		tell_committed(c, event, err_set(&event->err, FATAL, "fenced", "group %s: this consumer owns nothing any more",
+		                                 c->group));
+		return true;
+	}
 	rd_kafka_event_t *result = c->committing ? rd_kafka_queue_poll(c->commits, 0) : NULL;
 	if (!result)
 		return false;
@@ -451,6 +458,11 @@ enum status kafka_consumer_commit(struct log_consumer *base, const struct log_ma
 	struct kafka_consumer *c = (struct kafka_consumer *)base;
 	if (c->committing)
 		return err_set(err, RETRY, "busy", "group %s: a commit is under way", c->group);
+	if (!c->owner) { /* the group's last generation would still pass, or none at all where the group is empty */
+		c->committing = c->refused = true;
+		kafka_wake(kafka_of(base->log));
+		return OK;
+	}
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
 	for (size_t i = 0; i < count; i++) {
 		rd_kafka_topic_partition_t *element =
