@@ -11,8 +11,8 @@ SANITIZE ?=
 comma := ,
 BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 CC ?= gcc
-PACKAGES := rdkafka jansson sqlite3 libsodium zlib
-TEST_PACKAGES := cmocka avro-c
+PACKAGES := rdkafka avro-c jansson sqlite3 libsodium zlib
+TEST_PACKAGES := cmocka
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -58,7 +58,8 @@ $(bin): $(call object,common/main.c $(command_sources)) $(BUILD)/gen/commands.o 
 	$(LINK)
 
 # What the generator needs of common/ must not include generated code.
-schemagen_parts := $(wildcard schemas/*.c) common/schema.c common/err.c common/mem.c common/bytes.c common/json.c
+schemagen_parts := $(wildcard schemas/*.c) common/schema.c common/err.c common/mem.c common/bytes.c common/json.c \
+	common/wire.c common/event_avro.c
 $(schemagen): $(call object,$(schemagen_parts))
 	$(LINK)
 

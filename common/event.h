@@ -16,7 +16,7 @@
  * On the wire: Avro single-object encoding (Avro 1.11 specification): C3 01, the CRC-64-AVRO fingerprint of the writer
  * schema's Parsing Canonical Form, 8 bytes little-endian, then the Avro binary body.
  *
- * Thread-safe: everything here is const or works on its arguments. */
+ * Thread-safe: everything here is const or works on its arguments, but for what avro-c does. */
 #ifndef TANDEM_EVENT_H
 #define TANDEM_EVENT_H
 
@@ -99,16 +99,18 @@ json_t *event_to_json(const struct event_type *type, const void *event);
 enum status event_from_json(const struct event_type *type, const json_t *json, struct arena *arena, void *event,
                             struct err *err);
 
-/* ---- what avro-c does for us (event.c is the only user of avro.h) ---- */
+/* ---- what avro-c does for us (event_avro.c is the only user of avro.h): one thread at a time in a process ---- */
 
 /* Prints a body whose schema is not one of ours, as Avro's JSON in one line, into the arena. Bounded as event_decode is; any
- * schema is taken (maps, floating point, recursive types; nested to FOREIGN_DEPTH_MAX). REJECT "bad_schema", "malformed". */
+ * schema is taken (maps, floating point, recursive types; bounds in event_avro.h). It and the body are checked before avro-c
+ * sees them. REJECT "bad_schema", "malformed". */
 enum status event_foreign_to_json(const char *schema, const uint8_t *body, size_t len, struct arena *arena,
                                   const char **text, struct err *err);
 
-/* Avro container files. A file that is written holds events of one type, with the current schema's text as it is in schemas/;
- * any file is read, whatever schema it has. Codecs null and deflate. What a file claims allocates nothing; a block may have
- * 64 MiB. One thread at a time; blocks on the disk.
+/* Avro container files, written and read by avro-c. A file that is written holds events of one type; the schema in it is the
+ * current one as avro-c writes it, without documentation, defaults and logical types: its canonical form, and so its
+ * fingerprint, is that of the schema in schemas/. Any file is read, whatever schema it has, each block checked before avro-c
+ * sees it. Codecs null and deflate. What a file claims allocates nothing; a block may have 64 MiB. Blocks on the disk.
  * REJECT "unknown_codec", "malformed" (a file or a body that is not what it should be), "bad_schema"; FATAL "io". After a
  * failure only close makes sense. */
 struct event_file;
@@ -122,7 +124,7 @@ enum status event_file_open(const char *path, struct event_file **out, struct er
 /* The next datum's Avro binary, in the arena; *body NULL at the end. */
 enum status event_file_next(struct event_file *file, struct arena *arena, const uint8_t **body, size_t *len,
                             struct err *err);
-const char *event_file_schema(const struct event_file *file); /* as it stands in the file; lives until close */
+const char *event_file_schema(const struct event_file *file); /* that a file being read holds; lives until close */
 
 /* Frees the file whatever comes of it (NULL is fine); a write that only fails now is reported here. */
 enum status event_file_close(struct event_file *file, struct err *err);

@@ -1,13 +1,11 @@
 /* Avro object container files (Avro 1.11 specification, "Object Container Files"): the header `Obj` 01, metadata, a sync
  * marker of 16 bytes; then blocks: how many datums, how many bytes, the bytes, the marker.
  *
- * Written and read here and not by avro-c: its writer puts the schema into the file without documentation, defaults and
- * logical types, its reader believes every length and hands out values where bytes are wanted. zlib does the compression.
- * Nothing is allocated for what a file claims, only for what it holds. */
+ * avro-c writes them, and reads each block once it was checked here: the framing, what it inflates to, and every datum's
+ * bytes against the file's schema. Nothing is allocated for what a file claims, only for what it holds. */
 #include "event.h"
 
-#include "event_foreign.h"
-#include "hash.h"
+#include "event_avro.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -17,7 +15,7 @@
 
 #define SYNC_BYTES       16
 #define BLOCK_BYTES      (64 * 1024)         /* a block is written when it has grown to this */
-#define BLOCK_BYTES_MAX  (64 * 1024 * 1024)  /* what is read at most as one block, before and after inflating */
+#define BLOCK_BYTES_MAX  (64 * 1024 * 1024)  /* written and read at most as one block, before and after inflating */
 #define HEADER_BYTES_MAX (2 * 1024 * 1024)   /* metadata read at most */
 #define READ_BYTES       (256 * 1024)        /* the buffer grows by what arrived, this much at a time */
 
@@ -26,18 +24,22 @@ static const uint8_t magic[4] = {'O', 'b', 'j', 1};
 struct event_file {
 	FILE *stream;
 	char *path;
-	bool deflate, writing;
-	uint8_t sync[SYNC_BYTES];
-	struct buf block;  /* writing: datums not yet written; reading: the block's datums */
-	struct buf packed; /* the block as it stands in the file */
-	size_t datums;     /* in block; when reading: not yet handed out */
+	struct event_avro *avro; /* the file's schema */
+	struct arena scratch;
 	/* Writing. */
 	const struct event_type *type;
-	struct arena scratch;
+	struct event_avro_writer *writer;
+	FILE *sink;         /* where avro-c writes to */
+	int sink_errno;     /* the first write that failed */
+	size_t block_bytes; /* appended since the last block was written */
 	/* Reading. */
 	char *schema;
-	struct foreign *foreign;
-	struct wire_reader in; /* over block */
+	bool deflate;
+	uint8_t sync[SYNC_BYTES];
+	struct buf bytes;  /* the block's datums */
+	struct buf packed; /* the same as they stand in a file that is compressed */
+	struct event_avro_block *block;
+	size_t datums; /* of the block, not yet handed out */
 };
 
 static enum status io_failed(const struct event_file *file, const char *what, struct err *err)
@@ -50,14 +52,24 @@ static enum status malformed(const struct event_file *file, const char *what, st
 	return err_set(err, REJECT, "malformed", "%s: %s", file->path, what);
 }
 
+/* False: a write failed that only now was tried. */
+static bool close_stream(FILE **stream)
+{
+	bool closed = !*stream || fclose(*stream) == 0;
+	*stream = NULL;
+	return closed;
+}
+
 static void file_free(struct event_file *file)
 {
-	if (file->stream)
-		fclose(file->stream);
-	buf_fini(&file->block);
+	event_avro_writer_close(file->writer);
+	event_avro_block_close(file->block);
+	close_stream(&file->sink);
+	close_stream(&file->stream);
+	event_avro_free(file->avro);
+	buf_fini(&file->bytes);
 	buf_fini(&file->packed);
 	arena_fini(&file->scratch);
-	foreign_free(file->foreign);
 	mem_free(file->schema);
 	mem_free(file->path);
 	mem_free(file);
@@ -73,50 +85,45 @@ static struct event_file *file_new(const char *path, const char *mode)
 
 /* Writing. */
 
-/* The same events make the same file: the marker comes from the schema. Readers take it from the header. */
-static void make_sync(struct event_file *file)
+/* Takes every byte, as event_avro_writer asks for; what failed is said by check_written. */
+static ssize_t sink_write(void *arg, const char *bytes, size_t len)
 {
-	uint8_t key[HASH_KEY_BYTES] = "tandem container";
-	const char *schema = file->type->schema;
-	be64_put(file->sync, hash_bytes(key, schema, strlen(schema)));
-	be64_put(file->sync + 8, hash_bytes(key, file->sync, 8));
+	struct event_file *file = arg;
+	if (!file->sink_errno && fwrite(bytes, 1, len, file->stream) != len)
+		file->sink_errno = errno;
+	return (ssize_t)len;
 }
 
-static void put_text(struct buf *out, const char *text)
+static enum status check_written(struct event_file *file, bool written, struct err *err)
 {
-	wire_put_bytes(out, (struct event_bytes){(const uint8_t *)text, strlen(text)});
+	if (!written)
+		return err_set(err, FATAL, "io", "%s: avro-c cannot write it", file->path);
+	errno = file->sink_errno;
+	return file->sink_errno ? io_failed(file, "written", err) : OK;
 }
 
-static enum status write_header(struct event_file *file, const char *codec, struct err *err)
+static enum status writer_open(struct event_file *file, const char *codec, struct err *err)
 {
-	struct buf header = {0};
-	buf_put(&header, magic, sizeof magic);
-	wire_put_long(&header, 2);
-	put_text(&header, "avro.schema");
-	put_text(&header, file->type->schema);
-	put_text(&header, "avro.codec");
-	put_text(&header, codec);
-	wire_put_long(&header, 0);
-	buf_put(&header, file->sync, SYNC_BYTES);
-	size_t written = fwrite(header.data, 1, header.len, file->stream);
-	enum status status = written == header.len ? OK : io_failed(file, "written", err);
-	buf_fini(&header);
-	return status;
+	if (!file->stream)
+		return io_failed(file, "created", err);
+	enum status status = event_avro_parse(file->type->schema, &file->avro, err);
+	if (status != OK)
+		return status;
+	file->sink = fopencookie(file, "wb", (cookie_io_functions_t){.write = sink_write});
+	if (!file->sink)
+		return io_failed(file, "created", err);
+	return check_written(file, event_avro_writer_open(file->avro, file->sink, codec, BLOCK_BYTES_MAX, &file->writer), err);
 }
 
 enum status event_file_create(const char *path, const struct event_type *type, const char *codec, struct event_file **out,
                               struct err *err)
 {
 	*out = NULL;
-	bool deflated = strcmp(codec, "deflate") == 0;
-	if (!deflated && strcmp(codec, "null") != 0)
+	if (strcmp(codec, "deflate") != 0 && strcmp(codec, "null") != 0)
 		return err_set(err, REJECT, "unknown_codec", "codec %.40s; supported: null, deflate", codec);
 	struct event_file *file = file_new(path, "wb");
 	file->type = type;
-	file->deflate = deflated;
-	file->writing = true;
-	make_sync(file);
-	enum status status = file->stream ? write_header(file, codec, err) : io_failed(file, "created", err);
+	enum status status = writer_open(file, codec, err);
 	if (status == OK)
 		*out = file;
 	else
@@ -124,41 +131,10 @@ enum status event_file_create(const char *path, const struct event_type *type, c
 	return status;
 }
 
-/* Raw deflate, without zlib's header: RFC 1951, as the specification says. */
-static bool pack(const struct buf *from, struct buf *to)
-{
-	z_stream z = {.next_in = from->data, .avail_in = (uInt)from->len};
-	buf_reset(to);
-	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return false;
-	uLong bound = deflateBound(&z, (uLong)from->len);
-	z.next_out = buf_grow(to, bound);
-	z.avail_out = (uInt)bound;
-	bool done = deflate(&z, Z_FINISH) == Z_STREAM_END;
-	to->len = z.total_out;
-	deflateEnd(&z);
-	return done;
-}
-
 static enum status write_block(struct event_file *file, struct err *err)
 {
-	if (!file->datums)
-		return OK;
-	if (file->deflate && !pack(&file->block, &file->packed))
-		return err_set(err, FATAL, "io", "%s: cannot be compressed", file->path);
-	const struct buf *data = file->deflate ? &file->packed : &file->block;
-	struct buf head = {0};
-	wire_put_long(&head, (int64_t)file->datums);
-	wire_put_long(&head, (int64_t)data->len);
-	size_t written = fwrite(head.data, 1, head.len, file->stream);
-	written += fwrite(data->data, 1, data->len, file->stream);
-	written += fwrite(file->sync, 1, SYNC_BYTES, file->stream);
-	enum status status =
-	        written == head.len + data->len + SYNC_BYTES ? OK : io_failed(file, "written", err);
-	buf_fini(&head);
-	buf_reset(&file->block);
-	file->datums = 0;
-	return status;
+	file->block_bytes = 0;
+	return check_written(file, event_avro_writer_end_block(file->writer), err);
 }
 
 enum status event_file_append(struct event_file *file, const uint8_t *body, size_t len, struct err *err)
@@ -169,12 +145,22 @@ enum status event_file_append(struct event_file *file, const uint8_t *body, size
 	arena_reset(&file->scratch);
 	void *event = arena_alloc(&file->scratch, type->size);
 	enum status status = event_decode(type, type->fingerprint, body, len, &file->scratch, event, err);
+	if (status == OK && file->block_bytes && file->block_bytes + len > BLOCK_BYTES)
+		status = write_block(file, err);
 	if (status != OK)
 		return status;
-	if (file->block.len && file->block.len + len > BLOCK_BYTES)
-		status = write_block(file, err);
-	buf_put(&file->block, body, len);
-	file->datums++;
+	file->block_bytes += len;
+	return check_written(file, event_avro_writer_append(file->writer, body, len), err);
+}
+
+static enum status finish_writing(struct event_file *file, struct err *err)
+{
+	bool closed = event_avro_writer_close(file->writer);
+	file->writer = NULL;
+	closed &= close_stream(&file->sink);
+	enum status status = check_written(file, closed, err);
+	if (!close_stream(&file->stream) && status == OK)
+		status = io_failed(file, "written", err);
 	return status;
 }
 
@@ -305,7 +291,7 @@ static enum status read_header(struct event_file *file, struct err *err)
 		return malformed(file, "names no schema", err);
 	if (fread(file->sync, 1, SYNC_BYTES, file->stream) != SYNC_BYTES)
 		return malformed(file, "ends too early", err);
-	status = foreign_compile(file->schema, &file->foreign, err);
+	status = event_avro_parse(file->schema, &file->avro, err);
 	return status == OK ? OK : err_context(err, status, "%s", file->path);
 }
 
@@ -321,10 +307,10 @@ enum status event_file_open(const char *path, struct event_file **out, struct er
 	return status;
 }
 
-/* Inflates packed into block, which may grow to BLOCK_BYTES_MAX. */
+/* Inflates packed into bytes, which may grow to BLOCK_BYTES_MAX: raw deflate, RFC 1951, as the specification says. */
 static enum status unpack(struct event_file *file, struct err *err)
 {
-	struct buf *to = &file->block;
+	struct buf *to = &file->bytes;
 	z_stream z = {.next_in = file->packed.data, .avail_in = (uInt)file->packed.len};
 	int result = inflateInit2(&z, -MAX_WBITS);
 	while (result == Z_OK && to->len <= BLOCK_BYTES_MAX) {
@@ -349,7 +335,7 @@ static enum status check_sync(struct event_file *file, struct err *err)
 	                                                  : malformed(file, "a block without the file's sync marker", err);
 }
 
-/* The next block, which may be empty; *end: there is none. */
+/* The next block's bytes into file->bytes, for file->datums datums; *end: there is none. */
 static enum status read_block(struct event_file *file, bool *end, struct err *err)
 {
 	int64_t count = 0, len = 0;
@@ -361,20 +347,50 @@ static enum status read_block(struct event_file *file, bool *end, struct err *er
 		return status;
 	if (count < 0 || len < 0 || len > BLOCK_BYTES_MAX)
 		return malformed(file, "a block of a negative size, or of more than 64 MiB", err);
-	buf_reset(&file->block);
+	buf_reset(&file->bytes);
 	buf_reset(&file->packed);
-	status = need_bytes(file, file->deflate ? &file->packed : &file->block, (size_t)len, err);
+	status = need_bytes(file, file->deflate ? &file->packed : &file->bytes, (size_t)len, err);
 	if (status == OK)
 		status = check_sync(file, err);
 	if (status == OK && file->deflate)
 		status = unpack(file, err);
-	file->datums = status == OK ? (size_t)count : 0;
-	arena_reset(&file->scratch);
-	if (status == OK)
-		wire_begin(&file->in, file->block.data, file->block.len, &file->scratch);
-	if (status == OK && !count && file->block.len)
+	if (status == OK && !count && file->bytes.len)
 		return malformed(file, "a block of bytes without datums", err);
+	file->datums = status == OK ? (size_t)count : 0;
 	return status;
+}
+
+/* Every datum takes a byte, since a block might claim any number of those that take none; and there are no more bytes. */
+static enum status check_datums(struct event_file *file, struct err *err)
+{
+	struct wire_reader in;
+	bool passed = true;
+	arena_reset(&file->scratch);
+	wire_begin(&in, file->bytes.data, file->bytes.len, &file->scratch);
+	for (size_t i = 0; passed && i < file->datums; i++) {
+		const uint8_t *from = in.at;
+		passed = event_avro_check(file->avro, &in);
+		if (passed && in.at == from)
+			passed = wire_fail(&in, "datum of no bytes");
+	}
+	enum status status = wire_finish(&in, passed, "datum", err);
+	return status == OK ? OK : err_context(err, status, "%s", file->path);
+}
+
+static enum status next_block(struct event_file *file, bool *end, struct err *err)
+{
+	event_avro_block_close(file->block);
+	file->block = NULL;
+	enum status status = read_block(file, end, err);
+	if (status != OK || *end || !file->datums)
+		return status;
+	status = check_datums(file, err);
+	if (status != OK) {
+		file->datums = 0;
+		return status;
+	}
+	file->block = event_avro_block_open(file->avro, file->datums, file->bytes.data, file->bytes.len);
+	return file->block ? OK : malformed(file, "a block that avro-c refuses", err);
 }
 
 enum status event_file_next(struct event_file *file, struct arena *arena, const uint8_t **body, size_t *len,
@@ -383,39 +399,24 @@ enum status event_file_next(struct event_file *file, struct arena *arena, const 
 	*body = NULL;
 	*len = 0;
 	for (bool end = false; !file->datums;) {
-		enum status status = read_block(file, &end, err);
+		enum status status = next_block(file, &end, err);
 		if (status != OK || end)
 			return status;
 	}
-	struct wire_reader *in = &file->in;
-	const uint8_t *from = in->at;
-	bool read = foreign_read(file->foreign, in, NULL);
-	if (read && in->at == from) /* a block might have any number of them */
-		read = wire_fail(in, "datum of no bytes");
 	file->datums--;
-	if (!read || (!file->datums && in->at != in->end)) {
-		file->datums = 0;
-		return err_context(err, wire_finish(in, read, "datum", err), "%s", file->path);
-	}
-	*len = (size_t)(in->at - from);
-	*body = (const uint8_t *)arena_copy(arena, from, *len);
-	return OK;
+	return event_avro_block_next(file->block, arena, body, len) ? OK : malformed(file, "a datum that avro-c refuses", err);
 }
 
 const char *event_file_schema(const struct event_file *file)
 {
-	return file->writing ? file->type->schema : file->schema;
+	return file->schema;
 }
 
 enum status event_file_close(struct event_file *file, struct err *err)
 {
 	if (!file)
 		return OK;
-	enum status status = file->writing ? write_block(file, err) : OK;
-	FILE *stream = file->stream;
-	file->stream = NULL;
-	if (fclose(stream) != 0 && status == OK && file->writing)
-		status = io_failed(file, "written", err);
+	enum status status = file->writer ? finish_writing(file, err) : OK;
 	file_free(file);
 	return status;
 }

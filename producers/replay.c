@@ -454,7 +454,7 @@ static int replay_main(int argc, char **argv)
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.export,
 	         .placeholder = "FILE",
-	         .help = "write the events of --type to an Avro container file"},
+	         .help = "write the events of --type to an Avro container file; its schema has no docs, defaults and logical types"},
 	        {.name = "codec",
 	         .kind = CONFIG_CHOICE,
 	         .value = &settings.codec,

@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "event_avro.h"
 #include "schema.h"
 
 #include <ctype.h>
@@ -521,6 +522,15 @@ static enum status read_text(struct model *model, const char *path, const char *
 	return OK;
 }
 
+/* avro-c takes it too: it writes it into container files. */
+static enum status check_with_avro_c(const struct schema *schema, struct err *err)
+{
+	struct event_avro *avro;
+	enum status status = event_avro_parse(schema->text, &avro, err);
+	event_avro_free(avro);
+	return status == OK ? OK : err_context(err, status, "%s: avro-c", schema->path);
+}
+
 enum status schema_load(struct model *model, const char *path, const char *event_name, struct schema *schema,
                         struct err *err)
 {
@@ -546,6 +556,8 @@ enum status schema_load(struct model *model, const char *path, const char *event
 	if (strcmp(root.type->name, event_name) != 0)
 		return refuse(&p, "the record is called %s; it must be called as its file is", root.type->name);
 	status = parse_attributes(&p, json);
+	if (status == OK)
+		status = check_with_avro_c(schema, err);
 	return status == OK ? schema_fingerprint(json, &schema->fingerprint, err) : status;
 }
 

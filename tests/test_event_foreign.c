@@ -1,6 +1,7 @@
-/* Any schema, and data that anybody wrote with it: see common/event_foreign.h. */
+/* Any schema, and data that anybody wrote with it: see common/event_avro.h. */
 #include "event.h"
-#include "event_foreign.h"
+#include "support/random_event.h"
+#include "wire.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,6 +93,40 @@ static void recursive_types_are_read_to_a_depth(void **state)
 	assert_non_null(strstr(printed(list, body, 100, REJECT), "values nested too deep"));
 }
 
+/* avro-c makes a record with all the records in it before it reads: it must not see this one. */
+static void a_record_that_always_holds_itself_has_no_datum(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(REFUSED("{\"type\": \"record\", \"name\": \"R\", \"fields\": ["
+	                               "{\"name\": \"r\", \"type\": \"R\"}]}",
+	                               "\x00"),
+	                       "values nested too deep"));
+}
+
+static void types_that_hold_each_other_are_read(void **state)
+{
+	(void)state;
+	static const char schema[] = "{\"type\": \"record\", \"name\": \"a.R\", \"fields\": [{\"name\": \"s\", \"type\": "
+				     "{\"type\": \"array\", \"items\": {\"type\": \"record\", \"name\": \"b.S\", \"fields\": "
+				     "[{\"name\": \"r\", \"type\": [\"S\", \"a.R\", \"int\"]}]}}}]}";
+	assert_string_equal(PRINTED(schema, "\x02\x02\x02\x00\x04\x0e\x00\x00"),
+	                    "{\"s\":[{\"r\":{\"a.R\":{\"s\":[{\"r\":{\"b.S\":{\"r\":{\"int\":7}}}}]}}}]}");
+}
+
+static void more_values_than_fit_in_memory_are_refused(void **state)
+{
+	(void)state;
+	struct buf body = {0};
+	const size_t count = 1 << 21;
+	wire_put_long(&body, (int64_t)count);
+	memset(buf_grow(&body, count + 1), 0, count + 1);
+	body.len += count + 1;
+	assert_non_null(strstr(printed("{\"type\": \"array\", \"items\": \"boolean\"}", (const char *)body.data, body.len,
+	                               REJECT),
+	                       "more values than are read at once"));
+	buf_fini(&body);
+}
+
 static void datums_that_are_wrong_are_refused(void **state)
 {
 	(void)state;
@@ -108,7 +143,9 @@ static void datums_that_are_wrong_are_refused(void **state)
 	assert_non_null(strstr(REFUSED("\"boolean\"", "\x02"), "boolean"));
 	assert_non_null(strstr(REFUSED("\"string\"", "\x02\xff"), "UTF-8"));
 	assert_non_null(strstr(REFUSED("\"string\"", "\xfe\xff\xff\xff\x0f"), "length beyond what is left"));
-	assert_non_null(strstr(REFUSED("[]", "\x00"), "out of range"));
+	assert_non_null(strstr(REFUSED("[\"null\"]", "\x02"), "out of range"));
+	assert_non_null(strstr(REFUSED("{\"type\": \"fixed\", \"name\": \"F\", \"size\": 9223372036854775807}", "\x02"),
+	                       "ends within a fixed"));
 	assert_non_null(
 		strstr(REFUSED("{\"type\": \"map\", \"values\": \"int\"}", "\x02\x02\xff\x02\x00"), "key of a map"));
 	assert_non_null(
@@ -128,16 +165,20 @@ static void schemas_that_are_wrong_are_refused(void **state)
 		{"", "no JSON"},
 		{"{", "no JSON"},
 		{"nothing", "no JSON"},
-		{"\"nothing\"", "found the type nothing, which is not defined"},
-		{"1", "found a type that is neither a name, an object nor a union"},
-		{"{\"type\": \"array\"}", "neither a name"},
-		{"{\"type\": \"record\", \"fields\": []}", "named type without a name"},
-		{"{\"type\": \"record\", \"name\": \"R\"}", "R has no array of fields"},
-		{"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{}]}", "R has a field without a name"},
-		{"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": []}", "E has no symbols"},
-		{"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": [1]}", "E has a symbol that is no string"},
-		{"{\"type\": \"fixed\", \"name\": \"F\"}", "F has no size"},
+		{"\"nothing\"", "Unknown Avro \"type\": nothing"},
+		{"1", "a type that is neither a name, an object nor a union"},
+		{"{\"type\": \"array\"}", "a type is missing"},
+		{"{\"type\": \"record\", \"fields\": []}", "a type \"record\" without a name"},
+		{"{\"type\": \"record\", \"name\": \"R\"}", "a record without an array \"fields\""},
+		{"{\"type\": \"record\", \"name\": \"R\", \"fields\": [{}]}", "a field without a name"},
+		{"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": []}", "Enum type must have at least one symbol"},
+		{"{\"type\": \"enum\", \"name\": \"E\", \"symbols\": [1]}", "a symbol that is not a string"},
+		{"{\"type\": \"fixed\", \"name\": \"F\"}", "a fixed without an integer \"size\""},
+		{"[]", "Union type must have at least one branch"},
 		{"[\"int\", [\"null\"]]", "a union within a union"},
+		{"{\"type\": \"fixed\", \"name\": \"F F\", \"size\": 1}", "Invalid Avro identifier"},
+		{"{\"type\": \"fixed\", \"name\": \"F\n\", \"size\": 1}", "no JSON"},
+		{"{\"type\": \"fixed\", \"name\": \"F\\n\", \"size\": 1}", "a name that is none"},
 		{"[{\"type\": \"fixed\", \"name\": \"F\", \"size\": 1}, {\"type\": \"fixed\", \"name\": \"F\", "
 	         "\"size\": 1}]",
 	         "F is defined twice"},
@@ -152,7 +193,46 @@ static void schemas_that_are_wrong_are_refused(void **state)
 	strcat(deep, "\"int\"");
 	for (int i = 0; i < 100; i++)
 		strcat(deep, "}");
-	assert_non_null(strstr(printed(deep, "", 0, REJECT), "nested deeper than 64"));
+	assert_non_null(strstr(printed(deep, "", 0, REJECT), "nested too deep"));
+	char *spaces = mem_alloc(300000);
+	memset(spaces, ' ', 299999);
+	spaces[299999] = 0;
+	assert_non_null(strstr(printed(spaces, "", 0, REJECT), "a schema of 299999 bytes"));
+	mem_free(spaces);
+}
+
+/* A schema with one piece replaced by another of it, and bytes of small numbers, which get further. */
+static void changed_schemas_and_any_bytes_are_read_or_refused(void **state)
+{
+	(void)state;
+	static const char schema[] =
+		"{\"type\":\"record\",\"name\":\"n.R\",\"fields\":[{\"name\":\"a\",\"type\":[\"null\",\"R\",\"string\"]},"
+		"{\"name\":\"b\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}}},"
+		"{\"name\":\"c\",\"type\":{\"type\":\"map\",\"values\":\"E\"}},{\"name\":\"d\",\"type\":{\"type\":\"fixed\","
+		"\"name\":\"F\",\"size\":2}},{\"name\":\"e\",\"type\":[\"F\",\"double\",\"int\",{\"type\":\"array\",\"items\":\"null\"}]}]}";
+	struct rng rng = rng_begin(41);
+	size_t read = 0, malformed = 0, bad_schemas = 0;
+	for (int round = 0; round < 2000; round++) {
+		char changed[sizeof schema], body[40];
+		struct err err = {0};
+		const char *text;
+		size_t piece = rng_below(&rng, 12) * rng_below(&rng, 2);
+		size_t from = rng_below(&rng, sizeof schema - piece), to = rng_below(&rng, sizeof schema - piece);
+		memcpy(changed, schema, sizeof schema);
+		memcpy(changed + to, schema + from, piece);
+		changed[sizeof changed - 1] = 0;
+		for (size_t i = 0; i < sizeof body; i++)
+			body[i] = (char)(rng_next(&rng) >> 20 & 0x07 & ~(rng_below(&rng, 2) * 7));
+		for (size_t len = 0; len < sizeof body; len += 1 + len / 4) {
+			enum status status = event_foreign_to_json(changed, (uint8_t *)body, len, &arena, &text, &err);
+			assert_true(status == OK || status == REJECT);
+			read += status == OK;
+			malformed += status == REJECT && err_is(&err, "malformed");
+			bad_schemas += status == REJECT && err_is(&err, "bad_schema");
+			arena_reset(&arena);
+		}
+	}
+	assert_true(read > 50 && malformed > 1000 && bad_schemas > 1000); /* each way was gone */
 }
 
 int main(void)
@@ -161,8 +241,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(every_type_is_printed_as_avros_json),
 		TEST(recursive_types_are_read_to_a_depth),
+		TEST(a_record_that_always_holds_itself_has_no_datum),
+		TEST(types_that_hold_each_other_are_read),
+		TEST(more_values_than_fit_in_memory_are_refused),
 		TEST(datums_that_are_wrong_are_refused),
 		TEST(schemas_that_are_wrong_are_refused),
+		TEST(changed_schemas_and_any_bytes_are_read_or_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ owner() { # HEADER OWNERS(regex of files)
 	done < <(grep -lE "#include *[<\"]$1[>\"]" $(sources "${all[@]}"))
 }
 owner 'sqlite3\.h' 'common/store[a-z_]*\.[ch]|tests/test_store[a-z_]*\.c|tests/support/faulty_vfs\.c'
-owner 'avro\.h' 'tests/support/peer_avro\.c'
+owner 'avro\.h' 'common/event_avro\.c|tests/support/peer_avro\.c'
 owner '(librdkafka/)?rdkafka(_mock)?\.h' 'common/log_kafka[a-z_]*\.[ch]|tests/.*kafka.*\.[ch]'
 owner 'jansson\.h' 'common/json\.h'
 owner 'sodium\.h' 'common/hash\.c'
