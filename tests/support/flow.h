@@ -14,7 +14,7 @@ struct flow {
 	int64_t now_us;
 	uint64_t random;
 	struct log *log;      /* for publishing and looking; workers have handles of their own */
-	char data[64];        /* a folder under /tmp */
+	char data[64];        /* a folder under /dev/shm or /tmp */
 	int32_t order_partitions, inventory_partitions;
 	struct log_producer *producer;
 	struct arena arena;
