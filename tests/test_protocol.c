@@ -460,7 +460,8 @@ static int say_seed(void **state)
 static void whatever_goes_wrong_at_random_heals(void **state)
 {
 	(void)state;
-	const char *given = getenv("TANDEM_SEED");
+	const char *given = getenv("TANDEM_SEED"), *longer = getenv("TANDEM_SECONDS");
+	const long seconds = longer ? strtol(longer, NULL, 10) : 5;
 	struct timespec start, now;
 	int runs = 0;
 	clock_gettime(CLOCK_MONOTONIC, &start);
@@ -469,7 +470,7 @@ static void whatever_goes_wrong_at_random_heals(void **state)
 		run_at_random(seed_now);
 		runs++;
 		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (!given && runs < 2000 && now.tv_sec - start.tv_sec < 5);
+	} while (!given && (longer || runs < 2000) && now.tv_sec - start.tv_sec < seconds);
 	seed_now = 0;
 	print_message("%d schedules\n", runs);
 }
