@@ -271,6 +271,7 @@ static void remedy_loses_nothing_since_the_file_went_before_the_halt(void **stat
 	(void)state;
 	struct stage stage;
 	play(&stage);
+	stage_crash(&stage, STAGE_INVENTORY);
 	const int64_t then_us = stage.flow.now_us;
 	for (int i = 0; i < 4; i++)
 		order(&stage, "1");
@@ -291,6 +292,7 @@ static void remedy_loses_nothing_since_the_file_went_before_the_halt(void **stat
 	stage_stop(&stage, STAGE_ORDER);
 	stage_delete_marks(&stage, STAGE_ORDER);
 	start_static(&stage, STAGE_ORDER);
+	start_static(&stage, STAGE_INVENTORY);
 	right(&stage, 2);
 }
 
