@@ -664,7 +664,8 @@ enum status kafka_consumer_open(struct log *base, const struct log_consumer_conf
 	return status;
 }
 
-/* Leaving waits for brokers that may be dead: it is tried for as long as any call may take, then let go. */
+/* Leaving waits for brokers that may be dead: it is tried for as long as any call may take, then let go. Messages that were
+ * fetched come to this queue, too: rd_kafka_queue_poll_callback would end the process at one (an assert in librdkafka). */
 static void leave_group(struct kafka_consumer *c)
 {
 	struct kafka_log *log = kafka_of(c->base.log);
@@ -676,11 +677,13 @@ static void leave_group(struct kafka_consumer *c)
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->client.rk);
 	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(c->client.rk, queue);
 	int64_t end_us = seam_monotonic_us(log->base.seam) + (int64_t)log->base.timeout_ms * 1000;
+	while (!error && !rd_kafka_consumer_closed(c->client.rk) && seam_monotonic_us(log->base.seam) < end_us) {
+		rd_kafka_message_t *message = rd_kafka_consume_queue(queue, CLOSE_SLICE_MS);
+		if (message)
+			rd_kafka_message_destroy(message);
+	}
 	if (error)
 		rd_kafka_error_destroy(error);
-	else
-		while (!rd_kafka_consumer_closed(c->client.rk) && seam_monotonic_us(log->base.seam) < end_us)
-			rd_kafka_queue_poll_callback(queue, CLOSE_SLICE_MS);
 	rd_kafka_queue_destroy(queue);
 }
 
