@@ -112,7 +112,8 @@ static enum status writer_open(struct event_file *file, const char *codec, struc
 	file->sink = fopencookie(file, "wb", (cookie_io_functions_t){.write = sink_write});
 	if (!file->sink)
 		return io_failed(file, "created", err);
-	return check_written(file, event_avro_writer_open(file->avro, file->sink, codec, BLOCK_BYTES_MAX, &file->writer), err);
+	bool opened = event_avro_writer_open(file->avro, file->sink, codec, BLOCK_BYTES_MAX, &file->writer);
+	return check_written(file, opened, err);
 }
 
 enum status event_file_create(const char *path, const struct event_type *type, const char *codec, struct event_file **out,
@@ -404,7 +405,10 @@ enum status event_file_next(struct event_file *file, struct arena *arena, const 
 			return status;
 	}
 	file->datums--;
-	return event_avro_block_next(file->block, arena, body, len) ? OK : malformed(file, "a datum that avro-c refuses", err);
+	if (event_avro_block_next(file->block, arena, body, len))
+		return OK;
+	*body = NULL;
+	return malformed(file, "a datum that avro-c refuses", err);
 }
 
 const char *event_file_schema(const struct event_file *file)
