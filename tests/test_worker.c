@@ -2,8 +2,6 @@
 #include "support/refusals.h"
 #include "support/stage.h"
 
-#include "mark.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,33 +94,6 @@ static void every_test_that_a_refusal_names_is_there(void **state)
 }
 
 /* ---- marks ---- */
-
-static void a_mark_that_reads_back_otherwise_is_committed_again(void **state)
-{
-	(void)state;
-	struct stage stage;
-	static const int32_t both[] = {0, 1};
-	struct log_mark mark = {.partition = 0};
-	struct task_position position, read;
-	struct err err = {0};
-	stage_make(&stage, 2, 2);
-	stage_start_with(&stage, STAGE_ORDER, &(struct worker_config){.partitions = both, .partition_count = 2});
-	stage_start(&stage, STAGE_INVENTORY);
-	stage_until(&stage, STAGE_ORDER, WORKER_MARKED);
-	stage_delete_marks(&stage, STAGE_ORDER); /* the group's store has lost it */
-	stage_until(&stage, STAGE_ORDER, WORKER_ROLLED_BACK);
-	const struct err *why = stage_task(&stage, STAGE_ORDER, 0).why;
-	assert_non_null(why);
-	assert_string_equal(why->code, "mark_lost");
-	assert_non_null(strstr(why->text, "reads back as -1"));
-	stage_provoked("mark_lost");
-	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
-	task_position(stage_task(&stage, STAGE_ORDER, 0).task, &position);
-	assert_int_equal(log_committed(stage.flow.log, "tandem-order", "orders", &mark, &err), OK);
-	assert_true(mark_parse(mark.metadata, mark.offset, &read));
-	assert_true(mark_equal(&read, &position));
-	stage_close(&stage);
-}
 
 static enum status refuse_mark(void *arg, const char *group, const char *topic, struct err *err)
 {
@@ -330,7 +301,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(every_refusal_in_the_sources_has_its_test),
 	        cmocka_unit_test(every_test_that_a_refusal_names_is_there),
-	        cmocka_unit_test(a_mark_that_reads_back_otherwise_is_committed_again),
 	        cmocka_unit_test(a_refused_mark_keeps_the_file_and_looks_at_everything_again),
 	        cmocka_unit_test(a_stop_commits_and_marks_the_open_batch),
 	        cmocka_unit_test(a_stop_that_waits_for_acknowledgements_gives_up_after_30_s),

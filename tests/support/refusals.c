@@ -13,7 +13,6 @@ const struct refusal_row refusals[] = {
         {"common/worker.c", "truncated", LOG, "a_tail_that_goes_while_the_task_is_opened_is_seen_at_the_end"},
         {"common/worker.c", "mark_record", LOG, "a_tail_that_goes_while_catching_up_is_seen_at_the_end"},
         {"common/worker.c", "unknown_topic", LOG, "without_its_topic_a_worker_ends_and_says_how_to_make_it"},
-        {"common/worker.c", "mark_lost", WORKER, "a_mark_that_reads_back_otherwise_is_committed_again"},
         {"common/worker.c", "group_busy", LOG, "marks_are_not_committed_beside_a_group_until_it_has_ended"},
         {"common/worker.c", "timeout", WORKER, "a_stop_that_waits_for_acknowledgements_gives_up_after_30_s"},
         {"common/worker_open.c", "unknown_topic", LOG, "an_input_that_has_gone_halts_until_it_is_back"},
