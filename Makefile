@@ -130,6 +130,20 @@ conformance-kafka: $(conformance) ## the same on a broker: KAFKA=host:port
 	@[ -n "$(KAFKA)" ] || { echo "conformance-kafka: say which broker: make conformance-kafka KAFKA=host:port" >&2; exit 1; }
 	@KAFKA=$(KAFKA) $(conformance) kafka
 
+# The real code over a simulated log, time and disk, from one seed. SEEDS=N of them from SEED=S on.
+sim := $(BUILD)/sim
+SEEDS ?= 2000
+SEED ?= 1
+$(sim): $(call object,$(wildcard tests/sim/*.c) $(command_sources)) $(BUILD)/gen/commands.o $(lib)
+	$(LINK)
+
+sim: $(sim) ## the simulator: SEEDS=2000 seeds from SEED=1 on, and those of tests/sim/seeds.txt
+	@tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds $(SEEDS) --seed $(SEED) --keep-going'
+
+SOAK_MIN ?= 10
+soak: $(sim) ## fresh seeds for SOAK_MIN=10 minutes, a summary a minute
+	@$(sim) --minutes $(SOAK_MIN) --seed random --keep-going
+
 unit: $(unit_programs) $(conformance) ## the unit tests, and what every log promises on memory and local
 	@tests/run -j $(JOBS) $(unit_programs) '$(conformance) memory' '$(conformance) local'
 

@@ -171,12 +171,6 @@ static int32_t *partitions_parse(const char *text, size_t *count)
 	return partitions;
 }
 
-static const char *text_or_empty(struct store_statement *row, int column)
-{
-	const char *text = store_text(row, column);
-	return text ? text : "";
-}
-
 static void member_restore(struct store_statement *row, struct log_group *group)
 {
 	struct log_member member = {.topic_partitions = (int32_t)store_int(row, 5),
@@ -184,10 +178,10 @@ static void member_restore(struct store_statement *row, struct log_group *group)
 	                            .generation = store_int(row, 7),
 	                            .holds = store_int(row, 8) != 0};
 	/* Copied by log_group_restore before the row goes. */
-	member.id = (char *)text_or_empty(row, 2);
-	member.instance = (char *)store_text(row, 3);
-	member.topic = (char *)text_or_empty(row, 4);
-	member.partitions = partitions_parse(text_or_empty(row, 9), &member.partition_count);
+	member.id = (char *)store_text(row, 2);
+	member.instance = store_is_null(row, 3) ? NULL : (char *)store_text(row, 3);
+	member.topic = (char *)store_text(row, 4);
+	member.partitions = partitions_parse(store_text(row, 9), &member.partition_count);
 	log_group_restore(group, &member);
 	mem_free(member.partitions);
 }
@@ -637,7 +631,7 @@ enum status local_committed(struct log *base, const char *group, const char *top
 	}
 	if (row) {
 		mark->offset = store_int(read, 0);
-		snprintf(mark->metadata, sizeof mark->metadata, "%s", text_or_empty(read, 1));
+		snprintf(mark->metadata, sizeof mark->metadata, "%s", store_text(read, 1));
 		store_done(read);
 	}
 	return OK;

@@ -467,13 +467,19 @@ static enum status produce(struct log_producer *base, int topic, const struct lo
 	struct log_memory *memory = producer->memory;
 	if (producer->pending >= PENDING_MAX)
 		return err_set(err, RETRY, "queue_full", "%zu records wait for their acknowledgement", producer->pending);
+	int64_t delay_us = 0;
+	enum log_memory_fate fate = LOG_MEMORY_WRITE;
+	if (memory->faults.produce)
+		fate = memory->faults.produce(memory->faults.arg, producer->topics[topic], record, &delay_us);
+	if (fate == LOG_MEMORY_FULL)
+		return err_set(err, RETRY, "queue_full", "the producer takes nothing now");
+	if (fate == LOG_MEMORY_BROKEN)
+		return err_set(err, FATAL, "io", "the producer is broken");
 	struct memory_sent *sent = mem_zalloc(1, sizeof *sent);
 	sent->topic = producer->topics[topic];
 	sent->record = *record;
+	sent->fate = fate;
 	sent->ack = (struct log_ack){.token = token, .offset = -1};
-	int64_t delay_us = 0;
-	if (memory->faults.produce)
-		sent->fate = memory->faults.produce(memory->faults.arg, sent->topic, &sent->record, &delay_us);
 	sent->due_us = seam_monotonic_us(memory->seam) + delay_us;
 	*producer->last = sent;
 	producer->last = &sent->next;

@@ -13,6 +13,8 @@ enum log_memory_fate {
 	LOG_MEMORY_LOSE,     /* not written, acknowledged RETRY "timeout" */
 	LOG_MEMORY_REFUSE,   /* not written, acknowledged FATAL "io" */
 	LOG_MEMORY_DOUBLE,   /* written twice, acknowledged OK at the first */
+	LOG_MEMORY_FULL,     /* not taken: log_produce returns RETRY "queue_full" */
+	LOG_MEMORY_BROKEN,   /* not taken: log_produce returns FATAL "io", as a producer that is fenced or broken does */
 };
 
 /* Each may be NULL: no fault of that kind. Topics and groups are full names. */
@@ -40,6 +42,9 @@ void log_memory_truncate(struct log_memory *memory, const char *topic, int32_t p
 
 /* Takes the records before this offset away, as retention does. */
 void log_memory_trim(struct log_memory *memory, const char *topic, int32_t partition, int64_t offset);
+
+/* Sets what is committed for mark->partition, as an administrator or another tool does; offset -1 takes it away. */
+void log_memory_mark(struct log_memory *memory, const char *group, const char *topic, const struct log_mark *mark);
 
 /* Sets a topic's setting as an administrator does, whatever it is. False: no such topic. */
 bool log_memory_set(struct log_memory *memory, const char *topic, const char *name, const char *value);

@@ -472,6 +472,11 @@ void log_memory_expel(struct log_memory *memory, const char *name)
 		log_group_remove(&group->group, i);
 }
 
+void log_memory_mark(struct log_memory *memory, const char *group, const char *topic, const struct log_mark *mark)
+{
+	mark_set(group_get(memory, group), topic, mark);
+}
+
 void log_memory_check(struct log_memory *memory, const char *topic, int32_t partition)
 {
 	for (struct memory_consumer *c = memory->consumers; c; c = c->next) {

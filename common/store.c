@@ -409,15 +409,28 @@ int64_t store_int(struct store_statement *statement, int column)
 	return sqlite3_column_int64(statement->stmt, column);
 }
 
+/* SQLite may need memory to show a value, and gives nothing where there is none: whoever reads it must not take that for an
+ * empty one, so the store is broken before the next step, release or COMMIT. */
+static void unreadable(struct store_statement *statement)
+{
+	if (sqlite3_errcode(statement->store->db) == SQLITE_NOMEM && statement->store->broken == OK)
+		failed(statement->store, SQLITE_NOMEM, "read a column", NULL);
+}
+
 const char *store_text(struct store_statement *statement, int column)
 {
-	return (const char *)sqlite3_column_text(statement->stmt, column);
+	const char *text = (const char *)sqlite3_column_text(statement->stmt, column);
+	if (!text)
+		unreadable(statement);
+	return text ? text : "";
 }
 
 const void *store_blob(struct store_statement *statement, int column, size_t *len)
 {
 	const void *bytes = sqlite3_column_blob(statement->stmt, column);
-	*len = (size_t)sqlite3_column_bytes(statement->stmt, column);
+	*len = bytes ? (size_t)sqlite3_column_bytes(statement->stmt, column) : 0;
+	if (!bytes)
+		unreadable(statement);
 	return bytes ? bytes : "";
 }
 

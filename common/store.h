@@ -73,7 +73,8 @@ enum status store_run(struct store_statement *statement, struct err *err);
 void store_done(struct store_statement *statement); /* resets; after reading one row of several */
 
 int64_t store_int(struct store_statement *statement, int column); /* from 0; 0 for null */
-const char *store_text(struct store_statement *statement, int column); /* NULL for null; lives until the next step */
+/* Never NULL: "" for null (see store_is_null), and where memory ran out: then the store is broken. Lives until the next step. */
+const char *store_text(struct store_statement *statement, int column);
 const void *store_blob(struct store_statement *statement, int column, size_t *len);
 bool store_is_null(struct store_statement *statement, int column);
 int64_t store_changes(const struct store *store); /* rows changed by the last statement */

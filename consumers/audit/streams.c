@@ -117,15 +117,21 @@ static void compare_reader(struct audit *audit, const struct audit_view *source,
 /* ---- the last record in a topic ---- */
 
 struct found {
-	uint64_t number, chain;
-	bool all; /* the whole topic was read */
+	uint64_t number, chain; /* up to this one nothing is missing, of what was read */
+	bool any, all;          /* something of the source was there; the whole topic was read */
 };
 
+/* As a reader outside does it: the next number is taken, a later one waits until what is missing has come. Where the topic was
+ * not read from its beginning the first that is seen counts as the next. */
 static void take_record(const struct audit_view *source, const struct log_record *record, struct found *found)
 {
 	struct header_stream stream;
 	if (header_stream_parse(record, &stream) != HEADER_VALID || stream.partition != source->partition ||
-	    strcmp(stream.service, source->service->name) != 0 || stream.number < found->number)
+	    strcmp(stream.service, source->service->name) != 0)
+		return;
+	bool next = found->any || found->all ? stream.number == found->number + 1 : true;
+	found->any = true;
+	if (!next && stream.number != found->number)
 		return;
 	found->number = stream.number;
 	found->chain = stream.chain;
@@ -149,22 +155,17 @@ static enum status read_from(struct audit *audit, const struct audit_view *sourc
 	return status;
 }
 
-/* Usually the last record is the one; after a resend it may stand further before. */
 static enum status read_back(struct audit *audit, const struct audit_view *source, const char *topic, int32_t partition,
-                             uint64_t wanted, struct found *found, struct err *err)
+                             struct found *found, struct err *err)
 {
-	static const int64_t windows[] = {64, 1024, AUDIT_READ_BACK};
 	int64_t low, high;
 	*found = (struct found){0};
 	enum status status = log_bounds(audit->config.log, topic, partition, &low, &high, err);
-	for (size_t i = 0; i < sizeof windows / sizeof *windows && status == OK && !found->all; i++) {
-		int64_t from = high - windows[i];
-		found->all = from <= low;
-		status = read_from(audit, source, topic, partition, found->all ? low : from, found, err);
-		if (found->number >= wanted && wanted > 0)
-			break;
-	}
-	return status;
+	if (status != OK)
+		return status;
+	int64_t from = high - AUDIT_READ_BACK;
+	found->all = from <= low;
+	return read_from(audit, source, topic, partition, found->all ? low : from, found, err);
 }
 
 static void compare_topic(struct audit *audit, const struct audit_view *source, const char *topic, int32_t partition)
@@ -172,8 +173,8 @@ static void compare_topic(struct audit *audit, const struct audit_view *source, 
 	struct found found;
 	struct err err = {0};
 	const struct task_stream *sent = sent_to(source, topic, partition);
-	enum status status = read_back(audit, source, topic, partition, sent ? sent->number : 0, &found, &err);
-	if (status == OK && !sent && !found.number)
+	enum status status = read_back(audit, source, topic, partition, &found, &err);
+	if (status == OK && !sent && !found.any)
 		return;
 	struct audit_stream *stream = add_stream(audit, source, topic, partition, sent);
 	stream->received = found.number;
@@ -181,7 +182,7 @@ static void compare_topic(struct audit *audit, const struct audit_view *source, 
 	if (status != OK) {
 		stream->verdict = AUDIT_UNSEEN;
 		stream->what = audit_text(audit, "%s", err.text);
-	} else if (!found.number && !found.all) {
+	} else if (!found.any && !found.all) {
 		stream->verdict = AUDIT_UNSEEN;
 		stream->what = audit_text(audit, "none of it is among the last %d records", AUDIT_READ_BACK);
 	} else if (stream->received > stream->sent && view_lag_behind(audit, source, source->next_offset) != 0) {

@@ -28,8 +28,8 @@ owner() { # HEADER OWNERS(regex of files)
 		[[ $file =~ ^($2)$ ]] || fail "$file includes <$1>, which is $2's alone"
 	done < <(grep -lE "#include *[<\"]$1[>\"]" $(sources "${all[@]}"))
 }
-owner 'sqlite3\.h' 'common/store[a-z_]*\.[ch]|tests/test_store[a-z_]*\.c|tests/support/faulty_vfs\.c'
 owner 'avro\.h' 'common/event_avro\.c|tests/support/peer_avro\.c'
+owner 'sqlite3\.h' 'common/store[a-z_]*\.[ch]|tests/test_store[a-z_]*\.c|tests/support/faulty_vfs\.c|tests/sim/vfs\.c'
 owner '(librdkafka/)?rdkafka(_mock)?\.h' 'common/log_kafka[a-z_]*\.[ch]|tests/.*kafka.*\.[ch]'
 owner 'jansson\.h' 'common/json\.h'
 owner 'sodium\.h' 'common/hash\.c'

@@ -1,0 +1,278 @@
+/* The verdict on a world at rest: what an operator sees (halts, gaps, audit, verify), and what is not as the oracle has it. */
+#include "compare.h"
+#include "sim.h"
+
+#include "../../consumers/audit/audit.h"
+
+#include "rebuild.h"
+#include "refold.h"
+#include "verify.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void sign(struct verdict *verdict, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void sign(struct verdict *verdict, const char *format, ...)
+{
+	size_t used = strlen(verdict->signs);
+	va_list args;
+	va_start(args, format);
+	if (used + 2 < sizeof verdict->signs) {
+		used += (size_t)snprintf(verdict->signs + used, sizeof verdict->signs - used, "%s", used ? "; " : "");
+		if (used < sizeof verdict->signs)
+			vsnprintf(verdict->signs + used, sizeof verdict->signs - used, format, args);
+	}
+	va_end(args);
+}
+
+static void wrong(struct verdict *verdict, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void wrong(struct verdict *verdict, const char *format, ...)
+{
+	if (*verdict->what)
+		return;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(verdict->what, sizeof verdict->what, format, args);
+	va_end(args);
+}
+
+/* ---- tasks ---- */
+
+/* The folder of the file that is furthest, of those that a running worker has open. */
+static void look_at_tasks(struct world *world, struct verdict *verdict, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX])
+{
+	int64_t next[SIM_SERVICES][SIM_PARTITIONS_MAX] = {0};
+	memset(folders, -1, sizeof(int[SIM_SERVICES][SIM_PARTITIONS_MAX]));
+	for (int i = 0; i < world->process_count; i++) {
+		const struct process *process = &world->processes[i];
+		for (size_t t = 0; process->worker && t < worker_task_count(process->worker); t++) {
+			struct worker_task task;
+			struct task_position position = {0};
+			worker_task(process->worker, t, &task);
+			if (task.why && !err_is(task.why, "locked"))
+				sign(verdict, "halted %s/%d %s", process->name, task.partition, task.why->code);
+			if (!task.task)
+				continue;
+			task_position(task.task, &position);
+			if (position.next_offset > next[process->service][task.partition]) {
+				next[process->service][task.partition] = position.next_offset;
+				folders[process->service][task.partition] = process->folder;
+			}
+			if (task_is_open(task.task))
+				wrong(verdict, "%s/%d is at rest with a batch open", process->name, task.partition);
+		}
+	}
+	for (int s = 0; s < SIM_SERVICES; s++) {
+		for (int32_t p = 0; p < world->plan.partitions[s]; p++) {
+			int64_t end = world_end(world, s == SIM_ORDER ? SIM_ORDERS : SIM_INVENTORIES, p);
+			if (folders[s][p] < 0)
+				wrong(verdict, "nobody folds %s/%d", world_service(s)->name, p);
+			else if (next[s][p] != end)
+				wrong(verdict, "%s/%d is at %lld of %lld", world_service(s)->name, p, (long long)next[s][p],
+				      (long long)end);
+			else if (!world->plan.may[FAULT_MARK] && world->last_mark[s][p].offset != next[s][p])
+				wrong(verdict, "%s/%d is at %lld and its mark at %lld", world_service(s)->name, p,
+				      (long long)next[s][p], (long long)world->last_mark[s][p].offset);
+		}
+	}
+}
+
+static void look_at_gaps(struct world *world, struct verdict *verdict)
+{
+	for (int i = 0; i < world->process_count; i++) {
+		const struct process *process = &world->processes[i];
+		for (size_t t = 0; process->worker && t < worker_task_count(process->worker); t++) {
+			struct worker_task task;
+			size_t count = 0;
+			worker_task(process->worker, t, &task);
+			const struct task_gap *gaps = task.task ? task_gaps(task.task, &count) : NULL;
+			for (size_t g = 0; g < count; g++)
+				if (*gaps[g].service && gaps[g].count)
+					sign(verdict, "gap %s/%d from %s/%d at %llu", process->name, task.partition, gaps[g].service,
+					     gaps[g].partition, (unsigned long long)gaps[g].first_missing);
+		}
+	}
+}
+
+/* ---- verify, rebuild ---- */
+
+static bool has_file(struct world *world, int service, int folder, int32_t partition)
+{
+	struct stat st;
+	char *path = world_file(world, service, folder, partition, "db");
+	bool there = stat(path, &st) == 0 && st.st_size > 0;
+	mem_free(path);
+	return there;
+}
+
+static enum status verify(struct world *world, int service, const char *data, int32_t partition,
+                          struct verify_result *result, struct err *err)
+{
+	const struct verify_config config = {.service = world_service(service),
+	                                     .log = world->log,
+	                                     .data = data,
+	                                     .partition = partition,
+	                                     .reverse = world->schedule.state % 2};
+	return verify_partition(&config, result, err);
+}
+
+/* Another process's file of the same partition, made from nothing: the same state. */
+static void check_rebuilt(struct world *world, struct verdict *verdict, int service, int32_t partition,
+                          const struct verify_result *live)
+{
+	struct err err = {0};
+	struct verify_result again;
+	int64_t records;
+	const char *data = arena_format(&world->arena, "%s/rebuilt", world->folder);
+	const struct rebuild_config config = {
+	        .service = world_service(service), .log = world->log, .data = data, .partition = partition};
+	enum status status = rebuild_partition(&config, &records, &err);
+	if (status == REJECT && err_is(&err, "no_mark"))
+		return;
+	if (status == OK)
+		status = verify(world, service, data, partition, &again, &err);
+	if (status != OK)
+		sign(verdict, "rebuild %s/%d %s", world_service(service)->name, partition, err.code);
+	else if (!again.same || (again.next_offset == live->next_offset && again.state_hash != live->state_hash))
+		wrong(verdict, "%s/%d is another when it is rebuilt", world_service(service)->name, partition);
+}
+
+static void check_files(struct world *world, struct verdict *verdict, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX])
+{
+	for (int s = 0; s < SIM_SERVICES; s++) {
+		int32_t rebuilt = dice_below(&world->schedule, world->plan.partitions[s]);
+		int count = world->plan.shared_folder ? 1 : world->plan.processes[s];
+		for (int f = 0; f < count; f++) {
+			for (int32_t p = 0; p < world->plan.partitions[s]; p++) {
+				struct err err = {0};
+				struct verify_result result;
+				bool live = folders[s][p] == f;
+				/* One that nobody has open any more must be right as well, as far as it goes. */
+				if (!has_file(world, s, f, p) || (!live && !dice_chance(&world->schedule, 300)))
+					continue;
+				enum status status = verify(world, s, world_path(world, s, f), p, &result, &err);
+				world_trace(world, "verify %s/%d in %d: %d %016llx", world_service(s)->name, p, f, (int)status,
+				            status == OK ? (unsigned long long)result.state_hash : 0);
+				if (status != OK && !err_is(&err, "no_file"))
+					sign(verdict, "verify %s/%d in %d %s", world_service(s)->name, p, f, err.code);
+				else if (status == OK && !result.same)
+					sign(verdict, "verify %s/%d in %d differs %s %s %s: %s, %s", world_service(s)->name, p, f,
+					     result.difference.table, result.difference.key, result.difference.column,
+					     result.difference.file, result.difference.folded);
+				else if (status == OK && live && p == rebuilt)
+					check_rebuilt(world, verdict, s, p, &result);
+			}
+		}
+	}
+}
+
+/* ---- audit ---- */
+
+static void look_at_audit(struct world *world, struct verdict *verdict)
+{
+	const char *data[SIM_PROCESSES_MAX];
+	size_t count = 0;
+	struct err err = {0};
+	struct audit *audit;
+	for (int i = 0; i < world->process_count; i++)
+		data[count++] = world_path(world, world->processes[i].service, world->processes[i].folder);
+	const struct audit_config config = {.log = world->log, .data = data, .data_count = count};
+	enum status status = audit_open(&config, &audit, &err);
+	if (status != OK) {
+		sign(verdict, "audit %s", err.code);
+		return;
+	}
+	status = audit_look(audit, &err);
+	if (status != OK)
+		sign(verdict, "audit %s", err.code);
+	else if (audit->verdict != AUDIT_HOLDS)
+		sign(verdict, "audit %s", audit_verdict_name(audit->verdict));
+	if (status == OK && world->options->trace)
+		audit_print(audit, stdout);
+	audit_close(audit);
+}
+
+/* ---- marks ---- */
+
+static bool same_topic(const struct world *world, int topic, const char *name)
+{
+	return strcmp(world->topics[topic].name, name) == 0;
+}
+
+/* No mark ever stood above records whose outputs were not in the log yet. */
+static void check_output(struct world *world, const struct view *view, struct verdict *verdict, int service,
+                         int32_t partition, int64_t cause, const struct task_output *output)
+{
+	int topic = 0;
+	while (!same_topic(world, topic, output->topic))
+		topic++;
+	const struct view_stream *stream = &view->logs[topic][output->partition].from[service][partition];
+	if (output->number > stream->number)
+		return; /* told elsewhere */
+	int64_t stands_at = stream->offsets[output->number - 1];
+	for (size_t i = 0; i < world->mark_count; i++) {
+		const struct marked *mark = &world->marks[i];
+		if (mark->service == service && mark->partition == partition && mark->offset > cause &&
+		    mark->ends[topic][output->partition] <= stands_at)
+			wrong(verdict, "%s/%d was marked at %lld before an output of record %lld stood in %s/%d",
+			      world_service(service)->name, partition, (long long)mark->offset, (long long)cause, output->topic,
+			      output->partition);
+	}
+}
+
+static void check_marks(struct world *world, const struct view *view, struct verdict *verdict, int service, int32_t partition)
+{
+	struct err err = {0};
+	struct refold *refold;
+	const struct refold_config config = {
+	        .service = world_service(service), .log = world->log, .partition = partition, .scratch = true};
+	enum status status = refold_open(&config, &refold, &err);
+	bool folded = status == OK;
+	while (status == OK && folded) {
+		status = refold_next(refold, -1, 0, &folded, &err);
+		if (status != OK || !folded)
+			break;
+		size_t count;
+		struct task_position position;
+		const struct task_output *outputs = task_outputs(refold_task(refold), &count);
+		task_position(refold_task(refold), &position);
+		for (size_t i = 0; i < count; i++)
+			check_output(world, view, verdict, service, partition, position.last_offset, &outputs[i]);
+	}
+	if (status != OK)
+		sign(verdict, "fold %s/%d %s", world_service(service)->name, partition, err.code);
+	else
+		refold_close(refold);
+}
+
+static void check_all_marks(struct world *world, const struct view *view, struct verdict *verdict)
+{
+	if (world->plan.may[FAULT_TAIL] || world->plan.may[FAULT_TAIL_READ] || world->plan.may[FAULT_RECREATED])
+		return; /* what stood there is gone */
+	for (int s = 0; s < SIM_SERVICES; s++)
+		for (int32_t p = 0; p < world->plan.partitions[s]; p++)
+			check_marks(world, view, verdict, s, p);
+}
+
+void check_all(struct world *world, struct verdict *verdict)
+{
+	int folders[SIM_SERVICES][SIM_PARTITIONS_MAX];
+	struct view view;
+	*verdict = (struct verdict){0};
+	look_at_tasks(world, verdict, folders);
+	look_at_gaps(world, verdict);
+	view_read(world, &view);
+	if (*view.odd)
+		wrong(verdict, "%s", view.odd);
+	compare_outputs(world, &view, verdict->what, sizeof verdict->what);
+	compare_tables(world, &view, folders, verdict->what, sizeof verdict->what);
+	check_files(world, verdict, folders);
+	look_at_audit(world, verdict);
+	check_all_marks(world, &view, verdict);
+	view_free(&view);
+	verdict->outcome = *verdict->signs ? LOUD : *verdict->what ? WRONG : RIGHT;
+	world_trace(world, "%s: %s | %s", verdict->outcome == RIGHT ? "right" : verdict->outcome == LOUD ? "loud" : "wrong",
+	            verdict->signs, verdict->what);
+}

@@ -1,0 +1,272 @@
+#include "compare.h"
+
+#include "store.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct compare {
+	struct world *world;
+	const struct view *view;
+	char *what;
+	size_t room;
+};
+
+static void differs(const struct compare *compare, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void differs(const struct compare *compare, const char *format, ...)
+{
+	if (*compare->what)
+		return;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(compare->what, compare->room, format, args);
+	va_end(args);
+}
+
+static int input_of(int service)
+{
+	return service == SIM_ORDER ? SIM_ORDERS : SIM_INVENTORIES;
+}
+
+/* ---- the oracle over one log ---- */
+
+static void ask_oracle(const struct compare *compare, int service, int32_t partition, struct arena *arena, struct oracle *oracle)
+{
+	const struct plan *plan = &compare->world->plan;
+	const struct view_log *log = &compare->view->logs[input_of(service)][partition];
+	*oracle = (struct oracle){.arena = arena,
+	                          .partition = partition,
+	                          .own_count = plan->partitions[service],
+	                          .inventory_count = plan->partitions[SIM_INVENTORY]};
+	for (size_t i = 0; i < log->count && !oracle->absurd; i++) {
+		if (service == SIM_ORDER)
+			oracle_take_order(oracle, &log->taken[i]);
+		else
+			oracle_take_inventory(oracle, &log->taken[i]);
+	}
+	if (oracle->absurd)
+		differs(compare, "%s/%d was given %s", world_service(service)->input, partition, oracle->absurd);
+}
+
+/* ---- outputs ---- */
+
+static int topic_of(int service, enum oracle_to to)
+{
+	switch (to) {
+	case TO_INVENTORY: return SIM_INVENTORIES;
+	case TO_ORDERS: return SIM_ORDERS;
+	case TO_EVENTS: return SIM_EVENTS;
+	default: return service == SIM_ORDER ? SIM_ORDERS_DLQ : SIM_INVENTORIES_DLQ;
+	}
+}
+
+static bool same_bytes(const struct log_bytes *a, const struct log_bytes *b)
+{
+	return a->len == b->len && (a->len <= 0 || memcmp(a->data, b->data, (size_t)a->len) == 0);
+}
+
+static bool as_expected(const struct oracle_output *expected, const struct oracle_given *seen)
+{
+	if (!expected->type)
+		return same_bytes(&expected->record->key, &seen->record->key) &&
+		       same_bytes(&expected->record->value, &seen->record->value);
+	return seen->type == expected->type && event_equal(expected->type, expected->event, seen->event);
+}
+
+/* One stream: what the oracle wants of it, in order, against what stands in the topic. */
+static void compare_stream(const struct compare *compare, int service, const struct oracle *oracle, enum oracle_to to,
+                           int32_t partition)
+{
+	int topic = topic_of(service, to);
+	const struct view_log *log = &compare->view->logs[topic][partition];
+	const struct view_stream *stream = &log->from[service][oracle->partition];
+	const char *name = compare->world->topics[topic].name;
+	size_t at = 0, number = 0;
+	for (size_t i = 0; i < oracle->output_count; i++) {
+		const struct oracle_output *expected = &oracle->outputs[i];
+		if (expected->to != to || expected->partition != partition)
+			continue;
+		number++;
+		while (at < log->count && log->taken[at].from != oracle->partition)
+			at++;
+		if (at == log->count) {
+			differs(compare, "%s/%d to %s/%d: number %zu (%s) is missing", world_service(service)->name,
+			        oracle->partition, name, partition, number, expected->type ? expected->type->name : "dead letter");
+			return;
+		}
+		if (!as_expected(expected, &log->taken[at])) {
+			differs(compare, "%s/%d to %s/%d: number %zu is a %s and not the %s that must come",
+			        world_service(service)->name, oracle->partition, name, partition, number,
+			        log->taken[at].type ? log->taken[at].type->name : "dead letter",
+			        expected->type ? expected->type->name : "dead letter");
+			return;
+		}
+		at++;
+	}
+	if (stream->number > number)
+		differs(compare, "%s/%d to %s/%d: %llu events and not %zu", world_service(service)->name, oracle->partition, name,
+		        partition, (unsigned long long)stream->number, number);
+	if (stream->highest > stream->number)
+		differs(compare, "%s/%d to %s/%d: number %llu stands there and %llu never came", world_service(service)->name,
+		        oracle->partition, name, partition, (unsigned long long)stream->highest,
+		        (unsigned long long)stream->number + 1);
+}
+
+static void compare_streams(const struct compare *compare, int service, const struct oracle *oracle)
+{
+	static const enum oracle_to of[SIM_SERVICES][3] = {{TO_INVENTORY, TO_EVENTS, TO_DEAD_LETTERS},
+	                                                   {TO_ORDERS, TO_DEAD_LETTERS, TO_DEAD_LETTERS}};
+	for (size_t i = 0; i < 3; i++)
+		for (int32_t p = 0; p < compare->world->topics[topic_of(service, of[service][i])].partitions; p++)
+			compare_stream(compare, service, oracle, of[service][i], p);
+}
+
+/* Where there was stock for everybody nothing but a cancel stops an order, whatever went wrong on the way. */
+static void check_ends(const struct compare *compare, const struct oracle *oracle)
+{
+	for (size_t i = 0; i < oracle->order_count; i++) {
+		const struct oracle_order *order = &oracle->orders[i];
+		if (!order->placed)
+			continue;
+		if (order->end == OPEN)
+			differs(compare, "order %s has no end", order->placed->order_id);
+		else if (compare->world->plan.covered && order->end != (order->cancel ? DEAD : DONE))
+			differs(compare, "order %s has ended as %d although there was stock for all", order->placed->order_id,
+			        order->end);
+	}
+	for (size_t i = 0; i < oracle->stock_count; i++) {
+		const struct oracle_stock *stock = &oracle->stock[i];
+		if (stock->reserved != 0 || stock->on_hand < 0 || stock->on_hand > stock->received)
+			differs(compare, "stock of %s: %lld on hand, %lld reserved, %lld received", stock->sku,
+			        (long long)stock->on_hand, (long long)stock->reserved, (long long)stock->received);
+	}
+}
+
+void compare_outputs(struct world *world, const struct view *view, char *what, size_t room)
+{
+	const struct compare compare = {world, view, what, room};
+	for (int s = 0; s < SIM_SERVICES; s++) {
+		for (int32_t p = 0; p < world->plan.partitions[s]; p++) {
+			struct arena arena = {0};
+			struct oracle oracle;
+			ask_oracle(&compare, s, p, &arena, &oracle);
+			compare_streams(&compare, s, &oracle);
+			check_ends(&compare, &oracle);
+			arena_fini(&arena);
+		}
+	}
+}
+
+/* ---- tables ---- */
+
+struct table {
+	struct store *store;
+	struct store_statement *rows;
+	struct err err;
+};
+
+static bool next_row(struct table *table)
+{
+	bool row = false;
+	return store_step(table->rows, &row, &table->err) == OK && row;
+}
+
+static void compare_orders(const struct compare *compare, struct table *table, const struct oracle *oracle, struct arena *arena)
+{
+	size_t rows = 0, placed = 0;
+	for (size_t i = 0; i < oracle->order_count; i++)
+		placed += oracle->orders[i].placed != NULL;
+	for (; next_row(table); rows++) {
+		const char *id = store_id(table->rows, 0, arena);
+		const struct oracle_order *order = NULL;
+		for (size_t i = 0; i < oracle->order_count; i++)
+			if (oracle->orders[i].placed && strcmp(oracle->orders[i].placed->order_id, id) == 0)
+				order = &oracle->orders[i];
+		if (!order || store_int(table->rows, 1) != order->end || store_int(table->rows, 2) != order->total)
+			differs(compare, "order/%d keeps order %s with status %lld, total %lld; expected %d, %lld",
+			        oracle->partition, id, (long long)store_int(table->rows, 1), (long long)store_int(table->rows, 2),
+			        order ? (int)order->end : 0, order ? (long long)order->total : 0);
+	}
+	if (rows != placed)
+		differs(compare, "order/%d keeps %zu orders and not %zu", oracle->partition, rows, placed);
+}
+
+static void compare_stock(const struct compare *compare, struct table *table, const struct oracle *oracle)
+{
+	size_t rows = 0;
+	for (; next_row(table); rows++) {
+		const char *sku = store_text(table->rows, 0);
+		const struct oracle_stock *stock = NULL;
+		for (size_t i = 0; i < oracle->stock_count; i++)
+			if (strcmp(oracle->stock[i].sku, sku) == 0)
+				stock = &oracle->stock[i];
+		if (!stock || store_int(table->rows, 1) != stock->on_hand || store_int(table->rows, 2) != stock->reserved ||
+		    store_int(table->rows, 3) != stock->received)
+			differs(compare, "inventory/%d keeps other stock of %s than is there", oracle->partition, sku);
+	}
+	if (rows != oracle->stock_count)
+		differs(compare, "inventory/%d keeps %zu SKUs and not %zu", oracle->partition, rows, oracle->stock_count);
+}
+
+static void compare_holds(const struct compare *compare, struct table *table, const struct oracle *oracle, struct arena *arena)
+{
+	size_t rows = 0;
+	for (; next_row(table); rows++) {
+		const char *id = store_id(table->rows, 0, arena);
+		const struct oracle_hold *hold = NULL;
+		for (size_t i = 0; i < oracle->hold_count; i++)
+			if (strcmp(oracle->holds[i].command->order_id, id) == 0)
+				hold = &oracle->holds[i];
+		size_t lines = hold && hold->state < 3 ? hold->command->lines.count : 0;
+		if (!hold || store_int(table->rows, 1) != hold->state || (size_t)store_int(table->rows, 2) != lines)
+			differs(compare, "inventory/%d keeps a reservation of order %s with status %lld, %lld lines; expected %d, %zu",
+			        oracle->partition, id, (long long)store_int(table->rows, 1), (long long)store_int(table->rows, 2),
+			        hold ? hold->state : 0, lines);
+	}
+	if (rows != oracle->hold_count)
+		differs(compare, "inventory/%d keeps %zu reservations and not %zu", oracle->partition, rows, oracle->hold_count);
+}
+
+static bool select_rows(struct table *table, const char *sql)
+{
+	return store_prepare(table->store, sql, false, &table->rows, &table->err) == OK;
+}
+
+static void compare_file(const struct compare *compare, struct table *table, int service, const struct oracle *oracle,
+                         struct arena *arena)
+{
+	if (service == SIM_ORDER) {
+		if (select_rows(table, "SELECT order_id, status, total_minor FROM orders"))
+			compare_orders(compare, table, oracle, arena);
+		return;
+	}
+	if (select_rows(table, "SELECT sku, on_hand, reserved, received FROM stock"))
+		compare_stock(compare, table, oracle);
+	if (select_rows(table, "SELECT order_id, status, (SELECT count(*) FROM reservation_line l WHERE l.order_id IS"
+	                       " reservation.order_id) FROM reservation"))
+		compare_holds(compare, table, oracle, arena);
+}
+
+void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX], char *what,
+                    size_t room)
+{
+	const struct compare compare = {world, view, what, room};
+	for (int s = 0; s < SIM_SERVICES; s++) {
+		for (int32_t p = 0; p < world->plan.partitions[s] && folders[s][p] >= 0; p++) {
+			struct arena arena = {0};
+			struct oracle oracle;
+			struct table table = {0};
+			char *path = world_file(world, s, folders[s][p], p, "db");
+			const struct store_config config = {.path = path, .mode = STORE_READ};
+			ask_oracle(&compare, s, p, &arena, &oracle);
+			if (store_open(&config, &table.store, &table.err) == OK)
+				compare_file(&compare, &table, s, &oracle, &arena);
+			store_close(table.store);
+			if (table.err.code)
+				differs(&compare, "%s/%d cannot be read: %s", world_service(s)->name, p, table.err.text);
+			mem_free(path);
+			arena_fini(&arena);
+		}
+	}
+}

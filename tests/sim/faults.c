@@ -1,0 +1,268 @@
+/* Faults: the log's hooks, and turns at which something happens to a process, its files or the log. Each one that could be
+ * injected has an index, so that a run can leave out any of them and stay the same otherwise. */
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int topic_number(const struct world *world, const char *name)
+{
+	for (int t = 0; t < SIM_TOPICS; t++)
+		if (strcmp(world->topics[t].name, name) == 0)
+			return t;
+	return 0;
+}
+
+bool fault_due(struct world *world, enum sim_class class)
+{
+	size_t index = world->fault_index++;
+	const struct options *options = world->options;
+	if (index < options->left_out_count && options->left_out[index])
+		return false;
+	world->injected[class]++;
+	world_trace(world, "FAULT %zu: %s", index, sim_class_names[class]);
+	return true;
+}
+
+/* ---- the log's hooks ---- */
+
+static enum log_memory_fate on_produce(void *arg, const char *topic, const struct log_record *record, int64_t *delay_us)
+{
+	static const struct {
+		enum sim_class class;
+		enum log_memory_fate fate;
+	} kinds[] = {{FAULT_LOST, LOG_MEMORY_LOSE},       {FAULT_UNKNOWN, LOG_MEMORY_UNKNOWN},
+	             {FAULT_LATE, LOG_MEMORY_WRITE},      {FAULT_DOUBLED, LOG_MEMORY_DOUBLE},
+	             {FAULT_REFUSED, LOG_MEMORY_REFUSE},  {FAULT_QUEUE_FULL, LOG_MEMORY_FULL},
+	             {FAULT_PRODUCER, LOG_MEMORY_BROKEN}, {FAULT_LATE, LOG_MEMORY_UNKNOWN}};
+	(void)topic;
+	(void)record;
+	struct world *world = arg;
+	for (int i = world->resend_race; i > 0; i--) { /* a resend is under way, and the others go on */
+		struct process *process = &world->processes[dice_below(&world->schedule, world->process_count)];
+		world->resend_race = 0;
+		if (process->worker)
+			world_step(world, process);
+		world->resend_race = i;
+	}
+	if (!world->faults_on || !dice_chance(&world->net, world->plan.net_in_thousand))
+		return LOG_MEMORY_WRITE;
+	int kind = dice_below(&world->net, (int)(sizeof kinds / sizeof *kinds));
+	int late_us = dice_from(&world->net, 10, 200000);
+	if (!world->plan.may[kinds[kind].class] || !fault_due(world, kinds[kind].class))
+		return LOG_MEMORY_WRITE;
+	if (kinds[kind].class == FAULT_LATE)
+		*delay_us = late_us;
+	return kinds[kind].fate;
+}
+
+static enum status on_commit(void *arg, const char *group, const char *topic, struct err *err)
+{
+	(void)group;
+	(void)topic;
+	struct world *world = arg;
+	if (!world->faults_on || !world->plan.may[FAULT_COMMIT] || !dice_chance(&world->net, 60) ||
+	    !fault_due(world, FAULT_COMMIT))
+		return OK;
+	return dice_chance(&world->net, 500) ? err_set(err, RETRY, "timeout", "no answer")
+	                                     : err_set(err, FATAL, "fenced", "not the owner any more");
+}
+
+static bool on_deliver(void *arg, const char *topic, int32_t partition, int64_t offset)
+{
+	struct world *world = arg;
+	int number = topic_number(world, topic);
+	if (world->faults_on && world->now_us < world->hidden_until_us[number][partition])
+		return false;
+	if (offset >= world->read_to[number][partition])
+		world->read_to[number][partition] = offset + 1;
+	return true;
+}
+
+void faults_install(struct world *world)
+{
+	const struct log_memory_faults faults = {
+	        .arg = world, .produce = on_produce, .commit = on_commit, .deliver = on_deliver};
+	log_memory_set_faults(world->memory, &faults);
+	world->faults_on = true;
+}
+
+/* ---- what may happen at a turn ---- */
+
+static struct process *any_up(struct world *world, struct dice *dice)
+{
+	struct process *process = &world->processes[dice_below(dice, world->process_count)];
+	return process->worker ? process : NULL;
+}
+
+static bool put_down(struct world *world, struct dice *dice, bool politely)
+{
+	struct process *process = any_up(world, dice);
+	int64_t pause_us = dice_chance(dice, 600) ? dice_below(dice, 20000) : dice_below(dice, 6000000);
+	if (!process)
+		return false;
+	if (politely && dice_chance(dice, 700))
+		worker_stop(process->worker); /* and it commits what is open; put down when it is done */
+	else if (politely)
+		world_close_process(world, process);
+	else
+		world_drop(world, process);
+	process->up_at_us = world->now_us + pause_us;
+	return true;
+}
+
+static bool stand_still(struct world *world, struct dice *dice)
+{
+	struct process *process = any_up(world, dice);
+	int64_t us = (int64_t)dice_below(dice, 4 * world->plan.session_timeout_ms) * 1000;
+	if (process)
+		process->awake_at_us = world->now_us + us;
+	return process != NULL;
+}
+
+static bool bad_disk(struct dice *dice, struct process *process)
+{
+	if (!process || process->disk.fault != DISK_SOUND)
+		return false;
+	process->disk.fault = (enum disk_fault)dice_from(dice, DISK_SOUND + 1, DISK_FAULTS - 1);
+	process->disk.after = dice_below(dice, dice_chance(dice, 500) ? 10 : 200);
+	process->disk.for_ever = dice_chance(dice, 250);
+	return true;
+}
+
+static void group_name(char out[32], int service)
+{
+	snprintf(out, 32, "tandem-%s", world_service(service)->name);
+}
+
+static bool spoil_mark(struct world *world, struct dice *dice)
+{
+	char group[32];
+	int service = dice_below(dice, SIM_SERVICES);
+	struct log_mark mark = {.partition = dice_below(dice, world->plan.partitions[service]), .offset = -1};
+	int kept = world->old_mark_count[service][mark.partition];
+	int kind = dice_below(dice, 3), which = dice_below(dice, 4);
+	group_name(group, service);
+	if (kind == 1 && kept)
+		mark = world->old_marks[service][mark.partition][which % (kept < 4 ? kept : 4)];
+	else if (kind == 2)
+		mark.offset = dice_below(dice, 50);
+	if (kind == 2 && which)
+		snprintf(mark.metadata, sizeof mark.metadata, "%s", which == 1 ? "tandem2 1" : "tandem1 5 4 0 0 0 1");
+	log_memory_mark(world->memory, group, world_service(service)->input, &mark);
+	world->last_mark[service][mark.partition] = mark; /* no worker's */
+	world_trace(world, "mark of %s/%d is now %lld '%s'", group, mark.partition, (long long)mark.offset, mark.metadata);
+	return true;
+}
+
+static bool expel(struct world *world, struct dice *dice)
+{
+	char group[32];
+	group_name(group, dice_below(dice, SIM_SERVICES));
+	log_memory_expel(world->memory, group);
+	return true;
+}
+
+static bool leader(struct world *world, struct dice *dice)
+{
+	int topic = dice_chance(dice, 500) ? SIM_ORDERS : SIM_INVENTORIES;
+	log_memory_check(world->memory, world->topics[topic].name,
+	                 dice_chance(dice, 300) ? -1 : dice_below(dice, world->topics[topic].partitions));
+	return true;
+}
+
+static bool slow(struct world *world, struct dice *dice)
+{
+	int topic = dice_chance(dice, 500) ? SIM_ORDERS : SIM_INVENTORIES;
+	world->hidden_until_us[topic][dice_below(dice, world->topics[topic].partitions)] =
+	        world->now_us + dice_below(dice, 500000);
+	return true;
+}
+
+static bool setting(struct world *world, struct dice *dice)
+{
+	int topic = dice_below(dice, SIM_TOPICS);
+	world->setting_wrong = !world->setting_wrong;
+	for (int t = 0; t < SIM_TOPICS; t++)
+		if (t == topic || !world->setting_wrong)
+			log_memory_set(world->memory, world->topics[t].name, "retention.ms",
+			               world->setting_wrong ? "604800000" : "-1");
+	leader(world, dice); /* it is looked at when a task is opened */
+	return true;
+}
+
+static bool power_loss(struct world *world, struct dice *dice)
+{
+	return dice_chance(dice, 500) ? files_cut(world, dice, "db-wal") : files_restore(world, dice, false);
+}
+
+static void inject(struct world *world, struct dice *dice, enum sim_class class)
+{
+	switch (class) {
+	case FAULT_CRASH: put_down(world, dice, false); return;
+	case FAULT_STOP: put_down(world, dice, true); return;
+	case FAULT_POWER: power_loss(world, dice); return;
+	case FAULT_SLOW: slow(world, dice); return;
+	case FAULT_PAUSE: stand_still(world, dice); return;
+	case FAULT_EXPEL: expel(world, dice); return;
+	case FAULT_LEADER: leader(world, dice); return;
+	case FAULT_CLOCK: world->wall_skew_ms += (int64_t)dice_below(dice, 7200000) - 3600000; return;
+	case FAULT_MARK: spoil_mark(world, dice); return;
+	case FAULT_FILE_GONE: {
+		int service = dice_below(dice, SIM_SERVICES);
+		files_delete(world, service, world->plan.shared_folder ? 0 : dice_below(dice, world->plan.processes[service]),
+		             dice_below(dice, world->plan.partitions[service]));
+		return;
+	}
+	case FAULT_FILE_OLD: files_restore(world, dice, false); return;
+	case FAULT_FILE_OTHER: files_restore(world, dice, true); return;
+	case FAULT_FILE_SHORT: files_cut(world, dice, "db"); return;
+	case FAULT_FILE_BIT: files_flip(world, dice); return;
+	case FAULT_DISK: bad_disk(dice, any_up(world, dice)); return;
+	case FAULT_SETTING: setting(world, dice); return;
+	case FAULT_TAIL: loss_tail(world, dice, true); return;
+	case FAULT_TAIL_READ: loss_tail(world, dice, false); return;
+	case FAULT_HEAD: loss_head(world, dice); return;
+	case FAULT_RECREATED: loss_recreate(world, dice); return;
+	default: return; /* the hooks' own */
+	}
+}
+
+void faults_turn(struct world *world)
+{
+	struct dice *dice = &world->faults;
+	if (dice_below(dice, 20) == 0)
+		files_snapshot(world, dice);
+	if (!world->faults_on || world->fault_turns >= world->plan.faults_max || dice_below(dice, world->plan.fault_every) != 0)
+		return;
+	enum sim_class class;
+	int tries = 0;
+	do
+		class = (enum sim_class)dice_below(dice, FAULT_CLASSES);
+	while ((!world->plan.may[class] || (class >= FAULT_LOST && class <= FAULT_PRODUCER) || class == FAULT_COMMIT) &&
+	       ++tries < 100);
+	if (tries == 100)
+		return;
+	world->fault_turns++;
+	/* A generator of its own for each, so that leaving one out changes no other. */
+	struct dice own = {dice_next(dice)};
+	if (fault_due(world, class))
+		inject(world, &own, class);
+}
+
+void faults_stop(struct world *world)
+{
+	world->faults_on = false;
+	world_trace(world, "faults stop");
+	for (int i = 0; i < world->process_count; i++) {
+		struct process *process = &world->processes[i];
+		process->disk.fault = DISK_SOUND;
+		process->awake_at_us = 0;
+		if (!process->worker)
+			process->up_at_us = world->now_us;
+	}
+	for (int t = 0; t < SIM_TOPICS && world->setting_wrong; t++)
+		log_memory_set(world->memory, world->topics[t].name, "retention.ms", "-1");
+	world->setting_wrong = false;
+	loss_restore_head(world);
+}

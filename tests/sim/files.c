@@ -1,0 +1,170 @@
+/* What happens to task files while nobody has them open: lost, older, another's, cut, one bit turned over. */
+#include "sim.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* NULL: there is none, or it is empty. The caller owns it. */
+static void *read_whole(const char *path, size_t *len)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	*len = 0;
+	if (fd < 0)
+		return NULL;
+	void *bytes = NULL;
+	if (fstat(fd, &st) == 0 && st.st_size > 0) {
+		bytes = mem_alloc((size_t)st.st_size);
+		*len = (size_t)pread(fd, bytes, (size_t)st.st_size, 0);
+	}
+	close(fd);
+	return bytes;
+}
+
+static void write_whole(const char *path, const void *bytes, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || pwrite(fd, bytes, len, 0) != (ssize_t)len)
+		perror(path);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Nobody may have it open: whoever uses this folder ends. */
+static void let_go(struct world *world, int service, int folder)
+{
+	for (int i = 0; i < world->process_count; i++) {
+		struct process *process = &world->processes[i];
+		if (process->service != service || process->folder != folder || !process->worker)
+			continue;
+		world_drop(world, process);
+		process->up_at_us = world->now_us + dice_below(&world->schedule, 2000000);
+	}
+}
+
+static void choose(struct world *world, struct dice *dice, int *service, int *folder, int32_t *partition)
+{
+	*service = dice_below(dice, SIM_SERVICES);
+	*folder = world->plan.shared_folder ? 0 : dice_below(dice, world->plan.processes[*service]);
+	*partition = dice_below(dice, world->plan.partitions[*service]);
+}
+
+void files_snapshot(struct world *world, struct dice *dice)
+{
+	struct snapshot taken = {0};
+	choose(world, dice, &taken.service, &taken.folder, &taken.partition);
+	char *db = world_file(world, taken.service, taken.folder, taken.partition, "db");
+	char *wal = world_file(world, taken.service, taken.folder, taken.partition, "db-wal");
+	taken.db = read_whole(db, &taken.db_len);
+	taken.wal = read_whole(wal, &taken.wal_len);
+	mem_free(db);
+	mem_free(wal);
+	if (!taken.db) {
+		mem_free(taken.wal);
+		return;
+	}
+	struct snapshot *at = &world->snapshots[world->snapshot_count++ % SIM_SNAPSHOTS_MAX];
+	mem_free(at->db);
+	mem_free(at->wal);
+	*at = taken;
+}
+
+void files_free(struct world *world)
+{
+	for (int i = 0; i < SIM_SNAPSHOTS_MAX; i++) {
+		mem_free(world->snapshots[i].db);
+		mem_free(world->snapshots[i].wal);
+	}
+}
+
+void files_delete(struct world *world, int service, int folder, int32_t partition)
+{
+	static const char *const endings[] = {"db", "db-wal", "db-shm"};
+	let_go(world, service, folder);
+	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+		char *path = world_file(world, service, folder, partition, endings[i]);
+		unlink(path);
+		mem_free(path);
+	}
+	world_trace(world, "file of %s/%d in folder %d is deleted", world_service(service)->name, partition, folder);
+}
+
+static void make_folder(struct world *world, int service, int folder)
+{
+	const char *data = world_path(world, service, folder);
+	mkdir(data, 0755); /* it may be there */
+	mkdir(arena_format(&world->arena, "%s/%s", data, world_service(service)->name), 0755);
+}
+
+/* Puts an earlier copy in its own place, or in that of another partition or folder. A file of another owner of the same
+ * partition is as good as one's own. */
+bool files_restore(struct world *world, struct dice *dice, bool other)
+{
+	int kept = world->snapshot_count < SIM_SNAPSHOTS_MAX ? world->snapshot_count : SIM_SNAPSHOTS_MAX;
+	if (!kept)
+		return false;
+	const struct snapshot *from = &world->snapshots[dice_below(dice, kept)];
+	int service = from->service, folder = from->folder;
+	int32_t partition = from->partition;
+	if (other) {
+		choose(world, dice, &service, &folder, &partition);
+		if (service == from->service && partition == from->partition)
+			return false;
+	}
+	files_delete(world, service, folder, partition);
+	make_folder(world, service, folder);
+	char *db = world_file(world, service, folder, partition, "db");
+	char *wal = world_file(world, service, folder, partition, "db-wal");
+	write_whole(db, from->db, from->db_len);
+	if (from->wal)
+		write_whole(wal, from->wal, from->wal_len);
+	mem_free(db);
+	mem_free(wal);
+	world_trace(world, "file of %s/%d in folder %d is an earlier one of %s/%d", world_service(service)->name, partition,
+	            folder, world_service(from->service)->name, from->partition);
+	return true;
+}
+
+/* "db-wal": as a power loss does it, since nothing was copied from it into the file yet. "db": damage. */
+bool files_cut(struct world *world, struct dice *dice, const char *ending)
+{
+	int service, folder;
+	int32_t partition;
+	struct stat st;
+	choose(world, dice, &service, &folder, &partition);
+	let_go(world, service, folder);
+	char *path = world_file(world, service, folder, partition, ending);
+	bool done = stat(path, &st) == 0 && st.st_size > 0;
+	int64_t size = done ? (int64_t)(dice_next(dice) % (uint64_t)st.st_size) : 0;
+	done = done && truncate(path, size) == 0;
+	mem_free(path);
+	if (done)
+		world_trace(world, "%s of %s/%d in folder %d is cut at %lld", ending, world_service(service)->name, partition,
+		            folder, (long long)size);
+	return done;
+}
+
+bool files_flip(struct world *world, struct dice *dice)
+{
+	int service, folder;
+	int32_t partition;
+	size_t len;
+	choose(world, dice, &service, &folder, &partition);
+	let_go(world, service, folder);
+	const char *ending = dice_chance(dice, 500) ? "db" : "db-wal";
+	char *path = world_file(world, service, folder, partition, ending);
+	uint8_t *bytes = read_whole(path, &len);
+	if (bytes) {
+		size_t at = dice_next(dice) % len;
+		bytes[at] ^= (uint8_t)(1u << dice_below(dice, 8));
+		write_whole(path, bytes, len);
+		world_trace(world, "%s of %s/%d in folder %d has a bit turned over at %zu", ending,
+		            world_service(service)->name, partition, folder, at);
+	}
+	mem_free(bytes);
+	mem_free(path);
+	return bytes != NULL;
+}

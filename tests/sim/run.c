@@ -1,0 +1,105 @@
+/* One seed from its plan to its verdict. */
+#include "sim.h"
+
+#include "store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TURNS_MAX 60000
+#define REMEDIES_MAX 6
+
+static void up_or_awake(struct world *world, struct process *process)
+{
+	if (!process->worker && process->up_at_us >= 0 && process->up_at_us <= world->now_us)
+		world_start(world, process);
+}
+
+/* Steps one process a few times; true: something moved. */
+static bool burst(struct world *world)
+{
+	struct process *process = &world->processes[dice_below(&world->schedule, world->process_count)];
+	bool moved = false;
+	up_or_awake(world, process);
+	for (int i = dice_from(&world->schedule, 1, 12); i > 0 && process->worker && process->awake_at_us <= world->now_us; i--) {
+		enum worker_step step = world_step(world, process);
+		world->now_us += dice_below(&world->schedule, 40);
+		if (step == WORKER_IDLE)
+			break;
+		moved = true;
+		if (step == WORKER_DONE)
+			world_close_process(world, process);
+		if (!process->worker)
+			process->up_at_us = world->now_us + dice_below(&world->schedule, 50000);
+	}
+	return moved;
+}
+
+/* The part with faults: until everything is published, and then some more. */
+static void play(struct world *world)
+{
+	int idle = 0, after = dice_from(&world->schedule, 50, 2000);
+	for (int turn = 0; turn < TURNS_MAX && after > 0; turn++) {
+		if (dice_chance(&world->schedule, 150))
+			input_step(world);
+		bool moved = burst(world);
+		faults_turn(world);
+		idle = moved ? 0 : idle + 1;
+		if (!moved)
+			world->now_us += dice_below(&world->schedule, idle < 10 ? 500 : 20000);
+		if (input_all_done(world))
+			after--;
+	}
+}
+
+/* The way out is followed as long as there is one to follow. */
+static void judge(struct world *world, struct run_result *result)
+{
+	struct verdict verdict;
+	check_all(world, &verdict);
+	result->first = verdict.outcome;
+	bool lost = world->recreated || world->injected[FAULT_TAIL] || world->injected[FAULT_TAIL_READ];
+	while (result->remedies < REMEDIES_MAX && !*world->failure &&
+	       (verdict.outcome == LOUD || (result->remedies == 0 && lost && verdict.outcome == RIGHT))) {
+		if (!remedy_apply(world, &verdict))
+			break;
+		result->remedies++;
+		if (!rest_reach(world))
+			return;
+		check_all(world, &verdict);
+	}
+	if (verdict.outcome == WRONG)
+		world_fail(world, "silently wrong%s: %s", result->remedies ? " after the way out" : "", verdict.what);
+	else if (verdict.outcome == LOUD && !sim_may_be_loud(&world->plan))
+		world_fail(world, "loud where it must come right%s: %s%s%s", result->remedies ? ", after the way out" : "",
+		           verdict.signs, *verdict.what ? " | " : "", verdict.what);
+}
+
+void run_seed(uint64_t seed, const struct options *options, struct run_result *result)
+{
+	struct world world;
+	*result = (struct run_result){0};
+	world_open(&world, seed, options);
+	input_make(&world);
+	faults_install(&world);
+	for (int i = 0; i < world.process_count; i++)
+		world.processes[i].up_at_us = dice_chance(&world.faults, 700) ? 0 : dice_below(&world.faults, 400000);
+	play(&world);
+	faults_stop(&world);
+	if (rest_reach(&world))
+		judge(&world, result);
+	result->failed = *world.failure != 0;
+	memcpy(result->failure, world.failure, sizeof result->failure);
+	result->trace_hash = world.trace_hash;
+	result->steps = world.steps;
+	for (int t = 0; t < SIM_TOPICS; t++)
+		for (int32_t p = 0; p < world.topics[t].partitions; p++)
+			result->records += world_end(&world, t, p);
+	result->faults_offered = world.fault_index;
+	memcpy(result->injected, world.injected, sizeof result->injected);
+	memcpy(result->disk_failures, world.disk_failures, sizeof result->disk_failures);
+	result->plan = world.plan;
+	memcpy(result->trace, world.trace, sizeof result->trace);
+	result->trace_count = world.trace_count;
+	world_close(&world);
+}

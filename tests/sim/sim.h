@@ -1,0 +1,257 @@
+/* sim: the real runtime and services in one process over local::memory:, virtual time and a VFS of its own, driven by one
+ * seed. The same seed is the same run, byte for byte; nothing reads the machine's clock or random numbers.
+ *
+ * A run: a seed chooses a plan (topology, input, faults: plan.c), processes are stepped in a random order while records are
+ * published and faults injected (world.c, input.c, faults.c, files.c, vfs.c), then faults stop, everything is run until
+ * nothing moves (rest.c), and what came of it is judged (view.c, oracle.c, check.c). A run is right, loud or silent; what is
+ * loud is given the documented way out (remedy.c) and judged again. */
+#ifndef TANDEM_SIM_H
+#define TANDEM_SIM_H
+
+#include "dice.h"
+#include "vfs.h"
+
+#include "events.h"
+#include "log.h"
+#include "log_memory.h"
+#include "worker.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_PARTITIONS_MAX 3
+#define SIM_PROCESSES_MAX 6 /* of both services */
+#define SIM_SNAPSHOTS_MAX 12
+#define SIM_TRACE_LINES 60
+
+enum sim_service { SIM_ORDER, SIM_INVENTORY, SIM_SERVICES };
+enum sim_topic { SIM_ORDERS, SIM_ORDERS_DLQ, SIM_INVENTORIES, SIM_INVENTORIES_DLQ, SIM_EVENTS, SIM_EVENTS_DLQ, SIM_TOPICS };
+
+/* ---- faults ---- */
+
+enum sim_class {
+	FAULT_CRASH,      /* a process ends without a word */
+	FAULT_POWER,      /* and its last commits are not on the disk */
+	FAULT_LOST,       /* a record is not written, the writer hears "timeout" */
+	FAULT_UNKNOWN,    /* a record is written, the writer hears "timeout" */
+	FAULT_LATE,       /* it is written later, and everything of this producer behind it */
+	FAULT_DOUBLED,    /* it is written twice */
+	FAULT_REFUSED,    /* the log refuses it */
+	FAULT_QUEUE_FULL, /* the producer takes nothing now */
+	FAULT_PRODUCER,   /* the producer is broken for good */
+	FAULT_SLOW,       /* a reader does not get what is there for a while */
+	FAULT_COMMIT,     /* a group commit is refused */
+	FAULT_PAUSE,      /* a process stands still beyond its session: a zombie when it wakes */
+	FAULT_EXPEL,      /* all members are thrown out of their group */
+	FAULT_LEADER,     /* the log says that a partition may have another leader */
+	FAULT_STOP,       /* a process is ended politely */
+	FAULT_CLOCK,      /* the wall clock jumps */
+	FAULT_MARK,       /* a mark is lost, older, or not ours */
+	FAULT_FILE_GONE,  /* a task's file is deleted */
+	FAULT_FILE_OLD,   /* ... is one of an earlier moment */
+	FAULT_FILE_OTHER, /* ... is another partition's */
+	FAULT_FILE_SHORT, /* ... has lost its end */
+	FAULT_FILE_BIT,   /* ... has one bit turned over */
+	FAULT_DISK,       /* SQLite's calls fail: see enum disk_fault */
+	FAULT_SETTING,    /* a topic's setting is changed, and put right later */
+	FAULT_TAIL,       /* a log loses an acknowledged tail that nobody has read */
+	FAULT_TAIL_READ,  /* ... that somebody has read */
+	FAULT_HEAD,       /* retention has removed records, the topic is restored later */
+	FAULT_RECREATED,  /* a topic is deleted and created again alone */
+	FAULT_CLASSES
+};
+
+extern const char *const sim_class_names[FAULT_CLASSES];
+
+/* ---- what the seed chose ---- */
+
+struct plan {
+	int32_t partitions[SIM_SERVICES];
+	int processes[SIM_SERVICES];
+	bool shared_folder;     /* processes of a service share their files */
+	bool fixed;             /* partitions are given, no group */
+	bool named;             /* static members */
+	bool reverse;
+	int64_t commit_interval_ms, commit_records_max;
+	int session_timeout_ms;
+	int orders, skus, lines_max;
+	bool covered;           /* stock covers all orders, and is there before them */
+	bool oversized;         /* one record over every limit */
+	int faults_max;         /* turns at which one is injected */
+	int fault_every;        /* turns between two, on average */
+	int net_in_thousand;    /* records whose writing goes wrong */
+	bool may[FAULT_CLASSES];
+};
+
+struct options {
+	bool trace;              /* print every line as it happens */
+	const uint8_t *left_out; /* by index of a fault: not injected (shrinking); NULL: all are */
+	size_t left_out_count;
+	const char *folder;      /* for files */
+};
+
+/* ---- the world ---- */
+
+struct snapshot { /* of one task's file */
+	int folder, service;
+	int32_t partition;
+	void *db, *wal;
+	size_t db_len, wal_len;
+};
+
+struct process {
+	int service;
+	int folder;            /* which of the service's folders is its own */
+	struct worker *worker; /* NULL: it is down */
+	struct log *log;
+	struct disk disk;
+	int64_t up_at_us;      /* when it is started again; -1: never by itself */
+	int64_t awake_at_us;   /* it stands still until then */
+	int32_t partitions[SIM_PARTITIONS_MAX];
+	size_t partition_count;
+	char name[24];
+};
+
+struct item { /* a record that a publisher writes until it is acknowledged */
+	int topic;
+	struct log_record record;
+	bool receipt, done, in_flight;
+};
+
+struct marked { /* a mark that a worker committed, and where the topics ended then */
+	int service;
+	int32_t partition;
+	int64_t offset;
+	int64_t ends[SIM_TOPICS][SIM_PARTITIONS_MAX];
+};
+
+struct world {
+	uint64_t seed;
+	const struct options *options;
+	struct plan plan;
+	struct dice schedule, input, faults, net;
+	struct seam seam;
+	int64_t now_us, wall_skew_ms;
+	struct dice numbers;   /* the seam's */
+	struct log_memory *memory;
+	struct log *log;       /* the publishers' and the checks' */
+	struct log_producer *producer;
+	int producer_topics[SIM_TOPICS];
+	struct arena arena;
+	struct genesis_topic topics[SIM_TOPICS];
+	uint8_t installation[16];
+	char folder[200];
+	struct process processes[SIM_PROCESSES_MAX];
+	int process_count;
+	struct process *acting; /* whose step it is; NULL: a publisher, or a check */
+
+	struct item *items;
+	size_t item_count, item_next, items_in_flight;
+
+	bool faults_on;
+	int fault_turns;       /* injected so far */
+	size_t fault_index;    /* offered so far */
+	int64_t injected[FAULT_CLASSES];
+	int64_t disk_failures[DISK_FAULTS];
+	struct snapshot snapshots[SIM_SNAPSHOTS_MAX];
+	int snapshot_count;
+	bool setting_wrong;
+	int64_t read_to[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* offsets below were delivered to somebody */
+	int64_t hidden_until_us[SIM_TOPICS][SIM_PARTITIONS_MAX];
+	struct log_mark old_marks[SIM_SERVICES][SIM_PARTITIONS_MAX][4];
+	int old_mark_count[SIM_SERVICES][SIM_PARTITIONS_MAX];
+	struct log_record *head[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* what retention took away */
+	size_t head_count[SIM_TOPICS][SIM_PARTITIONS_MAX];
+	bool recreated, published_again;
+	int resend_race;       /* steps of the others between two records of a resend */
+
+	struct marked *marks;
+	size_t mark_count, mark_room;
+	struct log_mark last_mark[SIM_SERVICES][SIM_PARTITIONS_MAX];
+
+	int64_t steps, published;
+	uint64_t trace_hash;
+	char trace[SIM_TRACE_LINES][160];
+	size_t trace_count;
+	char failure[1200];
+};
+
+/* world.c */
+void world_open(struct world *world, uint64_t seed, const struct options *options);
+void world_close(struct world *world);
+void world_topics(struct world *world); /* creates the installation's topics, under a new id */
+const struct service *world_service(int service);
+struct log *world_log(struct world *world);
+const char *world_path(struct world *world, int service, int folder); /* of the data folder; in the arena */
+char *world_file(struct world *world, int service, int folder, int32_t partition, const char *ending);
+void world_topic_again(struct world *world, int topic, bool same_installation);
+int64_t world_end(struct world *world, int topic, int32_t partition); /* the log's high watermark */
+void world_start(struct world *world, struct process *process);
+void world_drop(struct world *world, struct process *process);  /* as a crash does */
+void world_close_process(struct world *world, struct process *process);
+enum worker_step world_step(struct world *world, struct process *process);
+void world_trace(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3))); /* false */
+
+/* input.c */
+void input_make(struct world *world);
+void input_step(struct world *world);       /* publishes one, takes acknowledgements */
+bool input_all_done(const struct world *world);
+void input_again(struct world *world);      /* everything is published once more */
+
+/* faults.c */
+void plan_make(struct plan *plan, uint64_t seed);
+void faults_install(struct world *world);
+void faults_turn(struct world *world);      /* may inject one */
+void faults_stop(struct world *world);      /* heals what does not heal by itself */
+bool fault_due(struct world *world, enum sim_class class); /* false where it is left out */
+bool sim_may_be_loud(const struct plan *plan);
+
+/* files.c */
+void files_snapshot(struct world *world, struct dice *dice);
+bool files_restore(struct world *world, struct dice *dice, bool other);
+void files_delete(struct world *world, int service, int folder, int32_t partition);
+bool files_cut(struct world *world, struct dice *dice, const char *ending);
+bool files_flip(struct world *world, struct dice *dice);
+void files_free(struct world *world);
+
+/* loss.c: the log's own faults */
+bool loss_tail(struct world *world, struct dice *dice, bool unread);
+bool loss_head(struct world *world, struct dice *dice);
+void loss_restore_head(struct world *world);
+bool loss_recreate(struct world *world, struct dice *dice);
+
+/* rest.c: false: it does not come to rest */
+bool rest_reach(struct world *world);
+
+/* check.c */
+enum outcome { RIGHT, LOUD, WRONG };
+struct verdict {
+	enum outcome outcome;
+	char signs[400];   /* what an operator sees; "" for nothing */
+	char what[800];    /* the first thing that is not as the oracle has it; "" for none */
+};
+void check_all(struct world *world, struct verdict *verdict);
+
+/* remedy.c: what an operator does after what he sees. False: there is nothing more to do. */
+bool remedy_apply(struct world *world, const struct verdict *verdict);
+
+/* run.c */
+struct run_result {
+	bool failed;
+	char failure[1200];
+	enum outcome first; /* before any remedy */
+	int remedies;
+	uint64_t trace_hash;
+	int64_t steps, records;
+	size_t faults_offered;
+	int64_t injected[FAULT_CLASSES];
+	int64_t disk_failures[DISK_FAULTS];
+	struct plan plan;
+	char trace[SIM_TRACE_LINES][160];
+	size_t trace_count;
+};
+void run_seed(uint64_t seed, const struct options *options, struct run_result *result);
+
+#endif
