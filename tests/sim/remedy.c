@@ -125,6 +125,27 @@ static bool resend(struct world *world, const struct service *service, int32_t p
 	return status == OK;
 }
 
+/* A file that nobody has open, and that audit cannot read. */
+static bool heal_unseen(struct world *world, const struct audit *audit)
+{
+	bool done = false;
+	for (size_t i = 0; i < audit->view_count; i++) {
+		const struct audit_view *view = &audit->views[i];
+		if (!view->path || !view->why.code || !blames_file(view->why.code))
+			continue;
+		int service = service_number(view->service);
+		for (int f = 0; f < folders_of(world, service); f++) {
+			char *path = world_file(world, service, f, view->partition, "db");
+			if (strcmp(path, view->path) == 0) {
+				files_delete(world, service, f, view->partition);
+				done = true;
+			}
+			mem_free(path);
+		}
+	}
+	return done;
+}
+
 static bool heal_streams(struct world *world)
 {
 	const char *data[SIM_PROCESSES_MAX];
@@ -138,6 +159,7 @@ static bool heal_streams(struct world *world)
 	if (audit_open(&config, &audit, &err) != OK)
 		return false;
 	enum status status = audit_look(audit, &err);
+	done = status == OK && heal_unseen(world, audit);
 	for (size_t i = 0; i < audit->gap_count && status == OK; i++) {
 		const struct audit_gap *gap = &audit->gaps[i];
 		if (*gap->gap.service && gap->gap.verdict == TASK_GAP)
