@@ -354,6 +354,10 @@ static void fork_uncommitted_is_seen_by_its_reader(void **state)
 	log_memory_truncate(stage.flow.memory, "orders", 0, end);
 	order(&stage, "2");
 	start_static(&stage, STAGE_ORDER);
+	stage_rest(&stage);
+	order(&stage, "4"); /* its number fits, its chain does not */
+	stage_rest(&stage);
+	assert_int_equal(sum(&stage, STAGE_INVENTORY, "SELECT count(*) FROM reservation WHERE order_id IN ('2', '4')"), 0);
 	loud_gap(&stage, "fork");
 }
 
