@@ -215,8 +215,8 @@ bool kafka_call_go_on(struct kafka_call *call, const char *what, enum status *st
 	}
 	if (now_us < call->end_us)
 		return true;
-	*status = err_set(err, RETRY, "timeout", "%s: %s: no answer in %d ms", call->log->base.url, what,
-	                  call->log->base.timeout_ms);
+	*status = err_set(err, RETRY, "timeout", "%s: %s: no answer in %d ms%s%s", call->log->base.url, what,
+	                  call->log->base.timeout_ms, *client->why ? "; the last error was: " : "", client->why);
 	return false;
 }
 
