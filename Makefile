@@ -147,7 +147,10 @@ soak: $(sim) ## fresh seeds for SOAK_MIN=10 minutes, a summary a minute
 unit: $(unit_programs) $(conformance) ## the unit tests, and what every log promises on memory and local
 	@tests/run -j $(JOBS) $(unit_programs) '$(conformance) memory' '$(conformance) local'
 
-check: unit house compat ## the quick part: unit tests, the house's rules and the schemas' history; no broker
+flow: $(bin) $(BUILD)/tests/system/flow
+	@env -u KAFKA tests/run $(BUILD)/tests/system/flow
+
+check: unit flow house compat ## the quick part: unit tests, the flow as processes, the house's rules and the schemas' history; no broker
 
 compat: $(schemagen) ## is every schema fully compatible with its published versions?
 	@$(schemagen) --check schemas
@@ -170,6 +173,10 @@ system-local: $(bin) $(system_programs) ## processes, crashes and wrong inputs o
 system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system ## the same over Kafka, a broker started for it or KAFKA=host:port
 	@BUILD=$(BUILD) VENV=$(venv) TANDEM_TEST_SECONDS=900 $(with_kafka) tests/run '$(conformance) kafka' \
 		$(filter-out %/inputs,$(system_programs)) $(wildcard tests/system/*.sh)
+
+whole: $(bin) $(BUILD)/tests/system/whole | $(BUILD)/setup-system ## all of Online Retail over local: and over Kafka: RETAIL=online-retail.csv.xz
+	@env -u KAFKA $(BUILD)/tests/system/whole
+	@$(with_kafka) $(BUILD)/tests/system/whole
 
 system: ## both
 	@status=0; for suite in system-local system-kafka; do $(MAKE) --no-print-directory $$suite || status=1; done; exit $$status

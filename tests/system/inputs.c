@@ -60,6 +60,7 @@ static const struct input inputs[] = {
         {"order run --log nosuch:x", NULL, 2, "is neither kafka://HOST:PORT,... nor local:DIR"},
         {"order run --log local:", NULL, 2, "is neither kafka://HOST:PORT,... nor local:DIR"},
         {"order run --log kafka://", NULL, 2, "names no brokers"},
+        {"topics create --log local::memory:", NULL, 2, "lives inside one process"},
         {"order run --log local:{}/nothing --until-end", NULL, 1, "topic orders does not exist; run `tandem topics create`"},
         {"order run --log local:{}/bare --until-end", NULL, 3, "genesis"},
         {"order verify --log local:{}/bare", NULL, 3, "there is nothing to verify"},
