@@ -18,8 +18,9 @@ void buf_put_u8(struct buf *buf, uint8_t value);
 void buf_put_be32(struct buf *buf, uint32_t value);
 void buf_put_be64(struct buf *buf, uint64_t value);
 void buf_putf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3))); /* without the NUL */
-const char *buf_text(struct buf *buf); /* NUL-terminated view (the NUL is not counted in len); valid until the next put */
-void buf_reset(struct buf *buf);       /* len 0, the memory is kept */
+const char *
+buf_text(struct buf *buf);       /* NUL-terminated view (the NUL is not counted in len); valid until the next put */
+void buf_reset(struct buf *buf); /* len 0, the memory is kept */
 void buf_fini(struct buf *buf);
 
 static inline void be32_put(uint8_t *out, uint32_t v)

@@ -9,8 +9,8 @@ struct service;
 
 struct command {
 	const char *name;
-	const char *summary;            /* one line */
-	const struct service *service;  /* a worker: run, verify, rebuild, status, resend are the runtime's */
+	const char *summary;                /* one line */
+	const struct service *service;      /* a worker: run, verify, rebuild, status, resend are the runtime's */
 	int (*main)(int argc, char **argv); /* else: argv[0] is the command's name; returns the exit status */
 };
 
@@ -20,10 +20,10 @@ extern const size_t command_count;
 /* Exit statuses (docs/reference.md). */
 enum {
 	EXIT_DONE = 0,
-	EXIT_FAILED = 1,    /* failed at run time */
-	EXIT_USAGE = 2,     /* wrong usage or configuration */
-	EXIT_PARTLY = 3,    /* done in part */
-	EXIT_DIFFERS = 4,   /* verify, audit: state differs */
+	EXIT_FAILED = 1,  /* failed at run time */
+	EXIT_USAGE = 2,   /* wrong usage or configuration */
+	EXIT_PARTLY = 3,  /* done in part */
+	EXIT_DIFFERS = 4, /* verify, audit: state differs */
 	EXIT_INTERRUPTED = 130,
 };
 

@@ -56,57 +56,57 @@ static void table_build(struct config_state *state, struct config *config)
 	const struct config_program *program = state->program;
 	struct config_option options[] = {
 		{.name = "log",
-		 .kind = CONFIG_TEXT,
-		 .value = &config->log,
-		 .placeholder = "URL",
-		 .help = "the log: kafka://HOST:PORT,... or local:DIR"},
+	         .kind = CONFIG_TEXT,
+	         .value = &config->log,
+	         .placeholder = "URL",
+	         .help = "the log: kafka://HOST:PORT,... or local:DIR"},
 		{.name = "brokers",
-		 .letter = 'b',
-		 .kind = CONFIG_TEXT,
-		 .value = &state->brokers,
-		 .placeholder = "HOST,...",
-		 .help = "the same as --log kafka://HOST,..."},
+	         .letter = 'b',
+	         .kind = CONFIG_TEXT,
+	         .value = &state->brokers,
+	         .placeholder = "HOST,...",
+	         .help = "the same as --log kafka://HOST,..."},
 		{.name = "namespace",
-		 .kind = CONFIG_TEXT,
-		 .value = &config->name_space,
-		 .placeholder = "NAME",
-		 .help = "put NAME. before every topic and group"},
+	         .kind = CONFIG_TEXT,
+	         .value = &config->name_space,
+	         .placeholder = "NAME",
+	         .help = "put NAME. before every topic and group"},
 		{.name = "property",
-		 .letter = 'X',
-		 .kind = CONFIG_LIST,
-		 .placeholder = "NAME=VALUE",
-		 .help = "set a librdkafka property; NAME-file=PATH takes the value from a file"},
+	         .letter = 'X',
+	         .kind = CONFIG_LIST,
+	         .placeholder = "NAME=VALUE",
+	         .help = "set a librdkafka property; NAME-file=PATH takes the value from a file"},
 		{.name = "log-level",
-		 .kind = CONFIG_CHOICE,
-		 .value = &state->log_level,
-		 .choices = logging_levels,
-		 .placeholder = "LEVEL",
-		 .help = "write lines of this level and above"},
+	         .kind = CONFIG_CHOICE,
+	         .value = &state->log_level,
+	         .choices = logging_levels,
+	         .placeholder = "LEVEL",
+	         .help = "write lines of this level and above"},
 		{.name = "log-format",
-		 .kind = CONFIG_CHOICE,
-		 .value = &state->log_format,
-		 .choices = logging_formats,
-		 .placeholder = "FORMAT",
-		 .help = "auto: text on a terminal, else json"},
+	         .kind = CONFIG_CHOICE,
+	         .value = &state->log_format,
+	         .choices = logging_formats,
+	         .placeholder = "FORMAT",
+	         .help = "auto: text on a terminal, else json"},
 		{.name = "config",
-		 .kind = CONFIG_TEXT,
-		 .value = &state->file,
-		 .placeholder = "FILE",
-		 .help = "read settings from FILE, 'name = value' lines"},
+	         .kind = CONFIG_TEXT,
+	         .value = &state->file,
+	         .placeholder = "FILE",
+	         .help = "read settings from FILE, 'name = value' lines"},
 		{.name = "print-config",
-		 .kind = CONFIG_FLAG,
-		 .value = &state->print,
-		 .help = "print the effective settings, secrets redacted, and exit"},
+	         .kind = CONFIG_FLAG,
+	         .value = &state->print,
+	         .help = "print the effective settings, secrets redacted, and exit"},
 		{.name = "help",
-		 .letter = 'h',
-		 .kind = CONFIG_FLAG,
-		 .value = &state->help,
-		 .help = "print this and exit"},
+	         .letter = 'h',
+	         .kind = CONFIG_FLAG,
+	         .value = &state->help,
+	         .help = "print this and exit"},
 		{.name = "version",
-		 .letter = 'V',
-		 .kind = CONFIG_FLAG,
-		 .value = &state->version,
-		 .help = "print the version and exit"},
+	         .letter = 'V',
+	         .kind = CONFIG_FLAG,
+	         .value = &state->version,
+	         .help = "print the version and exit"},
 	};
 	enum { COMMON = sizeof options / sizeof *options, OF_LOG = 4, PROPERTY = 3 };
 	struct config_option *common = arena_alloc(&state->arena, sizeof options);
@@ -118,9 +118,9 @@ static void table_build(struct config_state *state, struct config *config)
 	for (size_t i = 0; i < COMMON; i++)
 		state->entries[program->option_count + i] =
 			(struct config_entry){.option = &common[i],
-					      .common = true,
-					      .hidden = program->no_log && i < OF_LOG,
-					      .merged = i == PROPERTY};
+		                              .common = true,
+		                              .hidden = program->no_log && i < OF_LOG,
+		                              .merged = i == PROPERTY};
 }
 
 static const char *entry_name(const void *table, size_t i)
@@ -140,7 +140,7 @@ static struct config_entry *entry_named(struct config_state *state, const char *
 }
 
 static void entry_add(struct config_state *state, struct config_entry *entry, enum config_source source,
-		      const char *text)
+                      const char *text)
 {
 	if (entry->merged) {
 		list_add(state, &state->properties[source], text);
@@ -169,9 +169,9 @@ const char *config_read_file(struct config_state *state, const char *path)
 	}
 	size_t len = fread(text, 1, FILE_MAX_BYTES + 1, file);
 	const char *wrong = ferror(file)           ? strerror(errno)
-			    : len > FILE_MAX_BYTES ? "larger than 64 KiB"
-			    : memchr(text, 0, len) ? "holds a NUL byte"
-						   : NULL;
+	                    : len > FILE_MAX_BYTES ? "larger than 64 KiB"
+	                    : memchr(text, 0, len) ? "holds a NUL byte"
+	                                           : NULL;
 	fclose(file);
 	if (wrong) {
 		config_complain(state, "%s: %s", path, wrong);
@@ -185,7 +185,7 @@ const char *config_read_file(struct config_state *state, const char *path)
 
 /* "name", or "name-file" of a secret, and its text. False: there is no such name, or the file cannot be read. */
 static bool take_named(struct config_state *state, const char *name, const char *text, enum config_source source,
-		       bool *known)
+                       bool *known)
 {
 	size_t len = strlen(name);
 	struct config_entry *entry = entry_named(state, name, len);
@@ -230,7 +230,7 @@ static bool take_file_line(struct config_state *state, char *line, int number)
 		return false;
 	const char *near = nearest(name, entry_name, state);
 	return config_complain(state, "%s:%d: '%s' is no setting of this command%s%s%s", state->file, number, name,
-			       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static bool take_file(struct config_state *state)
@@ -282,8 +282,8 @@ static bool take_environment(struct config_state *state)
 		if (text)
 			take_environment_text(state, entry, text);
 		const char *path = option->secret
-					   ? getenv(config_env_name("TANDEM_", option->name, "_FILE", &state->arena))
-					   : NULL;
+		                           ? getenv(config_env_name("TANDEM_", option->name, "_FILE", &state->arena))
+		                           : NULL;
 		if (!text && path) {
 			text = config_read_file(state, path);
 			if (!text)
@@ -325,7 +325,7 @@ static void flags_build(struct config_state *state, struct flags *flags)
 	for (size_t i = 0; i < state->count; i++) {
 		if (state->entries[i].option->secret)
 			flags_add(flags, arena_format(&state->arena, "%s-file", state->entries[i].option->name),
-				  required_argument, i);
+			          required_argument, i);
 	}
 	flags->longs[flags->count] = (struct option){0};
 	flags->shorts = arena_copy(&state->arena, buf_text(&shorts), shorts.len);
@@ -339,7 +339,7 @@ static bool unknown_flag(struct config_state *state, const char *word)
 	size_t len = strcspn(word + 2, "=");
 	const char *name = arena_copy(&state->arena, word + 2, len), *near = nearest(name, entry_name, state);
 	return config_complain(state, "unknown or ambiguous option '--%s'%s%s%s", name,
-			       near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
+	                       near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
 }
 
 static bool take_flag(struct config_state *state, const struct flags *flags, int found)
@@ -373,7 +373,7 @@ static bool take_flags(struct config_state *state, struct config *config, int ar
 		const char *word = argv[optind > 0 ? optind - 1 : 0];
 		if (found == ':' && optopt >= LONG_BASE)
 			return config_complain(state, "option '--%s' needs a value",
-					       flags.longs[optopt - LONG_BASE].name);
+			                       flags.longs[optopt - LONG_BASE].name);
 		if (found == ':')
 			return config_complain(state, "option '-%c' needs a value", optopt);
 		if (found == '?')
@@ -465,13 +465,13 @@ static const char *expected(struct config_state *state, const struct config_opti
 		return arena_format(arena, "one of %s", choices_text(option, arena));
 	case CONFIG_DURATION:
 		return any ? "a duration such as 250ms, 10s, 5m, 2h"
-			   : arena_format(arena,
-					  "a duration such as 250ms, 10s, 5m, 2h, from %" PRId64 " to %" PRId64 " ms",
-					  option->min, option->max);
+		           : arena_format(arena,
+		                          "a duration such as 250ms, 10s, 5m, 2h, from %" PRId64 " to %" PRId64 " ms",
+		                          option->min, option->max);
 	case CONFIG_INT:
 		return any ? "a whole number"
-			   : arena_format(arena, "a whole number from %" PRId64 " to %" PRId64, option->min,
-					  option->max);
+		           : arena_format(arena, "a whole number from %" PRId64 " to %" PRId64, option->min,
+		                          option->max);
 	case CONFIG_TEXT:
 	case CONFIG_LIST:
 		break;
@@ -520,7 +520,7 @@ static bool convert(struct config_state *state, struct config_entry *entry)
 	}
 	if (!good)
 		return config_complain(state, "%s: found '%s', expected %s", source_text(state, entry),
-				       option->secret ? "(redacted)" : text, expected(state, option));
+		                       option->secret ? "(redacted)" : text, expected(state, option));
 	if (option->kind == CONFIG_INT || option->kind == CONFIG_DURATION)
 		*(int64_t *)option->value = number;
 	return true;
@@ -544,7 +544,7 @@ static bool settle_log(struct config_state *state, struct config *config)
 		return true;
 	if (log->count && log->source == brokers->source)
 		return config_complain(state,
-				       "found both --log and -b, expected one of them: -b HOST is --log kafka://HOST");
+		                       "found both --log and -b, expected one of them: -b HOST is --log kafka://HOST");
 	if (log->count && log->source > brokers->source)
 		return true;
 	config->log = arena_format(&state->arena, "kafka://%s", state->brokers);
@@ -571,10 +571,10 @@ static bool parse(struct config_state *state, struct config *config, int argc, c
 		return false;
 	if (!valid_name_space(config->name_space))
 		return config_complain(state,
-				       "--namespace: found '%s', expected at most 100 letters, digits, '-' and '_'",
-				       config->name_space);
+		                       "--namespace: found '%s', expected at most 100 letters, digits, '-' and '_'",
+		                       config->name_space);
 	config->logging = (struct logging_config){.level = (enum logging_level)state->log_level,
-						  .format = (enum logging_format)state->log_format};
+	                                          .format = (enum logging_format)state->log_format};
 	return state->program->no_log || config_properties(state, config);
 }
 

@@ -36,22 +36,22 @@ struct config_option {
 	const char *name; /* long name */
 	char letter;      /* short, or 0 */
 	enum config_kind kind;
-	void *value;      /* where it goes; holds the default before */
-	int64_t min, max; /* CONFIG_INT and CONFIG_DURATION; both 0: any */
-	const char *placeholder; /* "N", "DIR", ... ; NULL for a flag */
-	const char *help;        /* one line */
-	bool secret;             /* never printed, and may come as NAME-file */
+	void *value;                /* where it goes; holds the default before */
+	int64_t min, max;           /* CONFIG_INT and CONFIG_DURATION; both 0: any */
+	const char *placeholder;    /* "N", "DIR", ... ; NULL for a flag */
+	const char *help;           /* one line */
+	bool secret;                /* never printed, and may come as NAME-file */
 	const char *const *choices; /* CONFIG_CHOICE; NULL behind the last */
 };
 
 /* What every program that touches a log takes. Strings live until config_free. */
 struct config {
-	const char *log;        /* --log URL, TANDEM_LOG, -b H = kafka://H */
-	const char *name_space; /* --namespace; "" for none */
-	struct log_setting *settings;  /* -X name=value, merged and checked */
+	const char *log;              /* --log URL, TANDEM_LOG, -b H = kafka://H */
+	const char *name_space;       /* --namespace; "" for none */
+	struct log_setting *settings; /* -X name=value, merged and checked */
 	size_t setting_count;
 	struct logging_config logging; /* --log-level, --log-format; for logging_new */
-	const char **rest;      /* operands behind the options */
+	const char **rest;             /* operands behind the options */
 	size_t rest_count;
 	struct config_state *state;
 };

@@ -22,9 +22,9 @@ struct log *config_open_log(const struct config *config, int *exit_status)
 		return NULL;
 	}
 	struct log_config log_config = {.seam = &seam_system,
-					.name_space = config->name_space,
-					.settings = config->settings,
-					.setting_count = config->setting_count};
+	                                .name_space = config->name_space,
+	                                .settings = config->settings,
+	                                .setting_count = config->setting_count};
 	enum status status = log_open(config->log, &log_config, &log, &err);
 	if (status == OK)
 		return log;

@@ -90,7 +90,7 @@ static bool take_pair(struct config_state *state, struct config *config, const c
 	const char *equals = strchr(pair, '=');
 	if (!equals || equals == pair)
 		return config_complain(state, "'-X %s': found no name=value, expected for example -X client.id=shop",
-				       pair);
+		                       pair);
 	return take(state, config, arena_copy(&state->arena, pair, (size_t)(equals - pair)), equals + 1);
 }
 

@@ -242,7 +242,8 @@ enum status delivery_step(struct delivery *delivery, int timeout_ms, struct err 
 		status = recover(delivery, err);
 	if (status == OK && delivery->first < delivery->next &&
 	    now_us(delivery) - delivery->progress_us > delivery->config.patience_ms * 1000)
-		status = err_set(err, RETRY, "timeout", "nothing was acknowledged for %" PRId64 " s; %" PRIu64 " records wait",
+		status = err_set(err, RETRY, "timeout",
+		                 "nothing was acknowledged for %" PRId64 " s; %" PRIu64 " records wait",
 		                 delivery->config.patience_ms / 1000, delivery->next - delivery->first);
 	return status;
 }
@@ -300,7 +301,8 @@ static void fill(struct waiting *w, const struct log_record *record)
 static enum status admit(struct delivery *delivery, struct err *err)
 {
 	enum status status = OK;
-	while (status == OK && (delivery->next - delivery->first == WINDOW_RECORDS || delivery->window_bytes > WINDOW_BYTES)) {
+	while (status == OK &&
+	       (delivery->next - delivery->first == WINDOW_RECORDS || delivery->window_bytes > WINDOW_BYTES)) {
 		if (stopped(delivery))
 			return interrupted(err);
 		status = delivery_step(delivery, WAIT_MS, err);

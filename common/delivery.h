@@ -18,8 +18,8 @@
 struct delivery_config {
 	struct log *log; /* borrowed */
 	const struct seam *seam;
-	int64_t patience_ms;   /* gives up when nothing was acknowledged for so long */
-	bool (*stopped)(void); /* asked while waiting; true: give up. NULL: never */
+	int64_t patience_ms;       /* gives up when nothing was acknowledged for so long */
+	bool (*stopped)(void);     /* asked while waiting; true: give up. NULL: never */
 	struct progress *progress; /* shown the acknowledged count; NULL: none */
 };
 

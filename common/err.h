@@ -23,11 +23,11 @@ struct err {
 
 /* Fills err (which may be NULL) and returns status, so that `return err_set(...)` is one line. code: static storage. */
 enum status err_set(struct err *err, enum status status, const char *code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 
 /* Puts "context: " before the text, on the way up. Returns status unchanged. */
 enum status err_context(struct err *err, enum status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 /* Is this the code? False where err holds none. */
 bool err_is(const struct err *err, const char *code);

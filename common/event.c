@@ -14,7 +14,7 @@ static int by_name(const void *name, const void *element)
 const struct event_type *event_type_named(const char *name)
 {
 	const struct event_type *const *found =
-	        bsearch(name, event_types, event_type_count, sizeof *event_types, by_name);
+		bsearch(name, event_types, event_type_count, sizeof *event_types, by_name);
 	return found ? *found : NULL;
 }
 
@@ -27,7 +27,7 @@ static int by_fingerprint(const void *fingerprint, const void *element)
 const struct event_type *event_type_of_writer(uint64_t fingerprint)
 {
 	const struct event_writer *found =
-	        bsearch(&fingerprint, event_writers, event_writer_count, sizeof *event_writers, by_fingerprint);
+		bsearch(&fingerprint, event_writers, event_writer_count, sizeof *event_writers, by_fingerprint);
 	return found ? found->type : NULL;
 }
 

@@ -46,18 +46,19 @@ enum event_origin {
 struct event_record; /* the reflection table, for JSON and the content hash; see event_reflect.h */
 
 struct event_type {
-	const char *name;          /* "OrderPlaced" */
-	const char *full_name;     /* "tandem.OrderPlaced" */
-	const char *schema;        /* the .avsc, verbatim */
-	uint64_t fingerprint;      /* CRC-64-AVRO of its Parsing Canonical Form */
-	enum event_origin origin;  /* from the schema's attribute "tandem.origin" */
-	const char *topic;         /* the input or outside topic it is for ("tandem.topic"), NULL where it has none */
-	const char *(*key)(const void *event); /* the record key's text: the field "tandem.key" names; NULL where none */
-	size_t size;               /* of the struct */
-	const uint64_t *writers;   /* fingerprints of every writer schema that decode knows, this one first */
+	const char *name;         /* "OrderPlaced" */
+	const char *full_name;    /* "tandem.OrderPlaced" */
+	const char *schema;       /* the .avsc, verbatim */
+	uint64_t fingerprint;     /* CRC-64-AVRO of its Parsing Canonical Form */
+	enum event_origin origin; /* from the schema's attribute "tandem.origin" */
+	const char *topic;        /* the input or outside topic it is for ("tandem.topic"), NULL where it has none */
+	const char *(*key)(
+		const void *event); /* the record key's text: the field "tandem.key" names; NULL where none */
+	size_t size;                /* of the struct */
+	const uint64_t *writers;    /* fingerprints of every writer schema that decode knows, this one first */
 	size_t writer_count;
 	const struct event_record *record;
-	size_t decode_ratio;       /* decoding a body of n bytes takes at most (n + 64) times this of the arena */
+	size_t decode_ratio; /* decoding a body of n bytes takes at most (n + 64) times this of the arena */
 	/* Generated; call the functions below instead. */
 	enum status (*encode)(const void *event, struct buf *out, struct err *err);
 	enum status (*decode)(uint64_t writer, const uint8_t *body, size_t len, struct arena *arena, void *event,
@@ -68,8 +69,8 @@ struct event_type {
 extern const struct event_type *const event_types[]; /* every schema, sorted by name */
 extern const size_t event_type_count;
 
-const struct event_type *event_type_named(const char *name);            /* NULL: unknown */
-const struct event_type *event_type_of_writer(uint64_t fingerprint);    /* whose writer schema this is; NULL: unknown */
+const struct event_type *event_type_named(const char *name);         /* NULL: unknown */
+const struct event_type *event_type_of_writer(uint64_t fingerprint); /* whose writer schema this is; NULL: unknown */
 
 /* Appends the event in single-object encoding. REJECT ("null", "embedded_nul" does not arise, "invalid_utf8",
  * "enum_range") where the schema cannot hold what is in the struct; out is as before then. */
@@ -115,8 +116,8 @@ enum status event_foreign_to_json(const char *schema, const uint8_t *body, size_
  * failure only close makes sense. */
 struct event_file;
 
-enum status event_file_create(const char *path, const struct event_type *type, const char *codec, struct event_file **out,
-                              struct err *err);
+enum status event_file_create(const char *path, const struct event_type *type, const char *codec,
+                              struct event_file **out, struct err *err);
 /* One event's body, which is checked: it must decode with the type's current schema. Copied. */
 enum status event_file_append(struct event_file *file, const uint8_t *body, size_t len, struct err *err);
 

@@ -65,7 +65,8 @@ static enum status make_canonical(const char *schema, struct buf *out, struct er
 	if (!json && schema_is_primitive(schema)) /* what files of other libraries hold for a bare name */
 		json = json_string(schema);
 	if (!json)
-		return err_set(err, REJECT, "bad_schema", "a schema that is no JSON (line %d: %s)", error.line, error.text);
+		return err_set(err, REJECT, "bad_schema", "a schema that is no JSON (line %d: %s)", error.line,
+		               error.text);
 	enum status status = schema_canonical(json, out, err);
 	json_decref(json);
 	return status == OK ? check_canonical(out, err) : status;
@@ -483,8 +484,7 @@ struct event_avro_block *event_avro_block_open(const struct event_avro *avro, si
 
 bool event_avro_block_next(struct event_avro_block *block, struct arena *arena, const uint8_t **body, size_t *len)
 {
-	if (avro_file_reader_read_value(block->file, &block->value) != 0 ||
-	    avro_value_sizeof(&block->value, len) != 0)
+	if (avro_file_reader_read_value(block->file, &block->value) != 0 || avro_value_sizeof(&block->value, len) != 0)
 		return false;
 	char *bytes = arena_alloc(arena, *len);
 	avro_writer_t writer = avro_writer_memory(bytes, (int64_t)*len);

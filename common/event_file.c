@@ -14,10 +14,10 @@
 #include <zlib.h>
 
 #define SYNC_BYTES       16
-#define BLOCK_BYTES      (64 * 1024)         /* a block is written when it has grown to this */
-#define BLOCK_BYTES_MAX  (64 * 1024 * 1024)  /* written and read at most as one block, before and after inflating */
-#define HEADER_BYTES_MAX (2 * 1024 * 1024)   /* metadata read at most */
-#define READ_BYTES       (256 * 1024)        /* the buffer grows by what arrived, this much at a time */
+#define BLOCK_BYTES      (64 * 1024)        /* a block is written when it has grown to this */
+#define BLOCK_BYTES_MAX  (64 * 1024 * 1024) /* written and read at most as one block, before and after inflating */
+#define HEADER_BYTES_MAX (2 * 1024 * 1024)  /* metadata read at most */
+#define READ_BYTES       (256 * 1024)       /* the buffer grows by what arrived, this much at a time */
 
 static const uint8_t magic[4] = {'O', 'b', 'j', 1};
 
@@ -116,8 +116,8 @@ static enum status writer_open(struct event_file *file, const char *codec, struc
 	return check_written(file, opened, err);
 }
 
-enum status event_file_create(const char *path, const struct event_type *type, const char *codec, struct event_file **out,
-                              struct err *err)
+enum status event_file_create(const char *path, const struct event_type *type, const char *codec,
+                              struct event_file **out, struct err *err)
 {
 	*out = NULL;
 	if (strcmp(codec, "deflate") != 0 && strcmp(codec, "null") != 0)
@@ -332,8 +332,9 @@ static enum status check_sync(struct event_file *file, struct err *err)
 	uint8_t sync[SYNC_BYTES];
 	if (fread(sync, 1, sizeof sync, file->stream) != sizeof sync)
 		return malformed(file, "ends too early", err);
-	return memcmp(sync, file->sync, sizeof sync) == 0 ? OK
-	                                                  : malformed(file, "a block without the file's sync marker", err);
+	return memcmp(sync, file->sync, sizeof sync) == 0
+	               ? OK
+	               : malformed(file, "a block without the file's sync marker", err);
 }
 
 /* The next block's bytes into file->bytes, for file->datums datums; *end: there is none. */

@@ -207,9 +207,9 @@ json_t *event_reflect_to_json(const struct event_record *record, const void *val
 	json_t *json = json_object();
 	for (size_t i = 0; i < record->field_count; i++) {
 		const struct event_field *field = &record->fields[i];
-		json_object_set_new(json, field->name,
-		                    in_union(&field->shape, (const char *)value + field->offset,
-		                             field_is_null(field, value)));
+		json_object_set_new(
+			json, field->name,
+			in_union(&field->shape, (const char *)value + field->offset, field_is_null(field, value)));
 	}
 	return json;
 }
@@ -241,7 +241,7 @@ static void put_path(struct buf *out, const struct step *step)
 }
 
 static enum status refuse(const struct walk *walk, const char *code, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 static enum status refuse(const struct walk *walk, const char *code, const char *format, ...)
 {
@@ -260,14 +260,14 @@ static enum status refuse(const struct walk *walk, const char *code, const char 
 static const char *json_kind(const json_t *json)
 {
 	static const char *const names[] = {
-	        [JSON_OBJECT] = "an object",
-	        [JSON_ARRAY] = "an array",
-	        [JSON_STRING] = "a string",
-	        [JSON_INTEGER] = "an integer",
-	        [JSON_REAL] = "a number with a fraction",
-	        [JSON_TRUE] = "true",
-	        [JSON_FALSE] = "false",
-	        [JSON_NULL] = "null",
+		[JSON_OBJECT] = "an object",
+		[JSON_ARRAY] = "an array",
+		[JSON_STRING] = "a string",
+		[JSON_INTEGER] = "an integer",
+		[JSON_REAL] = "a number with a fraction",
+		[JSON_TRUE] = "true",
+		[JSON_FALSE] = "false",
+		[JSON_NULL] = "null",
 	};
 	return json ? names[json_typeof(json)] : "nothing";
 }

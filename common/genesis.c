@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ADVICE "create the installation's topics with `tandem topics create`"
+#define ADVICE     "create the installation's topics with `tandem topics create`"
 #define BAD_ADVICE "restore the topic, or delete all topics of the installation and create them together"
 
 bool genesis_is_control(const struct log_record *record)
@@ -24,11 +24,11 @@ enum status genesis_record(const struct genesis *genesis, struct arena *arena, s
 	enum status status = event_encode(&genesis_type, genesis, &value, err);
 	if (status == OK)
 		*out = (struct log_record){
-		        .partition = genesis->partition,
-		        .key = {NULL, -1},
-		        .value = {arena_copy(arena, value.data, value.len), (int32_t)value.len},
-		        .headers = &header,
-		        .header_count = 1,
+			.partition = genesis->partition,
+			.key = {NULL, -1},
+			.value = {arena_copy(arena, value.data, value.len), (int32_t)value.len},
+			.headers = &header,
+			.header_count = 1,
 		};
 	buf_fini(&value);
 	return status;
@@ -45,23 +45,27 @@ const struct genesis_topic *genesis_topic(const struct genesis *genesis, const c
 static enum status check(const struct genesis *genesis, const char *topic, int32_t partition, struct err *err)
 {
 	if (strcmp(genesis->topic, topic) != 0 || genesis->partition != partition)
-		return err_set(err, FATAL, "bad_genesis", "%s/%d begins with the genesis of %s/%d: it is another partition's log;"
+		return err_set(err, FATAL, "bad_genesis",
+		               "%s/%d begins with the genesis of %s/%d: it is another partition's log;"
 		               " " BAD_ADVICE,
 		               topic, partition, genesis->topic, genesis->partition);
 	const struct genesis_topic *own = genesis_topic(genesis, topic);
 	if (!own || partition < 0 || partition >= own->partitions)
-		return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d does not count this partition; " BAD_ADVICE, topic,
-		               partition);
+		return err_set(err, FATAL, "bad_genesis",
+		               "the genesis of %s/%d does not count this partition; " BAD_ADVICE, topic, partition);
 	for (size_t i = 0; i < genesis->topics.count; i++)
 		if (genesis->topics.items[i].partitions < 1)
-			return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d gives %s %d partitions; " BAD_ADVICE, topic, partition,
+			return err_set(err, FATAL, "bad_genesis",
+			               "the genesis of %s/%d gives %s %d partitions; " BAD_ADVICE, topic, partition,
 			               genesis->topics.items[i].name, genesis->topics.items[i].partitions);
 	if (genesis->logic_version < 1)
-		return err_set(err, FATAL, "bad_genesis", "the genesis of %s/%d has logic version %d, expected 1 or more; " BAD_ADVICE,
-		               topic, partition, genesis->logic_version);
+		return err_set(err, FATAL, "bad_genesis",
+		               "the genesis of %s/%d has logic version %d, expected 1 or more; " BAD_ADVICE, topic,
+		               partition, genesis->logic_version);
 	if (genesis->chain != CHAIN_KEY_PUBLIC)
-		return err_set(err, FATAL, "unknown_version",
-		               "the chains of this installation are keyed, which this program does not know; run a newer program");
+		return err_set(
+			err, FATAL, "unknown_version",
+			"the chains of this installation are keyed, which this program does not know; run a newer program");
 	return OK;
 }
 
@@ -74,10 +78,11 @@ enum status genesis_parse(const struct log_record *record, const char *topic, in
 	const struct log_bytes *value = &record->value;
 	if (!genesis_is_control(record) || value->len < 0 ||
 	    !event_split(value->data, (size_t)value->len, &fingerprint, &body, &len))
-		return err_set(err, FATAL, "no_genesis",
-		               "record 0 of %s/%d is no genesis: the topic was not made by `tandem topics create`, which does not write"
-		               " behind other records; delete the topic, then " ADVICE,
-		               topic, partition);
+		return err_set(
+			err, FATAL, "no_genesis",
+			"record 0 of %s/%d is no genesis: the topic was not made by `tandem topics create`, which does not write"
+			" behind other records; delete the topic, then " ADVICE,
+			topic, partition);
 	const struct event_type *type = event_type_of_writer(fingerprint);
 	if (type != &genesis_type)
 		return err_set(err, FATAL, "unknown_version",
@@ -86,13 +91,13 @@ enum status genesis_parse(const struct log_record *record, const char *topic, in
 		               topic, partition, fingerprint);
 	struct err why;
 	if (event_decode(type, fingerprint, body, len, arena, out, &why) != OK)
-		return err_set(err, FATAL, "bad_genesis", "record 0 of %s/%d cannot be read (%.200s); " BAD_ADVICE, topic, partition,
-		               why.text);
+		return err_set(err, FATAL, "bad_genesis", "record 0 of %s/%d cannot be read (%.200s); " BAD_ADVICE,
+		               topic, partition, why.text);
 	return check(out, topic, partition, err);
 }
 
-enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena, struct genesis *out,
-                         struct err *err)
+enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena,
+                         struct genesis *out, struct err *err)
 {
 	struct log_record record;
 	bool found;
@@ -108,21 +113,23 @@ enum status genesis_same(const struct genesis *expected, const struct genesis *f
 {
 	struct arena arena = {0};
 	enum status status = OK;
-	bool same = expected->topics.count == found->topics.count && expected->single_replica == found->single_replica &&
-	            expected->chain == found->chain && expected->logic_version == found->logic_version;
+	bool same = expected->topics.count == found->topics.count &&
+	            expected->single_replica == found->single_replica && expected->chain == found->chain &&
+	            expected->logic_version == found->logic_version;
 	for (size_t i = 0; same && i < expected->topics.count; i++) {
 		const struct genesis_topic *a = &expected->topics.items[i], *b = genesis_topic(found, a->name);
 		same = b && a->partitions == b->partitions && a->headers == b->headers;
 	}
 	if (memcmp(expected->installation, found->installation, sizeof found->installation) != 0)
-		status = err_set(err, FATAL, "installation", "%s/%d is of installation %s, %s/%d of %s", expected->topic,
-		                 expected->partition, genesis_id_text(expected->installation, &arena), found->topic,
-		                 found->partition, genesis_id_text(found->installation, &arena));
+		status = err_set(err, FATAL, "installation", "%s/%d is of installation %s, %s/%d of %s",
+		                 expected->topic, expected->partition, genesis_id_text(expected->installation, &arena),
+		                 found->topic, found->partition, genesis_id_text(found->installation, &arena));
 	else if (!same)
-		status = err_set(err, FATAL, "bad_genesis",
-		                 "%s/%d and %s/%d are of one installation, but their genesis records differ in topics, counts or"
-		                 " policy",
-		                 expected->topic, expected->partition, found->topic, found->partition);
+		status = err_set(
+			err, FATAL, "bad_genesis",
+			"%s/%d and %s/%d are of one installation, but their genesis records differ in topics, counts or"
+			" policy",
+			expected->topic, expected->partition, found->topic, found->partition);
 	arena_fini(&arena);
 	return status;
 }

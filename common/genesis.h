@@ -29,13 +29,13 @@ enum status genesis_record(const struct genesis *genesis, struct arena *arena, s
  *   unknown_version  a Genesis that this binary cannot read, or with a chain it does not support
  *   bad_genesis      it is for another topic or partition, or counts and names in it make no sense */
 enum status genesis_parse(const struct log_record *record, const char *topic, int32_t partition, struct arena *arena,
-                           struct genesis *out, struct err *err);
+                          struct genesis *out, struct err *err);
 
 /* Reads and checks record 0 of a partition. Blocks, bounded by the log's timeout. As genesis_parse, and
  *   FATAL no_genesis   the partition is empty, or does not begin at offset 0 (the text says what to do)
  *   FATAL, RETRY       what log_read_at says */
-enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena, struct genesis *out,
-                         struct err *err);
+enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena,
+                         struct genesis *out, struct err *err);
 
 /* What genesis says about one of the topics of its installation; NULL: not one of them. */
 const struct genesis_topic *genesis_topic(const struct genesis *genesis, const char *topic);

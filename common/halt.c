@@ -30,10 +30,11 @@ bool halt_read(const char *path, struct arena *arena, struct halt *out)
 	json_t *json = json_load_file(path, 0, NULL);
 	const char *reason, *message;
 	json_int_t since;
-	bool ok = json && json_unpack(json, "{s:s, s:s, s:I}", "reason", &reason, "message", &message, "since_ms", &since) == 0;
+	bool ok = json &&
+	          json_unpack(json, "{s:s, s:s, s:I}", "reason", &reason, "message", &message, "since_ms", &since) == 0;
 	if (ok)
-		*out = (struct halt){arena_copy(arena, reason, strlen(reason)), arena_copy(arena, message, strlen(message)),
-		                     since};
+		*out = (struct halt){arena_copy(arena, reason, strlen(reason)),
+		                     arena_copy(arena, message, strlen(message)), since};
 	json_decref(json);
 	return ok;
 }

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STREAM_VERSION 1
+#define STREAM_VERSION     1
 #define STREAM_FIXED_BYTES 21 /* version, partition, number, chain */
-#define TRACE_LEN 55          /* 00-<32 hex>-<16 hex>-<2 hex> */
+#define TRACE_LEN          55 /* 00-<32 hex>-<16 hex>-<2 hex> */
 
 const struct log_header *header_find(const struct log_record *record, const char *name)
 {
@@ -135,5 +135,6 @@ bool header_trace_valid(const struct log_header *header)
 void header_add_trace(struct header_list *list, const struct log_header *parent, uint64_t span)
 {
 	const char *text = parent->value.data;
-	header_add_text(list, "traceparent", "%.36s%016llx%.3s", text, (unsigned long long)(span ? span : 1), text + 52);
+	header_add_text(list, "traceparent", "%.36s%016llx%.3s", text, (unsigned long long)(span ? span : 1),
+	                text + 52);
 }

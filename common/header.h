@@ -11,9 +11,9 @@
 
 #include "log.h"
 
-#define HEADER_STREAM "tandem"
+#define HEADER_STREAM          "tandem"
 #define HEADER_STREAM_ORIGINAL "tandem_dlt_original"
-#define HEADER_SERVICE_MAX 64 /* bytes of a service's name */
+#define HEADER_SERVICE_MAX     64 /* bytes of a service's name */
 
 struct header_stream {
 	char service[HEADER_SERVICE_MAX + 1];
@@ -41,9 +41,10 @@ struct header_list {
 };
 
 void header_list_init(struct header_list *list, struct arena *arena, size_t room);
-void header_add(struct header_list *list, const char *name, const void *value, size_t len); /* value copied, name kept */
+void header_add(struct header_list *list, const char *name, const void *value,
+                size_t len); /* value copied, name kept */
 void header_add_text(struct header_list *list, const char *name, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 void header_add_be32(struct header_list *list, const char *name, int32_t value);
 void header_add_be64(struct header_list *list, const char *name, int64_t value);
 void header_add_stream(struct header_list *list, const struct header_stream *stream);

@@ -1,7 +1,7 @@
 #include "installation.h"
 
-enum status installation_topic(struct log *log, const char *topic, struct arena *arena, struct genesis *out, bool *found,
-                               struct err *err)
+enum status installation_topic(struct log *log, const char *topic, struct arena *arena, struct genesis *out,
+                               bool *found, struct err *err)
 {
 	struct log_record record;
 	enum status status = log_read_at(log, topic, 0, 0, arena, &record, found, err);
@@ -28,8 +28,9 @@ enum status installation_find(struct log *log, struct arena *arena, struct genes
 		any = true;
 	}
 	if (status == OK && !any)
-		status = err_set(err, FATAL, "no_genesis",
-		                 "%s: no topic begins with a genesis, expected an installation's; see `tandem topics create`",
-		                 log_url(log));
+		status = err_set(
+			err, FATAL, "no_genesis",
+			"%s: no topic begins with a genesis, expected an installation's; see `tandem topics create`",
+			log_url(log));
 	return status;
 }

@@ -10,8 +10,8 @@
 
 /* Record 0 of a topic's partition 0, where it is a genesis. *found is false for a topic that is of no installation (record 0
  * is none of our control records, or the partition is empty). Else as genesis_read. Blocks, bounded. */
-enum status installation_topic(struct log *log, const char *topic, struct arena *arena, struct genesis *out, bool *found,
-                               struct err *err);
+enum status installation_topic(struct log *log, const char *topic, struct arena *arena, struct genesis *out,
+                               bool *found, struct err *err);
 
 /* The genesis of the one installation among the topics of the log's namespace; out->topics names every topic and its pinned
  * partition count. Blocks, bounded. FATAL:

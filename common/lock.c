@@ -53,8 +53,8 @@ static enum status held(int fd, const char *path, struct err *err)
 	pid_t pid;
 	enum lock_state state;
 	if (read_line(fd, &pid, &state))
-		return err_set(err, RETRY, "locked", "%s is held by process %d (%s); stop it, or wait until it ends", path, pid,
-		               names[state]);
+		return err_set(err, RETRY, "locked", "%s is held by process %d (%s); stop it, or wait until it ends",
+		               path, pid, names[state]);
 	return err_set(err, RETRY, "locked", "%s is held by another process; stop it, or wait until it ends", path);
 }
 

@@ -16,13 +16,13 @@ struct lock;
 
 /* What the holder is doing; the states of the commit protocol. */
 enum lock_state {
-	LOCK_OPENING,  /* checking log and file */
-	LOCK_READY,    /* nothing folded that is not committed */
-	LOCK_FOLDING,  /* a batch is open, every output so far is acknowledged */
-	LOCK_SENDING,  /* a batch is open, outputs are not acknowledged yet */
-	LOCK_ACKS,     /* waiting for acknowledgements, to commit */
-	LOCK_COMMIT,   /* COMMIT is next or under way */
-	LOCK_MARKING,  /* committed, the group commit is under way */
+	LOCK_OPENING, /* checking log and file */
+	LOCK_READY,   /* nothing folded that is not committed */
+	LOCK_FOLDING, /* a batch is open, every output so far is acknowledged */
+	LOCK_SENDING, /* a batch is open, outputs are not acknowledged yet */
+	LOCK_ACKS,    /* waiting for acknowledgements, to commit */
+	LOCK_COMMIT,  /* COMMIT is next or under way */
+	LOCK_MARKING, /* committed, the group commit is under way */
 	LOCK_HALTED,
 	LOCK_STATES
 };

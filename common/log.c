@@ -158,7 +158,8 @@ void log_consumer_hold(struct log_consumer *consumer, bool hold)
 	consumer->log->ops->consumer_hold(consumer, hold);
 }
 
-enum status log_consumer_commit(struct log_consumer *consumer, const struct log_mark *marks, size_t count, struct err *err)
+enum status log_consumer_commit(struct log_consumer *consumer, const struct log_mark *marks, size_t count,
+                                struct err *err)
 {
 	return consumer->log->ops->consumer_commit(consumer, marks, count, err);
 }
@@ -222,7 +223,8 @@ enum status log_reader_open(struct log *log, const char *topic, int32_t partitio
 	return log->ops->reader_open(log, log_full_name(log, topic), partition, offset, out, err);
 }
 
-enum status log_reader_next(struct log_reader *reader, int timeout_ms, const struct log_record **record, struct err *err)
+enum status log_reader_next(struct log_reader *reader, int timeout_ms, const struct log_record **record,
+                            struct err *err)
 {
 	*record = NULL;
 	return reader->log->ops->reader_next(reader, timeout_ms, record, err);
@@ -263,7 +265,8 @@ enum status log_topic_create(struct log *log, const struct log_topic *topic, str
 		return err_set(err, REJECT, "invalid", "topic name '%s': 1 to %d of a-z A-Z 0-9 . _ - and no dot first",
 		               full.name, NAME_LEN_MAX);
 	if (topic->partitions < 1)
-		return err_set(err, REJECT, "invalid", "topic %s with %d partitions", full.name, (int)topic->partitions);
+		return err_set(err, REJECT, "invalid", "topic %s with %d partitions", full.name,
+		               (int)topic->partitions);
 	return log->ops->topic_create(log, &full, err);
 }
 
@@ -286,7 +289,8 @@ static const char *within(const struct log *log, const char *full)
 {
 	size_t len = strlen(log->name_space);
 	if (len)
-		return strncmp(full, log->name_space, len) == 0 && full[len] == '.' && full[len + 1] ? full + len + 1 : NULL;
+		return strncmp(full, log->name_space, len) == 0 && full[len] == '.' && full[len + 1] ? full + len + 1
+		                                                                                     : NULL;
 	if (strncmp(full, "__", 2) == 0) /* a broker's own */
 		return NULL;
 	const char *dot = strchr(full, '.');
@@ -342,10 +346,11 @@ enum status log_import_check(const struct log_record *records, size_t count, int
 	for (size_t i = 0; i < count; i++) {
 		const struct log_record *record = &records[i];
 		if (record->offset < next || record->offset == INT64_MAX)
-			return err_set(err, REJECT, "invalid", "offset %" PRId64 " where the next is %" PRId64, record->offset,
-			               next);
+			return err_set(err, REJECT, "invalid", "offset %" PRId64 " where the next is %" PRId64,
+			               record->offset, next);
 		if (record->timestamp_ms < last_ms)
-			return err_set(err, REJECT, "invalid", "offset %" PRId64 ": its time %" PRId64 " is before the last %" PRId64,
+			return err_set(err, REJECT, "invalid",
+			               "offset %" PRId64 ": its time %" PRId64 " is before the last %" PRId64,
 			               record->offset, record->timestamp_ms, last_ms);
 		next = record->offset + 1;
 		last_ms = record->timestamp_ms;

@@ -40,12 +40,12 @@ struct log_setting {
 };
 
 struct log_config {
-	const struct seam *seam;             /* required */
-	const char *name_space;              /* NULL or "" for none; "NAME." is put before topics and groups */
-	const struct log_setting *settings;  /* librdkafka properties (-X), already checked; ignored by local: */
+	const struct seam *seam;            /* required */
+	const char *name_space;             /* NULL or "" for none; "NAME." is put before topics and groups */
+	const struct log_setting *settings; /* librdkafka properties (-X), already checked; ignored by local: */
 	size_t setting_count;
-	struct log_memory *memory;           /* required for local::memory:, else NULL */
-	int timeout_ms;                      /* bound of every blocking call below; 0: 10000 */
+	struct log_memory *memory; /* required for local::memory:, else NULL */
+	int timeout_ms;            /* bound of every blocking call below; 0: 10000 */
 };
 
 /* Opens a log. On OK *out is the caller's: log_close. Does not wait for a broker: an unreachable one shows at first use. */
@@ -87,21 +87,21 @@ void log_record_copy(struct log_record *out, const struct log_record *record, st
 
 struct log_consumer_config {
 	const char *topic;
-	const char *group;          /* marks are kept under it, also with static partitions; required */
-	const int32_t *partitions;  /* NULL: join the group. Else: exactly these, without joining */
+	const char *group;         /* marks are kept under it, also with static partitions; required */
+	const int32_t *partitions; /* NULL: join the group. Else: exactly these, without joining */
 	size_t partition_count;
-	const char *instance_id;    /* static member, or NULL */
-	int session_timeout_ms;     /* 0: the default, 45000 */
+	const char *instance_id; /* static member, or NULL */
+	int session_timeout_ms;  /* 0: the default, 45000 */
 };
 
 enum log_event_kind {
-	LOG_NOTHING,   /* nothing is there now */
-	LOG_RECORD,    /* record; its memory lives until the next call on this consumer */
-	LOG_END,       /* everything of this partition up to now was delivered (may be repeated); offset = where it ends */
-	LOG_ASSIGNED,  /* the consumer now owns exactly partitions[]: answer with log_consumer_assign. Static partitions come
+	LOG_NOTHING, /* nothing is there now */
+	LOG_RECORD,  /* record; its memory lives until the next call on this consumer */
+	LOG_END, /* everything of this partition up to now was delivered (may be repeated); offset = where it ends */
+	LOG_ASSIGNED, /* the consumer now owns exactly partitions[]: answer with log_consumer_assign. Static partitions come
 	                  so too, once, at the first poll */
-	LOG_REVOKED,   /* it owns none any more: answer with log_consumer_assign of nothing. lost: somebody else may own them */
-	LOG_CHECK,     /* the partition (-1: all) may have another leader or history: compare the last record, assign again */
+	LOG_REVOKED, /* it owns none any more: answer with log_consumer_assign of nothing. lost: somebody else may own them */
+	LOG_CHECK, /* the partition (-1: all) may have another leader or history: compare the last record, assign again */
 	LOG_COMMITTED, /* what became of the group commit under way: status, err */
 	LOG_FAILED,    /* this partition (-1: all) cannot be read: status, err (out_of_range, unknown_topic, ...) */
 };
@@ -126,8 +126,8 @@ struct log_position {
 
 struct log_mark {
 	int32_t partition;
-	int64_t offset;       /* -1: no offset is committed */
-	char metadata[256];   /* NUL-terminated ASCII; "" where there is none */
+	int64_t offset;     /* -1: no offset is committed */
+	char metadata[256]; /* NUL-terminated ASCII; "" where there is none */
 };
 
 enum status log_consumer_open(struct log *log, const struct log_consumer_config *config, struct log_consumer **out,
@@ -148,13 +148,15 @@ void log_consumer_hold(struct log_consumer *consumer, bool hold);
 
 /* Starts a group commit (offset and metadata); its result comes as one LOG_COMMITTED. Only one may be under way. Refused
  * ones (not the owner any more: "fenced"; static partitions while the group has members: "group_busy") come there too. */
-enum status log_consumer_commit(struct log_consumer *consumer, const struct log_mark *marks, size_t count, struct err *err);
+enum status log_consumer_commit(struct log_consumer *consumer, const struct log_mark *marks, size_t count,
+                                struct err *err);
 
 /* What is committed for a partition of the consumer's topic. Blocks, bounded. */
 enum status log_consumer_committed(struct log_consumer *consumer, struct log_mark *mark, struct err *err);
 
 /* The same without a consumer; changes nothing, joins nothing. mark->partition is the question. Blocks, bounded. */
-enum status log_committed(struct log *log, const char *group, const char *topic, struct log_mark *mark, struct err *err);
+enum status log_committed(struct log *log, const char *group, const char *topic, struct log_mark *mark,
+                          struct err *err);
 
 /* ---- producing ---- */
 
@@ -178,7 +180,8 @@ enum status log_produce(struct log_producer *producer, int topic, const struct l
 void log_producer_flush(struct log_producer *producer);                    /* a hint: do not linger. Never waits */
 bool log_producer_ack(struct log_producer *producer, struct log_ack *ack); /* the next one, if any. Never waits */
 size_t log_producer_pending(const struct log_producer *producer);          /* handed over, not acknowledged yet */
-void log_producer_close(struct log_producer *producer); /* drops what waits; what was sent may still land. NULL is fine */
+void log_producer_close(
+	struct log_producer *producer); /* drops what waits; what was sent may still land. NULL is fine */
 
 /* ---- reading without a group ---- */
 
@@ -187,7 +190,8 @@ enum status log_reader_open(struct log *log, const char *topic, int32_t partitio
 
 /* The next record at or behind the position; its memory lives until the next call. At the end (as of the last look)
  * *record is NULL and the status OK. Waits at most timeout_ms for a first record where it is at the end. */
-enum status log_reader_next(struct log_reader *reader, int timeout_ms, const struct log_record **record, struct err *err);
+enum status log_reader_next(struct log_reader *reader, int timeout_ms, const struct log_record **record,
+                            struct err *err);
 void log_reader_close(struct log_reader *reader);
 
 /* The record at exactly this offset, copied into the arena; *found is false beyond the end and in a hole. Bounded. */

@@ -22,15 +22,15 @@
 #define LOG_MEMBER_ID_ROOM 33
 
 struct log_member {
-	char *id;                /* of this process's consumer, random */
-	char *instance;          /* a static member's name, or NULL */
+	char *id;       /* of this process's consumer, random */
+	char *instance; /* a static member's name, or NULL */
 	char *topic;
 	int32_t topic_partitions;
 	int session_timeout_ms;
-	int64_t seen_ms;         /* the owner's; not looked at here */
-	int64_t generation;      /* of the assignment below; 0: none was given yet */
-	bool holds;              /* it was given an assignment, maybe of nothing, and has not given it back */
-	int32_t *partitions;     /* sorted; kept after it was given back, to give the same again */
+	int64_t seen_ms;     /* the owner's; not looked at here */
+	int64_t generation;  /* of the assignment below; 0: none was given yet */
+	bool holds;          /* it was given an assignment, maybe of nothing, and has not given it back */
+	int32_t *partitions; /* sorted; kept after it was given back, to give the same again */
 	size_t partition_count;
 };
 

@@ -8,7 +8,7 @@
 
 #include "log.h"
 
-#define LOG_TIMEOUT_MS_DEFAULT 10000
+#define LOG_TIMEOUT_MS_DEFAULT         10000
 #define LOG_SESSION_TIMEOUT_MS_DEFAULT 45000
 
 struct log_ops {
@@ -17,13 +17,13 @@ struct log_ops {
 	void (*wait)(struct log *log, int timeout_ms);
 
 	/* The config's strings live during the call only. session_timeout_ms is never 0. */
-	enum status (*consumer_open)(struct log *log, const struct log_consumer_config *config, struct log_consumer **out,
-	                             struct err *err);
+	enum status (*consumer_open)(struct log *log, const struct log_consumer_config *config,
+	                             struct log_consumer **out, struct err *err);
 	void (*consumer_close)(struct log_consumer *consumer, bool leave);
 	/* *event is zeroed (LOG_NOTHING), its partition and offset -1. */
 	void (*consumer_poll)(struct log_consumer *consumer, struct log_event *event);
-	enum status (*consumer_assign)(struct log_consumer *consumer, const struct log_position *positions, size_t count,
-	                               struct err *err);
+	enum status (*consumer_assign)(struct log_consumer *consumer, const struct log_position *positions,
+	                               size_t count, struct err *err);
 	void (*consumer_hold)(struct log_consumer *consumer, bool hold);
 	enum status (*consumer_commit)(struct log_consumer *consumer, const struct log_mark *marks, size_t count,
 	                               struct err *err);
@@ -33,8 +33,8 @@ struct log_ops {
 
 	enum status (*producer_open)(struct log *log, struct log_producer **out, struct err *err);
 	int (*producer_topic)(struct log_producer *producer, const char *topic);
-	enum status (*produce)(struct log_producer *producer, int topic, const struct log_record *record, uint64_t token,
-	                       struct err *err);
+	enum status (*produce)(struct log_producer *producer, int topic, const struct log_record *record,
+	                       uint64_t token, struct err *err);
 	void (*producer_flush)(struct log_producer *producer);
 	bool (*producer_ack)(struct log_producer *producer, struct log_ack *ack);
 	size_t (*producer_pending)(const struct log_producer *producer);
@@ -45,8 +45,8 @@ struct log_ops {
 	enum status (*reader_next)(struct log_reader *reader, int timeout_ms, const struct log_record **record,
 	                           struct err *err);
 	void (*reader_close)(struct log_reader *reader);
-	enum status (*read_at)(struct log *log, const char *topic, int32_t partition, int64_t offset, struct arena *arena,
-	                       struct log_record *record, bool *found, struct err *err);
+	enum status (*read_at)(struct log *log, const char *topic, int32_t partition, int64_t offset,
+	                       struct arena *arena, struct log_record *record, bool *found, struct err *err);
 	enum status (*bounds)(struct log *log, const char *topic, int32_t partition, int64_t *low, int64_t *high,
 	                      struct err *err);
 	enum status (*offset_at)(struct log *log, const char *topic, int32_t partition, int64_t ms, int64_t *offset,
@@ -59,7 +59,8 @@ struct log_ops {
 	enum status (*topic_describe)(struct log *log, const char *name, struct arena *arena, struct log_topic *out,
 	                              struct err *err);
 	/* Every topic there is, full names in any order, in the arena; log.c filters, strips and sorts. */
-	enum status (*topic_list)(struct log *log, struct arena *arena, const char ***names, size_t *count, struct err *err);
+	enum status (*topic_list)(struct log *log, struct arena *arena, const char ***names, size_t *count,
+	                          struct err *err);
 	enum status (*group_delete)(struct log *log, const char *group, struct err *err);
 	enum status (*node_count)(struct log *log, int *nodes, struct err *err);
 	/* NULL: "unsupported". */

@@ -20,8 +20,8 @@
 #define SHORT_UNTIL_US 10000
 #define SLICE_MS       50
 
-#define NUDGE_EVERY_US      5000
-#define NUDGE_LOOK_RECORDS  64 /* the clock is asked once in so many */
+#define NUDGE_EVERY_US     5000
+#define NUDGE_LOOK_RECORDS 64 /* the clock is asked once in so many */
 
 static const struct log_setting common_defaults[] = {
 	{"client.id", "tandem"},

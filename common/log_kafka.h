@@ -20,8 +20,8 @@
 /* A librdkafka instance and what its error callback said last. The callback runs in the thread that polls the instance. */
 struct kafka_client {
 	rd_kafka_t *rk;
-	rd_kafka_resp_err_t error; /* since kafka_call_begin; _ALL_BROKERS_DOWN and _AUTHENTICATION matter */
-	char why[300];             /* the last error's text that says more than "all brokers are down" */
+	rd_kafka_resp_err_t error;   /* since kafka_call_begin; _ALL_BROKERS_DOWN and _AUTHENTICATION matter */
+	char why[300];               /* the last error's text that says more than "all brokers are down" */
 	const char *user, *password; /* see kafka_client_nudge; NULL: it cannot be nudged */
 	int64_t nudged_us;
 	unsigned delivered; /* records since then */
@@ -41,8 +41,8 @@ struct kafka_log {
 	const char *brokers;
 	struct log_setting *settings; /* the user's, copied into base.arena */
 	size_t setting_count;
-	bool debug;                 /* the user asked for librdkafka's debug lines: they go to stderr */
-	int wake_fd;                /* eventfd: something may be there */
+	bool debug;  /* the user asked for librdkafka's debug lines: they go to stderr */
+	int wake_fd; /* eventfd: something may be there */
 	struct kafka_wakeup *wakeups;
 	struct kafka_client client; /* admin, metadata, offsets; opened at first use */
 	struct {
@@ -104,7 +104,7 @@ enum status kafka_classify(rd_kafka_resp_err_t error, const char **code);
 
 /* err_set with both, and the text: what, then librdkafka's (`why`, or its own name for the error where NULL). */
 enum status kafka_err(struct err *err, rd_kafka_resp_err_t error, const char *why, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 
 /* ---- log_kafka_reader.c ---- */
 

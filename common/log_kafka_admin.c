@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_MS        1000 /* one question about metadata, before the client's errors are looked at */
-#define LOOK_AGAIN_MS  20
-#define REPLICAS_MAX   3    /* where the caller gives no number */
-#define KNOWN_US       1000000
+#define LOOK_MS       1000 /* one question about metadata, before the client's errors are looked at */
+#define LOOK_AGAIN_MS 20
+#define REPLICAS_MAX  3 /* where the caller gives no number */
+#define KNOWN_US      1000000
 
 /* ---- metadata ---- */
 
@@ -85,8 +85,8 @@ enum status kafka_partition_check(struct kafka_log *log, const char *topic, int3
 	}
 	if (partition >= 0 && partition < log->known.partitions)
 		return OK;
-	return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic, (int)partition,
-	               (int)log->known.partitions);
+	return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic,
+	               (int)partition, (int)log->known.partitions);
 }
 
 enum status kafka_node_count(struct log *base, int *nodes, struct err *err)
@@ -166,8 +166,8 @@ static void question_end(struct question *q)
 	rd_kafka_queue_destroy(q->queue);
 }
 
-static enum status topic_result(const rd_kafka_topic_result_t **results, size_t count, const char *what, const char *name,
-                                struct err *err)
+static enum status topic_result(const rd_kafka_topic_result_t **results, size_t count, const char *what,
+                                const char *name, struct err *err)
 {
 	if (count != 1)
 		return err_set(err, RETRY, "transport", "%s %s: an answer without a result", what, name);
@@ -204,7 +204,8 @@ static enum status topic_await(struct kafka_log *log, const char *name, int32_t 
 		if (there)
 			return OK;
 		rd_kafka_poll(log->client.rk, LOOK_AGAIN_MS);
-	} while (kafka_call_go_on(&call, partitions ? "wait for the new topic" : "wait until the topic is gone", &status, err));
+	} while (kafka_call_go_on(&call, partitions ? "wait for the new topic" : "wait until the topic is gone",
+	                          &status, err));
 	return err_context(err, status, "topic %s", name);
 }
 
@@ -282,7 +283,8 @@ static void settings_copy(const rd_kafka_ConfigResource_t *resource, struct aren
 	const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
 	struct log_setting *settings = arena_alloc(arena, count * sizeof *settings);
 	for (size_t i = 0; i < count; i++) {
-		const char *name = rd_kafka_ConfigEntry_name(entries[i]), *value = rd_kafka_ConfigEntry_value(entries[i]);
+		const char *name = rd_kafka_ConfigEntry_name(entries[i]),
+			   *value = rd_kafka_ConfigEntry_value(entries[i]);
 		if (!value) /* a secret, or unset */
 			continue;
 		settings[out->setting_count++] = (struct log_setting){arena_copy(arena, name, strlen(name)),
@@ -304,9 +306,10 @@ static enum status settings_get(struct kafka_log *log, const char *name, struct 
 	rd_kafka_DescribeConfigs(log->client.rk, &resource, 1, q.options, q.queue);
 	status = question_wait(&q, "read a topic's settings", err);
 	if (status == OK) {
-		const rd_kafka_ConfigResource_t **found =
-			rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(q.answer), &count);
-		rd_kafka_resp_err_t error = count == 1 ? rd_kafka_ConfigResource_error(found[0]) : RD_KAFKA_RESP_ERR__FAIL;
+		const rd_kafka_ConfigResource_t **found = rd_kafka_DescribeConfigs_result_resources(
+			rd_kafka_event_DescribeConfigs_result(q.answer), &count);
+		rd_kafka_resp_err_t error =
+			count == 1 ? rd_kafka_ConfigResource_error(found[0]) : RD_KAFKA_RESP_ERR__FAIL;
 		if (!error)
 			settings_copy(found[0], arena, out);
 		else
@@ -344,7 +347,8 @@ enum status kafka_topic_describe(struct log *base, const char *name, struct aren
 void kafka_mark(const rd_kafka_topic_partition_t *element, struct log_mark *mark)
 {
 	size_t room = sizeof mark->metadata - 1;
-	*mark = (struct log_mark){.partition = element->partition, .offset = element->offset >= 0 ? element->offset : -1};
+	*mark = (struct log_mark){.partition = element->partition,
+	                          .offset = element->offset >= 0 ? element->offset : -1};
 	if (mark->offset >= 0 && element->metadata && element->metadata_size <= room)
 		memcpy(mark->metadata, element->metadata, element->metadata_size);
 }
@@ -428,8 +432,8 @@ static enum status group_delete(struct kafka_log *log, const char *group, struct
 			rd_kafka_DeleteGroups_result_groups(rd_kafka_event_DeleteGroups_result(q.answer), &count);
 		const rd_kafka_error_t *error = count == 1 ? rd_kafka_group_result_error(groups[0]) : NULL;
 		if (error && rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND)
-			status = kafka_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error), "delete group %s",
-			                   group);
+			status = kafka_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error),
+			                   "delete group %s", group);
 	}
 	rd_kafka_DeleteGroup_destroy(old);
 	question_end(&q);

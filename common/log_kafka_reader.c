@@ -29,7 +29,7 @@ struct kafka_reader {
 
 #define COMMON_FIXED                                                                                                   \
 	{"auto.commit.enable", "false"}, {"auto.offset.reset", "error"}, {"isolation.level", "read_committed"},        \
-	{"check.crcs", "true"}, {"enable.partition.eof", "true"}, {"allow.auto.create.topics", "false"},               \
+		{"check.crcs", "true"}, {"enable.partition.eof", "true"}, {"allow.auto.create.topics", "false"},       \
 	{                                                                                                              \
 		0                                                                                                      \
 	}
@@ -186,8 +186,9 @@ enum status kafka_reader_open(struct log *base, const char *topic, int32_t parti
 	int64_t low, high;
 	enum status status = kafka_bounds(base, topic, partition, &low, &high, err);
 	if (status == OK && (offset < low || offset > high))
-		status = err_set(err, FATAL, "out_of_range", "%s/%d: offset %" PRId64 " is not in %" PRId64 "..%" PRId64, topic,
-		                 (int)partition, offset, low, high);
+		status =
+			err_set(err, FATAL, "out_of_range", "%s/%d: offset %" PRId64 " is not in %" PRId64 "..%" PRId64,
+		                topic, (int)partition, offset, low, high);
 	if (status != OK)
 		return status;
 	struct kafka_reader *reader = mem_zalloc(1, sizeof *reader);
@@ -291,7 +292,8 @@ enum status kafka_reader_next(struct log_reader *base, int timeout_ms, const str
 		if (status != OK || *record || (waits && !left_ms))
 			return status;
 		if (!reader->at_end && !kafka_call_go_on(&call, "read", &status, err))
-			return err_context(err, status, "%s/%d", rd_kafka_topic_name(reader->topic), (int)reader->partition);
+			return err_context(err, status, "%s/%d", rd_kafka_topic_name(reader->topic),
+			                   (int)reader->partition);
 	}
 }
 
@@ -308,8 +310,8 @@ void kafka_reader_close(struct log_reader *base)
 /* ---- single records and offsets ---- */
 
 /* Looks at what comes first at or behind the offset. *done: it is known. */
-static enum status pick(const rd_kafka_message_t *message, int64_t offset, struct arena *arena, struct log_record *record,
-                        bool *found, bool *done, struct err *err)
+static enum status pick(const rd_kafka_message_t *message, int64_t offset, struct arena *arena,
+                        struct log_record *record, bool *found, bool *done, struct err *err)
 {
 	struct kafka_headers headers = {0};
 	struct log_record seen;
@@ -323,14 +325,16 @@ static enum status pick(const rd_kafka_message_t *message, int64_t offset, struc
 		if (*done)
 			status = OK;
 		else if (status != OK)
-			status = kafka_err(err, message->err, rd_kafka_message_errstr(message), "%s/%d at offset %" PRId64,
-			                   rd_kafka_topic_name(message->rkt), (int)message->partition, offset);
+			status = kafka_err(err, message->err, rd_kafka_message_errstr(message),
+			                   "%s/%d at offset %" PRId64, rd_kafka_topic_name(message->rkt),
+			                   (int)message->partition, offset);
 	} else if (message->offset == offset) {
 		*found = *done = true;
 		if (kafka_record(message, &headers, &seen))
 			log_record_copy(record, &seen, arena);
 		else
-			status = err_set(err, FATAL, "corrupt", "the headers of offset %" PRId64 " make no sense", offset);
+			status = err_set(err, FATAL, "corrupt", "the headers of offset %" PRId64 " make no sense",
+			                 offset);
 	}
 	mem_free(headers.items);
 	return status;
@@ -379,7 +383,8 @@ enum status kafka_bounds(struct log *base, const char *topic, int32_t partition,
 	struct kafka_call call;
 	kafka_call_begin(&call, log, client);
 	for (;;) {
-		rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(client->rk, topic, partition, low, high, 1000);
+		rd_kafka_resp_err_t error =
+			rd_kafka_query_watermark_offsets(client->rk, topic, partition, low, high, 1000);
 		const char *code;
 		if (!error)
 			return OK;

@@ -18,8 +18,8 @@ struct kafka_watch {
 	/* the thread's alone */
 	int32_t *leaders;
 	size_t count;
-	bool away;          /* the last look had no answer */
-	int missing_looks;  /* in a row: one alone may be a broker that has not heard yet */
+	bool away;         /* the last look had no answer */
+	int missing_looks; /* in a row: one alone may be a broker that has not heard yet */
 	pthread_mutex_t lock;
 	pthread_cond_t stopped;
 	bool stop;

@@ -134,10 +134,10 @@ enum status local_consumer_assign(struct log_consumer *base, const struct log_po
 	struct position *fresh = mem_zalloc(count, sizeof *fresh);
 	for (size_t i = 0; i < count; i++)
 		fresh[i] = (struct position){
-		        .at = positions[i],
-		        .partition = partition_take(c->positions, c->position_count, positions[i].partition),
-		        .end_told = -1,
-		        .hint_seen = -1};
+			.at = positions[i],
+			.partition = partition_take(c->positions, c->position_count, positions[i].partition),
+			.end_told = -1,
+			.hint_seen = -1};
 	positions_clear(c);
 	mem_free(c->positions);
 	c->positions = fresh;
@@ -312,7 +312,8 @@ bool local_consumers_ready(const struct local_log *log)
 /* ---- marks ---- */
 
 /* The commit is done here and now; only its result waits for the next poll. It costs one sync of groups.db. */
-enum status local_consumer_commit(struct log_consumer *base, const struct log_mark *marks, size_t count, struct err *err)
+enum status local_consumer_commit(struct log_consumer *base, const struct log_mark *marks, size_t count,
+                                  struct err *err)
 {
 	struct local_consumer *c = (struct local_consumer *)base;
 	if (c->commit_done)

@@ -146,8 +146,8 @@ void local_lock_release(struct local_lock *lock)
 bool local_lock_current(const struct local_lock *lock)
 {
 	struct stat at_path, open_one;
-	return stat(lock->path, &at_path) == 0 && fstat(lock->fd, &open_one) == 0 && at_path.st_ino == open_one.st_ino &&
-	       at_path.st_dev == open_one.st_dev;
+	return stat(lock->path, &at_path) == 0 && fstat(lock->fd, &open_one) == 0 &&
+	       at_path.st_ino == open_one.st_ino && at_path.st_dev == open_one.st_dev;
 }
 
 /* ---- the bell ---- */

@@ -20,7 +20,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define LOOK_LOCK_MS     200         /* a poll waits no longer for the lock, and tries again at its next look */
+#define LOOK_LOCK_MS     200 /* a poll waits no longer for the lock, and tries again at its next look */
 #define WAL_CHANGE_BYTES 16384
 #define WAL_BYTES        (1024 * 1024)
 
@@ -39,34 +39,36 @@ enum {
 };
 
 static const char *const statements[STATEMENT_COUNT] = {
-        [READ_GROUP] = "SELECT g.generation, g.rebalancing, m.id, m.instance, m.topic, m.topic_partitions, "
-                       "m.session_timeout_ms, m.generation, m.holds, m.partitions FROM consumer_group g "
-                       "LEFT JOIN member m ON m.consumer_group = g.name WHERE g.name = ?1 "
-                       "ORDER BY coalesce(m.instance, m.id)",
-        [WRITE_GROUP] = "INSERT INTO consumer_group VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET "
-                        "generation = excluded.generation, rebalancing = excluded.rebalancing",
-        [CLEAR_MEMBERS] = "DELETE FROM member WHERE consumer_group = ?1",
-        [WRITE_MEMBER] = "INSERT INTO member VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        [READ_MARK] = "SELECT \"offset\", metadata FROM mark WHERE consumer_group = ?1 AND topic = ?2 AND partition = ?3",
-        [WRITE_MARK] = "INSERT INTO mark VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET "
-                       "\"offset\" = excluded.\"offset\", metadata = excluded.metadata",
-        [DELETE_GROUP] = "DELETE FROM consumer_group WHERE name = ?1",
-        [DELETE_MARKS] = "DELETE FROM mark WHERE consumer_group = ?1",
-        [FORGET_TOPIC] = "DELETE FROM mark WHERE topic = ?1",
-        [CHECKPOINT] = "PRAGMA wal_checkpoint(RESTART)",
+	[READ_GROUP] = "SELECT g.generation, g.rebalancing, m.id, m.instance, m.topic, m.topic_partitions, "
+		       "m.session_timeout_ms, m.generation, m.holds, m.partitions FROM consumer_group g "
+		       "LEFT JOIN member m ON m.consumer_group = g.name WHERE g.name = ?1 "
+		       "ORDER BY coalesce(m.instance, m.id)",
+	[WRITE_GROUP] = "INSERT INTO consumer_group VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET "
+			"generation = excluded.generation, rebalancing = excluded.rebalancing",
+	[CLEAR_MEMBERS] = "DELETE FROM member WHERE consumer_group = ?1",
+	[WRITE_MEMBER] = "INSERT INTO member VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[READ_MARK] =
+		"SELECT \"offset\", metadata FROM mark WHERE consumer_group = ?1 AND topic = ?2 AND partition = ?3",
+	[WRITE_MARK] = "INSERT INTO mark VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET "
+		       "\"offset\" = excluded.\"offset\", metadata = excluded.metadata",
+	[DELETE_GROUP] = "DELETE FROM consumer_group WHERE name = ?1",
+	[DELETE_MARKS] = "DELETE FROM mark WHERE consumer_group = ?1",
+	[FORGET_TOPIC] = "DELETE FROM mark WHERE topic = ?1",
+	[CHECKPOINT] = "PRAGMA wal_checkpoint(RESTART)",
 };
 
-static const char ddl[] = "BEGIN IMMEDIATE;"
-                          "CREATE TABLE IF NOT EXISTS consumer_group (name TEXT PRIMARY KEY, generation INTEGER NOT NULL, "
-                          "rebalancing INTEGER NOT NULL) STRICT;"
-                          "CREATE TABLE IF NOT EXISTS member (consumer_group TEXT NOT NULL, id TEXT NOT NULL, "
-                          "instance TEXT, topic TEXT NOT NULL, topic_partitions INTEGER NOT NULL, "
-                          "session_timeout_ms INTEGER NOT NULL, generation INTEGER NOT NULL, holds INTEGER NOT NULL, "
-                          "partitions TEXT NOT NULL, PRIMARY KEY (consumer_group, id)) STRICT;"
-                          "CREATE TABLE IF NOT EXISTS mark (consumer_group TEXT NOT NULL, topic TEXT NOT NULL, "
-                          "partition INTEGER NOT NULL, \"offset\" INTEGER NOT NULL, metadata TEXT NOT NULL, "
-                          "PRIMARY KEY (consumer_group, topic, partition)) STRICT;"
-                          "COMMIT";
+static const char ddl[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE IF NOT EXISTS consumer_group (name TEXT PRIMARY KEY, generation INTEGER NOT NULL, "
+	"rebalancing INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE IF NOT EXISTS member (consumer_group TEXT NOT NULL, id TEXT NOT NULL, "
+	"instance TEXT, topic TEXT NOT NULL, topic_partitions INTEGER NOT NULL, "
+	"session_timeout_ms INTEGER NOT NULL, generation INTEGER NOT NULL, holds INTEGER NOT NULL, "
+	"partitions TEXT NOT NULL, PRIMARY KEY (consumer_group, id)) STRICT;"
+	"CREATE TABLE IF NOT EXISTS mark (consumer_group TEXT NOT NULL, topic TEXT NOT NULL, "
+	"partition INTEGER NOT NULL, \"offset\" INTEGER NOT NULL, metadata TEXT NOT NULL, "
+	"PRIMARY KEY (consumer_group, topic, partition)) STRICT;"
+	"COMMIT";
 
 struct local_groups {
 	struct local_lock lock;
@@ -126,8 +128,11 @@ static enum status store_ready(struct local_groups *groups, struct err *err)
 {
 	if (groups->store)
 		return OK;
-	struct store_config config = {
-	        .path = groups->path, .mode = STORE_WRITE, .full_sync = true, .keep_wal = true, .busy_timeout_ms = LOOK_LOCK_MS};
+	struct store_config config = {.path = groups->path,
+	                              .mode = STORE_WRITE,
+	                              .full_sync = true,
+	                              .keep_wal = true,
+	                              .busy_timeout_ms = LOOK_LOCK_MS};
 	enum status status = store_open(&config, &groups->store, err);
 	if (status != OK) {
 		groups->store = NULL;

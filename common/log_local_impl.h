@@ -20,10 +20,10 @@
 #include "log_impl.h"
 #include "store.h"
 
-#define LOCAL_ASK_US          100000           /* without a bell for so long, the file is asked */
-#define LOCAL_BATCH_RECORDS   1000             /* one read transaction */
-#define LOCAL_BATCH_BYTES     (1024 * 1024)
-#define LOCAL_WAL_BYTES       (8 * 1024 * 1024) /* checkpointed when about so much was written */
+#define LOCAL_ASK_US        100000 /* without a bell for so long, the file is asked */
+#define LOCAL_BATCH_RECORDS 1000   /* one read transaction */
+#define LOCAL_BATCH_BYTES   (1024 * 1024)
+#define LOCAL_WAL_BYTES     (8 * 1024 * 1024) /* checkpointed when about so much was written */
 
 /* The first page of a lock file or the bell, shared by all processes. Everything in it is a hint: what it says may be old or
  * lost, and the files decide. */
@@ -33,7 +33,7 @@ struct local_page {
 	_Atomic uint32_t wanted;   /* somebody waits for the lock */
 	_Atomic uint32_t rings;    /* the bell: the futex. groups: how often they changed */
 	_Atomic uint32_t sleepers;
-	_Atomic int64_t seen_ms;   /* a member: its last poll */
+	_Atomic int64_t seen_ms; /* a member: its last poll */
 };
 
 /* A file with such a page. */
@@ -52,11 +52,11 @@ struct local_producer;
 struct local_log {
 	struct log base;
 	char *dir;
-	struct local_lock bell;              /* fd -1 while DIR is not there */
+	struct local_lock bell; /* fd -1 while DIR is not there */
 	uint32_t rings_seen;
-	struct local_groups *groups;         /* NULL until it is needed */
-	struct local_partition *partitions;  /* for questions without a consumer or reader */
-	struct local_writer *importer;       /* the last partition that was imported into */
+	struct local_groups *groups;        /* NULL until it is needed */
+	struct local_partition *partitions; /* for questions without a consumer or reader */
+	struct local_writer *importer;      /* the last partition that was imported into */
 	struct local_consumer *consumers;
 	struct local_producer *producers;
 };
@@ -228,7 +228,8 @@ enum status local_member_commit(struct local_log *log, struct local_member *memb
 enum status local_committed(struct log *log, const char *group, const char *topic, struct log_mark *mark,
                             struct err *err);
 enum status local_group_delete(struct log *log, const char *group, struct err *err);
-enum status local_groups_forget(struct local_log *log, const char *topic, struct err *err); /* its marks, in all groups */
+enum status local_groups_forget(struct local_log *log, const char *topic,
+                                struct err *err); /* its marks, in all groups */
 void local_groups_close(struct local_log *log);
 
 #endif

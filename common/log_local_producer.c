@@ -87,7 +87,7 @@ static void acks_put(struct acks *acks, const struct queued *item, enum status s
 		acks->items = mem_realloc(acks->items, acks->room * sizeof *acks->items);
 	}
 	acks->items[acks->count++] = (struct done){
-	        .token = item->token, .offset = offset, .bytes = item->record_bytes, .status = status, .why = why};
+		.token = item->token, .offset = offset, .bytes = item->record_bytes, .status = status, .why = why};
 }
 
 static size_t acks_err(struct acks *acks, const struct err *err)
@@ -120,8 +120,8 @@ static void acks_publish(struct local_producer *producer)
 	} else {
 		for (size_t i = 0; i < made->count; i++) {
 			const struct done *d = &made->items[i];
-			acks_put(acks, &(struct queued){.token = d->token, .record_bytes = d->bytes}, d->status, d->offset,
-			         d->why + acks->err_count);
+			acks_put(acks, &(struct queued){.token = d->token, .record_bytes = d->bytes}, d->status,
+			         d->offset, d->why + acks->err_count);
 		}
 		for (size_t i = 0; i < made->err_count; i++)
 			acks_err(acks, &made->errs[i]);
@@ -196,9 +196,8 @@ static void fail_too_large(struct local_producer *producer, const struct slot *s
 {
 	struct err err;
 	const struct queued *item = &slot->current.items[at];
-	enum status status =
-	        err_set(&err, FATAL, "too_large", "a record of %" PRId64 " bytes, topic %s takes %" PRId64,
-	                item->record_bytes, slot->topic, local_writer_record_bytes_max(slot->writer));
+	enum status status = err_set(&err, FATAL, "too_large", "a record of %" PRId64 " bytes, topic %s takes %" PRId64,
+	                             item->record_bytes, slot->topic, local_writer_record_bytes_max(slot->writer));
 	fail(producer, slot, at, at + 1, status, &err);
 }
 
@@ -414,8 +413,10 @@ enum status local_produce(struct log_producer *base, int topic, const struct log
 	struct local_producer *producer = (struct local_producer *)base;
 	int64_t bytes = log_settings_record_bytes(record);
 	/* One record always fits, however large: its topic says what it thinks of it. */
-	if (producer->pending && (producer->pending >= PENDING_MAX || producer->pending_bytes + bytes > PENDING_BYTES_MAX))
-		return err_set(err, RETRY, "queue_full", "%zu records wait for their acknowledgement", producer->pending);
+	if (producer->pending &&
+	    (producer->pending >= PENDING_MAX || producer->pending_bytes + bytes > PENDING_BYTES_MAX))
+		return err_set(err, RETRY, "queue_full", "%zu records wait for their acknowledgement",
+		               producer->pending);
 	pthread_mutex_lock(&producer->mutex);
 	struct slot *slot = slot_get(producer, producer->topics[topic], record->partition);
 	bool wake = false;

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_BUSY_MS    1000 /* while another process recovers the WAL's index after a crash */
-#define READ_CACHE_KIB  2048
-#define HEADERS_MAX     100000
+#define READ_BUSY_MS   1000 /* while another process recovers the WAL's index after a crash */
+#define READ_CACHE_KIB 2048
+#define HEADERS_MAX    100000
 
 struct local_reader {
 	struct log_reader base;
@@ -38,8 +38,9 @@ static enum status store_ready(struct local_partition *partition, struct err *er
 	                       "ORDER BY \"offset\" LIMIT ?2",
 	                       false, &partition->read, err);
 	if (status == OK)
-		status = store_prepare(store, "SELECT (SELECT min(\"offset\") FROM record), (SELECT max(\"offset\") FROM record)",
-		                       false, &partition->bounds, err);
+		status = store_prepare(
+			store, "SELECT (SELECT min(\"offset\") FROM record), (SELECT max(\"offset\") FROM record)",
+			false, &partition->bounds, err);
 	if (status == OK)
 		status = store_prepare(store,
 		                       "SELECT \"offset\", timestamp FROM record WHERE \"offset\" >= ?1 "
@@ -76,8 +77,8 @@ enum status local_partition_open(struct local_log *log, const char *topic, int32
 	int32_t count = settings.partitions;
 	local_topic_fini(&settings);
 	if (number < 0 || number >= count)
-		return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic, (int)number,
-		               (int)count);
+		return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic,
+		               (int)number, (int)count);
 	struct local_partition *partition = mem_zalloc(1, sizeof *partition);
 	partition->topic = mem_strdup(topic);
 	partition->number = number;
@@ -144,7 +145,8 @@ static bool header_next(const uint8_t **at, const uint8_t *end, struct arena *ar
 		return false;
 	if (arena) {
 		header->name = arena_copy(arena, name, name_len);
-		header->value = (struct log_bytes){value_len < 0 ? NULL : arena_copy(arena, p, (size_t)value_len), value_len};
+		header->value =
+			(struct log_bytes){value_len < 0 ? NULL : arena_copy(arena, p, (size_t)value_len), value_len};
 	}
 	*at = p + (value_len > 0 ? value_len : 0);
 	return true;
@@ -291,7 +293,8 @@ static enum status partition_get(struct log *base, const char *topic, int32_t nu
 	return status;
 }
 
-enum status local_bounds(struct log *log, const char *topic, int32_t number, int64_t *low, int64_t *high, struct err *err)
+enum status local_bounds(struct log *log, const char *topic, int32_t number, int64_t *low, int64_t *high,
+                         struct err *err)
 {
 	struct local_partition *partition;
 	enum status status = partition_get(log, topic, number, &partition, err);
@@ -384,13 +387,14 @@ enum status local_reader_open(struct log *base, const char *topic, int32_t numbe
 static enum status reader_fill(struct local_reader *reader, struct err *err)
 {
 	enum status status =
-	        local_partition_read(reader->partition, reader->offset, LOCAL_BATCH_RECORDS, &reader->batch, err);
+		local_partition_read(reader->partition, reader->offset, LOCAL_BATCH_RECORDS, &reader->batch, err);
 	if (status != OK || reader->batch.count)
 		return status;
 	return local_partition_gone(reader->partition, err);
 }
 
-enum status local_reader_next(struct log_reader *base, int timeout_ms, const struct log_record **record, struct err *err)
+enum status local_reader_next(struct log_reader *base, int timeout_ms, const struct log_record **record,
+                              struct err *err)
 {
 	struct local_reader *reader = (struct local_reader *)base;
 	struct local_log *log = (struct local_log *)base->log;

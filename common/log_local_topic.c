@@ -44,8 +44,8 @@ static enum status settings_read(const json_t *object, struct local_topic *topic
 		if (!json_is_string(value))
 			return err_set(err, FATAL, "corrupt", "%s: the setting %s is no string", path, name);
 		settings[count++] = (struct log_setting){
-		        arena_copy(&topic->arena, name, strlen(name)),
-		        arena_copy(&topic->arena, json_string_value(value), json_string_length(value))};
+			arena_copy(&topic->arena, name, strlen(name)),
+			arena_copy(&topic->arena, json_string_value(value), json_string_length(value))};
 	}
 	topic->settings = log_settings_effective(settings, count, &topic->arena, &topic->setting_count);
 	topic->record_bytes_max = log_settings_record_bytes_max(topic->settings, topic->setting_count);
@@ -56,8 +56,8 @@ static enum status topic_parse(const json_t *json, struct local_topic *topic, co
 {
 	json_int_t format = json_integer_value(json_object_get(json, "format"));
 	if (format != FORMAT)
-		return err_set(err, FATAL, format > FORMAT ? "unsupported" : "corrupt", "%s: format %lld, expected %d", path,
-		               (long long)format, FORMAT);
+		return err_set(err, FATAL, format > FORMAT ? "unsupported" : "corrupt", "%s: format %lld, expected %d",
+		               path, (long long)format, FORMAT);
 	json_int_t partitions = json_integer_value(json_object_get(json, "partitions"));
 	const json_t *settings = json_object_get(json, "settings");
 	if (partitions < 1 || partitions > PARTITIONS_MAX || !json_is_object(settings))
@@ -227,7 +227,8 @@ static enum status delete_locked(struct local_log *log, const char *name, int32_
 		status = local_lock_take(&locks[taken++], log->base.seam, log->base.timeout_ms, NULL, err);
 	}
 	char *path = topic_path(log, name), *gone = mem_format("%s/topics/.gone-%s", log->dir, name);
-	if (status == OK) /* marks first: marks without their topic would be taken for those of the next one of that name */
+	if (status ==
+	    OK) /* marks first: marks without their topic would be taken for those of the next one of that name */
 		status = local_groups_forget(log, name, err);
 	if (status == OK)
 		status = folder_move(log, path, gone, err);

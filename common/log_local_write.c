@@ -104,8 +104,9 @@ static enum status store_ready(struct local_writer *writer, struct err *err)
 		return status;
 	status = store_prepare(store, "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5)", false, &writer->insert, err);
 	if (status == OK)
-		status = store_prepare(store, "SELECT \"offset\", timestamp FROM record ORDER BY \"offset\" DESC LIMIT 1", false,
-		                       &writer->last, err);
+		status = store_prepare(store,
+		                       "SELECT \"offset\", timestamp FROM record ORDER BY \"offset\" DESC LIMIT 1",
+		                       false, &writer->last, err);
 	if (status == OK)
 		status = store_prepare(store, "PRAGMA wal_checkpoint(RESTART)", false, &writer->checkpoint, err);
 	if (status != OK) {
@@ -236,7 +237,8 @@ enum status local_writer_end(struct local_writer *writer, enum status so_far, st
 static enum status importer_get(struct local_log *log, const char *topic, int32_t partition, struct err *err)
 {
 	struct local_writer *writer = log->importer;
-	if (writer && writer->number == partition && strcmp(writer->topic, topic) == 0 && local_lock_current(&writer->lock))
+	if (writer && writer->number == partition && strcmp(writer->topic, topic) == 0 &&
+	    local_lock_current(&writer->lock))
 		return OK;
 	local_writer_close(writer);
 	log->importer = NULL;

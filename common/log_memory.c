@@ -16,7 +16,8 @@
 struct memory_sent {
 	struct memory_sent *next;
 	const char *topic; /* the producer's name list */
-	struct log_record record; /* the caller's until produce returns, then a copy in the arena; of no use once landed */
+	struct log_record
+		record; /* the caller's until produce returns, then a copy in the arena; of no use once landed */
 	struct arena arena;
 	enum log_memory_fate fate;
 	int64_t due_us;
@@ -130,8 +131,8 @@ enum status memory_partition_need(const struct log_memory *memory, const char *n
 	if (status != OK)
 		return status;
 	if (partition < 0 || partition >= (*topic)->partition_count)
-		return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", name, (int)partition,
-		               (int)(*topic)->partition_count);
+		return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", name,
+		               (int)partition, (int)(*topic)->partition_count);
 	*out = &(*topic)->partitions[partition];
 	return OK;
 }
@@ -160,7 +161,8 @@ static enum status topic_create(struct log *log, const struct log_topic *topic, 
 	fresh->references = 1;
 	fresh->partition_count = topic->partitions;
 	fresh->partitions = mem_zalloc((size_t)topic->partitions, sizeof *fresh->partitions);
-	fresh->settings = log_settings_effective(topic->settings, topic->setting_count, &fresh->arena, &fresh->setting_count);
+	fresh->settings =
+		log_settings_effective(topic->settings, topic->setting_count, &fresh->arena, &fresh->setting_count);
 	fresh->record_bytes_max = log_settings_record_bytes_max(fresh->settings, fresh->setting_count);
 	fresh->next = memory->topics;
 	memory->topics = fresh;
@@ -228,7 +230,8 @@ size_t memory_at(const struct memory_partition *partition, int64_t offset)
 	return from;
 }
 
-static void append(struct memory_topic *topic, const struct log_record *record, int32_t number, int64_t offset, int64_t ms)
+static void append(struct memory_topic *topic, const struct log_record *record, int32_t number, int64_t offset,
+                   int64_t ms)
 {
 	struct memory_partition *partition = &topic->partitions[number];
 	if (partition->count == partition->room) {
@@ -269,7 +272,8 @@ static enum status import(struct log *log, const char *name, int32_t number, con
 	return OK;
 }
 
-static enum status bounds(struct log *log, const char *name, int32_t number, int64_t *low, int64_t *high, struct err *err)
+static enum status bounds(struct log *log, const char *name, int32_t number, int64_t *low, int64_t *high,
+                          struct err *err)
 {
 	struct memory_topic *topic;
 	struct memory_partition *partition;
@@ -333,12 +337,13 @@ static enum status reader_open(struct log *log, const char *name, int32_t number
 		return status;
 	struct memory_reader *reader = mem_zalloc(1, sizeof *reader);
 	*reader = (struct memory_reader){
-	        .base.log = log, .topic = memory_topic_get(topic), .partition = number, .offset = offset};
+		.base.log = log, .topic = memory_topic_get(topic), .partition = number, .offset = offset};
 	*out = &reader->base;
 	return OK;
 }
 
-static enum status reader_next(struct log_reader *base, int timeout_ms, const struct log_record **record, struct err *err)
+static enum status reader_next(struct log_reader *base, int timeout_ms, const struct log_record **record,
+                               struct err *err)
 {
 	(void)timeout_ms; /* nothing comes while we wait */
 	struct memory_reader *reader = (struct memory_reader *)base;
@@ -418,7 +423,8 @@ static enum status write_sent(const struct log_memory *memory, struct memory_sen
 {
 	struct memory_topic *topic;
 	struct memory_partition *partition;
-	enum status status = memory_partition_need(memory, sent->topic, sent->record.partition, &topic, &partition, err);
+	enum status status =
+		memory_partition_need(memory, sent->topic, sent->record.partition, &topic, &partition, err);
 	if (status != OK)
 		return status;
 	int64_t bytes = log_settings_record_bytes(&sent->record);
@@ -466,7 +472,8 @@ static enum status produce(struct log_producer *base, int topic, const struct lo
 	struct memory_producer *producer = (struct memory_producer *)base;
 	struct log_memory *memory = producer->memory;
 	if (producer->pending >= PENDING_MAX)
-		return err_set(err, RETRY, "queue_full", "%zu records wait for their acknowledgement", producer->pending);
+		return err_set(err, RETRY, "queue_full", "%zu records wait for their acknowledgement",
+		               producer->pending);
 	int64_t delay_us = 0;
 	enum log_memory_fate fate = LOG_MEMORY_WRITE;
 	if (memory->faults.produce)
@@ -541,37 +548,37 @@ static void memory_close(struct log *log)
 }
 
 static const struct log_ops memory_ops = {
-        .local = true,
-        .close = memory_close,
-        .wait = memory_wait,
-        .consumer_open = memory_consumer_open,
-        .consumer_close = memory_consumer_close,
-        .consumer_poll = memory_consumer_poll,
-        .consumer_assign = memory_consumer_assign,
-        .consumer_hold = memory_consumer_hold,
-        .consumer_commit = memory_consumer_commit,
-        .consumer_committed = memory_consumer_committed,
-        .committed = memory_committed,
-        .producer_open = producer_open,
-        .producer_topic = producer_topic,
-        .produce = produce,
-        .producer_flush = producer_flush,
-        .producer_ack = producer_ack,
-        .producer_pending = producer_pending,
-        .producer_close = producer_close,
-        .reader_open = reader_open,
-        .reader_next = reader_next,
-        .reader_close = reader_close,
-        .read_at = read_at,
-        .bounds = bounds,
-        .offset_at = offset_at,
-        .topic_create = topic_create,
-        .topic_delete = topic_delete,
-        .topic_describe = topic_describe,
-        .topic_list = topic_list,
-        .group_delete = memory_group_delete,
-        .node_count = node_count,
-        .import = import,
+	.local = true,
+	.close = memory_close,
+	.wait = memory_wait,
+	.consumer_open = memory_consumer_open,
+	.consumer_close = memory_consumer_close,
+	.consumer_poll = memory_consumer_poll,
+	.consumer_assign = memory_consumer_assign,
+	.consumer_hold = memory_consumer_hold,
+	.consumer_commit = memory_consumer_commit,
+	.consumer_committed = memory_consumer_committed,
+	.committed = memory_committed,
+	.producer_open = producer_open,
+	.producer_topic = producer_topic,
+	.produce = produce,
+	.producer_flush = producer_flush,
+	.producer_ack = producer_ack,
+	.producer_pending = producer_pending,
+	.producer_close = producer_close,
+	.reader_open = reader_open,
+	.reader_next = reader_next,
+	.reader_close = reader_close,
+	.read_at = read_at,
+	.bounds = bounds,
+	.offset_at = offset_at,
+	.topic_create = topic_create,
+	.topic_delete = topic_delete,
+	.topic_describe = topic_describe,
+	.topic_list = topic_list,
+	.group_delete = memory_group_delete,
+	.node_count = node_count,
+	.import = import,
 };
 
 enum status log_memory_open(const char *url, const char *rest, const struct log_config *config, struct log **out,
@@ -579,7 +586,8 @@ enum status log_memory_open(const char *url, const char *rest, const struct log_
 {
 	(void)rest;
 	if (!config->memory)
-		return err_set(err, REJECT, "invalid", "%s is for tests and the simulator: it lives inside one process", url);
+		return err_set(err, REJECT, "invalid", "%s is for tests and the simulator: it lives inside one process",
+		               url);
 	struct memory_log *log = mem_zalloc(1, sizeof *log);
 	log_base_init(&log->base, &memory_ops, url, config);
 	log->memory = config->memory;

@@ -8,20 +8,21 @@
 #include "log.h"
 
 enum log_memory_fate {
-	LOG_MEMORY_WRITE,    /* written, acknowledged OK */
-	LOG_MEMORY_UNKNOWN,  /* written, acknowledged RETRY "timeout" */
-	LOG_MEMORY_LOSE,     /* not written, acknowledged RETRY "timeout" */
-	LOG_MEMORY_REFUSE,   /* not written, acknowledged FATAL "io" */
-	LOG_MEMORY_DOUBLE,   /* written twice, acknowledged OK at the first */
-	LOG_MEMORY_FULL,     /* not taken: log_produce returns RETRY "queue_full" */
-	LOG_MEMORY_BROKEN,   /* not taken: log_produce returns FATAL "io", as a producer that is fenced or broken does */
+	LOG_MEMORY_WRITE,   /* written, acknowledged OK */
+	LOG_MEMORY_UNKNOWN, /* written, acknowledged RETRY "timeout" */
+	LOG_MEMORY_LOSE,    /* not written, acknowledged RETRY "timeout" */
+	LOG_MEMORY_REFUSE,  /* not written, acknowledged FATAL "io" */
+	LOG_MEMORY_DOUBLE,  /* written twice, acknowledged OK at the first */
+	LOG_MEMORY_FULL,    /* not taken: log_produce returns RETRY "queue_full" */
+	LOG_MEMORY_BROKEN,  /* not taken: log_produce returns FATAL "io", as a producer that is fenced or broken does */
 };
 
 /* Each may be NULL: no fault of that kind. Topics and groups are full names. */
 struct log_memory_faults {
 	void *arg;
 	/* What becomes of a record; *delay_us (0 before) later. Records of one producer never overtake each other. */
-	enum log_memory_fate (*produce)(void *arg, const char *topic, const struct log_record *record, int64_t *delay_us);
+	enum log_memory_fate (*produce)(void *arg, const char *topic, const struct log_record *record,
+	                                int64_t *delay_us);
 	/* A group commit: OK is done; otherwise it is not, and this is reported as LOG_COMMITTED. */
 	enum status (*commit)(void *arg, const char *group, const char *topic, struct err *err);
 	/* May this record be read now? False hides it and what follows from consumers, as a slow fetch does. */

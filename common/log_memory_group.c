@@ -145,7 +145,8 @@ static void mark_set(struct memory_group *group, const char *topic, const struct
 	there->mark = *mark;
 }
 
-enum status memory_committed(struct log *log, const char *name, const char *topic, struct log_mark *mark, struct err *err)
+enum status memory_committed(struct log *log, const char *name, const char *topic, struct log_mark *mark,
+                             struct err *err)
 {
 	(void)err;
 	const struct memory_mark *there = mark_find(group_find(memory_of(log), name), topic, mark->partition);
@@ -178,7 +179,8 @@ static enum status commit(struct memory_consumer *c, const struct log_mark *mark
 	return OK;
 }
 
-enum status memory_consumer_commit(struct log_consumer *base, const struct log_mark *marks, size_t count, struct err *err)
+enum status memory_consumer_commit(struct log_consumer *base, const struct log_mark *marks, size_t count,
+                                   struct err *err)
 {
 	struct memory_consumer *c = (struct memory_consumer *)base;
 	if (c->commit_done)

@@ -11,13 +11,13 @@ static const struct {
 	struct log_setting setting;
 	bool fixed; /* the only value there is */
 } known[] = {
-        {{"cleanup.policy", "delete"}, true},
-        {{"max.message.bytes", "1048588"}, false},
-        {{"message.timestamp.type", "LogAppendTime"}, true},
-        {{"min.insync.replicas", "1"}, false},
-        {{"retention.bytes", "-1"}, true},
-        {{"retention.ms", "-1"}, true},
-        {{"unclean.leader.election.enable", "false"}, false},
+	{{"cleanup.policy", "delete"}, true},
+	{{"max.message.bytes", "1048588"}, false},
+	{{"message.timestamp.type", "LogAppendTime"}, true},
+	{{"min.insync.replicas", "1"}, false},
+	{{"retention.bytes", "-1"}, true},
+	{{"retention.ms", "-1"}, true},
+	{{"unclean.leader.election.enable", "false"}, false},
 };
 
 #define KNOWN_COUNT (sizeof known / sizeof *known)
@@ -61,20 +61,20 @@ int64_t log_settings_record_bytes(const struct log_record *record)
 enum status log_settings_check(const struct log_topic *topic, struct err *err)
 {
 	if (topic->replicas > 1)
-		return err_set(err, REJECT, "invalid", "topic %s: %d replicas, but a local log is on one machine", topic->name,
-		               (int)topic->replicas);
+		return err_set(err, REJECT, "invalid", "topic %s: %d replicas, but a local log is on one machine",
+		               topic->name, (int)topic->replicas);
 	for (size_t i = 0; i < KNOWN_COUNT; i++) {
 		const struct log_setting *only = &known[i].setting;
 		const char *value = log_settings_find(topic->settings, topic->setting_count, only->name);
 		if (known[i].fixed && value && strcmp(value, only->value) != 0)
-			return err_set(err, REJECT, "invalid", "topic %s: %s is always %s in a local log, not %s", topic->name,
-			               only->name, only->value, value);
+			return err_set(err, REJECT, "invalid", "topic %s: %s is always %s in a local log, not %s",
+			               topic->name, only->name, only->value, value);
 	}
 	int64_t bytes;
 	const char *limit = log_settings_find(topic->settings, topic->setting_count, "max.message.bytes");
 	if (limit && !parse_bytes(limit, &bytes))
-		return err_set(err, REJECT, "invalid", "topic %s: max.message.bytes=%s is no number of bytes", topic->name,
-		               limit);
+		return err_set(err, REJECT, "invalid", "topic %s: max.message.bytes=%s is no number of bytes",
+		               topic->name, limit);
 	return OK;
 }
 

@@ -102,8 +102,8 @@ static void build_plain(struct buf *line, json_t *object)
 	const char *name;
 	json_t *value;
 	buf_putf(line, "%s %-7s %s", json_string_value(json_object_get(object, "ts")),
-		 json_string_value(json_object_get(object, "level")),
-		 json_string_value(json_object_get(object, "msg")));
+	         json_string_value(json_object_get(object, "level")),
+	         json_string_value(json_object_get(object, "msg")));
 	json_object_foreach(object, name, value)
 	{
 		if (!strcmp(name, "ts") || !strcmp(name, "level") || !strcmp(name, "msg"))
@@ -114,7 +114,7 @@ static void build_plain(struct buf *line, json_t *object)
 }
 
 static void write_line(struct logging *logging, enum logging_level level, const char *msg,
-		       const struct logging_field *fields, int64_t repeated)
+                       const struct logging_field *fields, int64_t repeated)
 {
 	char now[TIMESTAMP_TEXT_BYTES];
 	timestamp_text(seam_wall_ms(logging->seam), now);
@@ -172,7 +172,7 @@ static struct slot *slot_of(struct logging *logging, enum logging_level level, c
 }
 
 void logging_write_fields(struct logging *logging, enum logging_level level, const char *msg,
-			  const struct logging_field *fields)
+                          const struct logging_field *fields)
 {
 	if (!logging || level < logging->level)
 		return;

@@ -58,7 +58,7 @@ struct logging_field {
 
 /* fields end with one whose name is NULL. */
 void logging_write_fields(struct logging *logging, enum logging_level level, const char *msg,
-			  const struct logging_field *fields);
+                          const struct logging_field *fields);
 
 extern const char *const logging_levels[];  /* names by enum logging_level, NULL behind the last */
 extern const char *const logging_formats[]; /* "auto", "json", "text" */

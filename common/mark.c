@@ -6,7 +6,8 @@
 
 void mark_print(const struct task_position *position, char text[MARK_TEXT_MAX + 1])
 {
-	snprintf(text, MARK_TEXT_MAX + 1, "tandem1 %" PRId64 " %" PRId64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %d",
+	snprintf(text, MARK_TEXT_MAX + 1,
+	         "tandem1 %" PRId64 " %" PRId64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %d",
 	         position->next_offset, position->last_offset, position->last_hash, position->input_hash,
 	         position->output_hash, position->logic_version);
 }
@@ -22,8 +23,8 @@ bool mark_parse(const char *text, int64_t offset, struct task_position *out)
 		return false;
 	/* scanf is lenient; only what we would have printed is ours. */
 	mark_print(&p, again);
-	if (strcmp(text, again) != 0 || p.last_offset < 0 || p.next_offset <= p.last_offset || p.next_offset != offset ||
-	    p.logic_version < 1)
+	if (strcmp(text, again) != 0 || p.last_offset < 0 || p.next_offset <= p.last_offset ||
+	    p.next_offset != offset || p.logic_version < 1)
 		return false;
 	*out = p;
 	return true;
@@ -32,5 +33,6 @@ bool mark_parse(const char *text, int64_t offset, struct task_position *out)
 bool mark_equal(const struct task_position *a, const struct task_position *b)
 {
 	return a->next_offset == b->next_offset && a->last_offset == b->last_offset && a->last_hash == b->last_hash &&
-	       a->input_hash == b->input_hash && a->output_hash == b->output_hash && a->logic_version == b->logic_version;
+	       a->input_hash == b->input_hash && a->output_hash == b->output_hash &&
+	       a->logic_version == b->logic_version;
 }

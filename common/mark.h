@@ -12,7 +12,6 @@
 
 #define MARK_TEXT_MAX 200
 
-
 void mark_print(const struct task_position *position, char text[MARK_TEXT_MAX + 1]);
 
 /* False: no mark. offset is the group's offset beside it, which must be the mark's next. */

@@ -26,7 +26,7 @@ void *arena_alloc(struct arena *arena, size_t size); /* never NULL, aligned for 
 char *arena_copy(struct arena *arena, const void *bytes, size_t len); /* and a NUL behind it */
 char *arena_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 size_t arena_used(const struct arena *arena); /* bytes handed out since the last reset, each piece rounded up */
-void arena_reset(struct arena *arena); /* all pieces are gone; keeps at most one block of 64 KiB */
+void arena_reset(struct arena *arena);        /* all pieces are gone; keeps at most one block of 64 KiB */
 void arena_fini(struct arena *arena);
 
 #endif

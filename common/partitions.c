@@ -52,7 +52,8 @@ enum status partitions_parse(const char *text, struct partitions *out, struct er
 		int32_t first, last;
 		if (!parse_range(&at, &first, &last) || (*at && *at != ',')) {
 			partitions_fini(out);
-			return err_set(err, REJECT, "usage", "'%s' is no list of partitions, expected one like 0,2-4 (below %d)", text,
+			return err_set(err, REJECT, "usage",
+			               "'%s' is no list of partitions, expected one like 0,2-4 (below %d)", text,
 			               PARTITIONS_MAX);
 		}
 		for (int32_t p = first; p <= last; p++)

@@ -21,10 +21,11 @@ static enum status read_mark(const struct rebuild_config *config, struct task_po
 		return status;
 	if (found.offset >= 0 && mark_parse(found.metadata, found.offset, mark))
 		return OK;
-	return err_set(err, REJECT, "no_mark",
-	               "%s/%d has no mark: nothing says up to where outputs were published, so `run` folds it from its beginning"
-	               " and sends everything, which is safe",
-	               config->service->input, config->partition);
+	return err_set(
+		err, REJECT, "no_mark",
+		"%s/%d has no mark: nothing says up to where outputs were published, so `run` folds it from its beginning"
+		" and sends everything, which is safe",
+		config->service->input, config->partition);
 }
 
 static enum status fold_to_mark(const struct rebuild_config *config, const char *path, const struct task_position *mark,
@@ -46,13 +47,14 @@ static enum status fold_to_mark(const struct rebuild_config *config, const char 
 	*records = refold_records(refold);
 	refold_close(refold);
 	if (status == OK && !mark_equal(&reached, mark))
-		return err_set(err, FATAL, reached.next_offset < mark->next_offset ? "mark_record" : "mark_differs",
-		               "%s/%d folded to offset %lld does not give the mark at %lld: the log was changed, or this program"
-		               " folds differently. Restore the log or run the program that folded it, or accept this history: delete"
-		               " the file and the marks (`tandem %s rebuild --delete-marks`), then `run` sends everything again, which"
-		               " is safe",
-		               config->service->input, config->partition, (long long)reached.next_offset,
-		               (long long)mark->next_offset, config->service->name);
+		return err_set(
+			err, FATAL, reached.next_offset < mark->next_offset ? "mark_record" : "mark_differs",
+			"%s/%d folded to offset %lld does not give the mark at %lld: the log was changed, or this program"
+			" folds differently. Restore the log or run the program that folded it, or accept this history: delete"
+			" the file and the marks (`tandem %s rebuild --delete-marks`), then `run` sends everything again, which"
+			" is safe",
+			config->service->input, config->partition, (long long)reached.next_offset,
+			(long long)mark->next_offset, config->service->name);
 	return status;
 }
 

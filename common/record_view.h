@@ -20,11 +20,11 @@ struct record_view {
 	const struct log_record *record; /* borrowed */
 	const struct event_type *type;   /* NULL: no event of ours */
 	const void *event;               /* decoded, in the arena; NULL: see why */
-	const char *why;                 /* event is NULL: "null", "not_an_event", "unknown_schema", "malformed"; else NULL */
-	uint64_t fingerprint;            /* of the writer's schema; 0: not_an_event or null */
+	const char *why;      /* event is NULL: "null", "not_an_event", "unknown_schema", "malformed"; else NULL */
+	uint64_t fingerprint; /* of the writer's schema; 0: not_an_event or null */
 	enum header_found numbered;
-	struct header_stream stream;     /* where numbered is HEADER_VALID */
-	bool control;                    /* it has the header `tandem-control` */
+	struct header_stream stream; /* where numbered is HEADER_VALID */
+	bool control;                /* it has the header `tandem-control` */
 };
 
 /* Looks at a record. Never fails: what cannot be decoded says why. */

@@ -2,7 +2,7 @@
 
 #include "genesis.h"
 
-#define COMMIT_EVERY 50000
+#define COMMIT_EVERY   50000
 #define PROGRESS_EVERY 4096
 
 struct refold {
@@ -16,15 +16,15 @@ struct refold {
 static enum status check_begin(const struct refold_config *config, struct err *err)
 {
 	int64_t low, high;
-	enum status status =
-	        log_bounds(config->log, config->service->input, config->partition, &low, &high, err);
+	enum status status = log_bounds(config->log, config->service->input, config->partition, &low, &high, err);
 	if (status != OK)
 		return status;
 	if (low > 0)
-		return err_set(err, FATAL, "retention",
-		               "%s/%d begins at offset %lld, expected 0: it cannot be folded from its beginning; restore the topic,"
-		               " and set retention.ms=-1 and retention.bytes=-1",
-		               config->service->input, config->partition, (long long)low);
+		return err_set(
+			err, FATAL, "retention",
+			"%s/%d begins at offset %lld, expected 0: it cannot be folded from its beginning; restore the topic,"
+			" and set retention.ms=-1 and retention.bytes=-1",
+			config->service->input, config->partition, (long long)low);
 	struct arena arena = {0};
 	struct genesis genesis;
 	status = genesis_read(config->log, config->service->input, config->partition, &arena, &genesis, err);
@@ -47,7 +47,8 @@ enum status refold_open(const struct refold_config *config, struct refold **out,
 	                                 .full_input = log_full_name(config->log, config->service->input)};
 	status = task_open(&task, &refold->task, err);
 	if (status == OK)
-		status = log_reader_open(config->log, config->service->input, config->partition, 0, &refold->reader, err);
+		status = log_reader_open(config->log, config->service->input, config->partition, 0, &refold->reader,
+		                         err);
 	if (status != OK) {
 		refold_close(refold);
 		return status;

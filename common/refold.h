@@ -14,10 +14,10 @@ struct refold;
 
 struct refold_config {
 	const struct service *service;
-	struct log *log;     /* borrowed */
+	struct log *log; /* borrowed */
 	int32_t partition;
-	const char *path;    /* the file to fold into, fresh; NULL: in memory */
-	bool scratch;        /* no fsync, no journal on disk */
+	const char *path; /* the file to fold into, fresh; NULL: in memory */
+	bool scratch;     /* no fsync, no journal on disk */
 	bool reverse;
 	/* Called every few thousand records with how many were folded so far; false stops (RETRY "interrupted"). NULL: none. */
 	bool (*progress)(void *arg, int32_t partition, int64_t records);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WAIT_MS 50
+#define WAIT_MS      50
 #define WAIT_ACKS_MS 60000
-#define ROUNDS_MAX 1000 /* a live worker that is faster than we are, for ever */
+#define ROUNDS_MAX   1000 /* a live worker that is faster than we are, for ever */
 #define FOLD_WAIT_MS 10000
 
 struct resend {
@@ -75,7 +75,8 @@ static enum status wait_acks(struct resend *resend, struct err *err)
 	log_producer_flush(resend->producer);
 	while (status == OK && resend->unacknowledged > 0) {
 		if (seam_monotonic_us(&seam_system) > until)
-			return err_set(err, RETRY, "timeout", "%lld records were not acknowledged within %d s; run it again",
+			return err_set(err, RETRY, "timeout",
+			               "%lld records were not acknowledged within %d s; run it again",
 			               (long long)resend->unacknowledged, WAIT_ACKS_MS / 1000);
 		log_wait(resend->config->log, WAIT_MS);
 		status = take_acks(resend, err);
@@ -113,12 +114,13 @@ static enum status fold_until(struct resend *resend, uint64_t number, struct err
 		if (status == OK && folded)
 			status = send_outputs(resend, err);
 		else if (status == OK && resend->last_number < number)
-			return err_set(err, FATAL, "ahead",
-			               "%s/%d holds number %llu of this stream, but the input %s/%d ends at number %llu: the input has"
-			               " lost records",
-			               resend->config->topic, resend->config->to_partition, (unsigned long long)number,
-			               resend->config->service->input, resend->config->partition,
-			               (unsigned long long)resend->last_number);
+			return err_set(
+				err, FATAL, "ahead",
+				"%s/%d holds number %llu of this stream, but the input %s/%d ends at number %llu: the input has"
+				" lost records",
+				resend->config->topic, resend->config->to_partition, (unsigned long long)number,
+				resend->config->service->input, resend->config->partition,
+				(unsigned long long)resend->last_number);
 	}
 	resend->result->folded = refold_records(resend->refold);
 	return status;
@@ -130,8 +132,8 @@ static enum status highest_between(struct resend *resend, uint64_t *highest, str
 	const struct resend_config *config = resend->config;
 	struct log_reader *reader;
 	*highest = 0;
-	enum status status = log_reader_open(config->log, config->topic, config->to_partition, resend->first_offset, &reader,
-	                                     err);
+	enum status status =
+		log_reader_open(config->log, config->topic, config->to_partition, resend->first_offset, &reader, err);
 	while (status == OK) {
 		const struct log_record *record;
 		struct header_stream stream;
@@ -160,7 +162,8 @@ static enum status send_until_healed(struct resend *resend, struct err *err)
 		if (status != OK || highest <= resend->last_number)
 			return status;
 		if (resend->result->rounds == ROUNDS_MAX)
-			return err_set(err, RETRY, "busy", "the live worker writes faster than this; stop it, or run it again");
+			return err_set(err, RETRY, "busy",
+			               "the live worker writes faster than this; stop it, or run it again");
 	}
 }
 
@@ -180,8 +183,7 @@ static enum status check_destination(const struct resend_config *config, struct 
 {
 	struct arena arena = {0};
 	struct genesis input, destination;
-	enum status status =
-	        genesis_read(config->log, config->service->input, config->partition, &arena, &input, err);
+	enum status status = genesis_read(config->log, config->service->input, config->partition, &arena, &input, err);
 	if (status == OK)
 		status = genesis_read(config->log, config->topic, config->to_partition, &arena, &destination, err);
 	if (status == OK)

@@ -33,15 +33,15 @@ struct service_source {
 };
 
 struct service {
-	const char *name;   /* goes into every chain hash and never changes */
+	const char *name;    /* goes into every chain hash and never changes */
 	const char *summary; /* one line for --help */
-	const char *input;  /* the topic it folds */
+	const char *input;   /* the topic it folds */
 	const struct service_source *sources;
 	size_t source_count;
 	const char *const *outputs; /* topics it writes to, without its dead-letter topic */
 	size_t output_count;
-	int logic_version;          /* the newest this binary knows; it knows all from 1 */
-	const char *const *tables;  /* CREATE TABLE ... STRICT, one statement each */
+	int logic_version;         /* the newest this binary knows; it knows all from 1 */
+	const char *const *tables; /* CREATE TABLE ... STRICT, one statement each */
 	size_t table_count;
 	const char *const *statements; /* SQL, compiled once, named by their index */
 	size_t statement_count;
@@ -51,8 +51,9 @@ struct service {
 
 /* The compiled statement of this index in service->statements. */
 struct store_statement *fold_statement(struct fold *fold, size_t index);
-int64_t fold_stream_time_ms(const struct fold *fold); /* highest broker timestamp of accepted records, this one included */
-int64_t fold_offset(const struct fold *fold);         /* of the record being handled */
+int64_t
+fold_stream_time_ms(const struct fold *fold); /* highest broker timestamp of accepted records, this one included */
+int64_t fold_offset(const struct fold *fold); /* of the record being handled */
 int32_t fold_partition(const struct fold *fold);
 int32_t fold_source_partition(const struct fold *fold); /* of a numbered event; -1 for a publisher's */
 struct arena *fold_arena(struct fold *fold);            /* lives until the handler has returned */

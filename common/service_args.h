@@ -17,13 +17,19 @@ struct service_args {
 };
 
 #define SERVICE_DATA_OPTION(args)                                                                                      \
-	{.name = "data", .letter = 'd', .kind = CONFIG_TEXT, .value = &(args)->data, .placeholder = "DIR",             \
-	 .help = "folder of the task files"}
+	{                                                                                                              \
+		.name = "data", .letter = 'd', .kind = CONFIG_TEXT, .value = &(args)->data, .placeholder = "DIR",      \
+		.help = "folder of the task files"                                                                     \
+	}
 #define SERVICE_PARTITIONS_OPTION(args, text)                                                                          \
-	{.name = "partitions", .letter = 'p', .kind = CONFIG_TEXT, .value = &(args)->partitions,                       \
-	 .placeholder = "LIST", .help = (text)}
+	{                                                                                                              \
+		.name = "partitions", .letter = 'p', .kind = CONFIG_TEXT, .value = &(args)->partitions,                \
+		.placeholder = "LIST", .help = (text)                                                                  \
+	}
 #define SERVICE_JSON_OPTION(args)                                                                                      \
-	{.name = "json", .letter = 'J', .kind = CONFIG_FLAG, .value = &(args)->json, .help = "print JSON"}
+	{                                                                                                              \
+		.name = "json", .letter = 'J', .kind = CONFIG_FLAG, .value = &(args)->json, .help = "print JSON"       \
+	}
 
 /* "tandem order run [options]" */
 #define SERVICE_USAGE_ROOM 160

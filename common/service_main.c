@@ -11,17 +11,17 @@ static const struct {
 	const char *name, *summary;
 	int (*main)(const struct service *service, int argc, char **argv);
 } actions[] = {
-        {"run", "fold the input, for ever or until its end", service_run},
-        {"status", "positions, lag, gaps and halts of every partition", service_status},
-        {"verify", "fold the log afresh and compare it with the files", service_verify},
-        {"rebuild", "make lost files again, up to the mark", service_rebuild},
-        {"resend", "send a stream again whose destination has lost records", service_resend},
+	{"run", "fold the input, for ever or until its end", service_run},
+	{"status", "positions, lag, gaps and halts of every partition", service_status},
+	{"verify", "fold the log afresh and compare it with the files", service_verify},
+	{"rebuild", "make lost files again, up to the mark", service_rebuild},
+	{"resend", "send a stream again whose destination has lost records", service_resend},
 };
 
 static void help(FILE *out, const struct service *service)
 {
-	fprintf(out, "usage: tandem %s ACTION [options]\n\nThe %s worker %s.\nInput topic: %s\n\nactions:\n", service->name,
-	        service->name, service->summary, service->input);
+	fprintf(out, "usage: tandem %s ACTION [options]\n\nThe %s worker %s.\nInput topic: %s\n\nactions:\n",
+	        service->name, service->name, service->summary, service->input);
 	for (size_t i = 0; i < COUNT_OF(actions); i++)
 		fprintf(out, "  %-9s %s\n", actions[i].name, actions[i].summary);
 	fprintf(out,
@@ -63,8 +63,8 @@ bool service_args_open(struct service_args *args, const struct config_program *p
 	if (*exit_status >= 0)
 		return false;
 	if (args->config.rest_count) {
-		fprintf(stderr, "tandem %s %s: '%s' was not expected: there are options only\n", args->service->name, argv[0],
-		        args->config.rest[0]);
+		fprintf(stderr, "tandem %s %s: '%s' was not expected: there are options only\n", args->service->name,
+		        argv[0], args->config.rest[0]);
 		*exit_status = EXIT_USAGE;
 		service_args_close(args);
 		return false;
@@ -75,8 +75,7 @@ bool service_args_open(struct service_args *args, const struct config_program *p
 		return false;
 	}
 	struct err err = {0};
-	enum status status =
-	        partitions_choose(args->log, args->service->input, args->partitions, &args->chosen, &err);
+	enum status status = partitions_choose(args->log, args->service->input, args->partitions, &args->chosen, &err);
 	if (status == OK)
 		return true;
 	service_say(args, argv[0], &err);

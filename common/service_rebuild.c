@@ -36,8 +36,8 @@ static int rebuild_one(const struct service_args *args, int32_t partition, struc
 	enum status status = rebuild_partition(&config, &records, &err);
 	progress_end(progress);
 	if (status == OK) {
-		printf("%s/%d rebuilt from %lld records, up to the mark; `run` goes on from there\n", args->service->name,
-		       partition, (long long)records);
+		printf("%s/%d rebuilt from %lld records, up to the mark; `run` goes on from there\n",
+		       args->service->name, partition, (long long)records);
 		return EXIT_DONE;
 	}
 	service_say(args, "rebuild", &err);
@@ -68,23 +68,26 @@ int service_rebuild(const struct service *service, int argc, char **argv)
 	struct progress progress;
 	bool marks = false;
 	const struct config_option options[] = {
-	        SERVICE_DATA_OPTION(&args),
-	        SERVICE_PARTITIONS_OPTION(&args, "only these, like 0,2-4"),
-	        {.name = "delete-marks", .kind = CONFIG_FLAG, .value = &marks,
+		SERVICE_DATA_OPTION(&args),
+		SERVICE_PARTITIONS_OPTION(&args, "only these, like 0,2-4"),
+		{.name = "delete-marks",
+	         .kind = CONFIG_FLAG,
+	         .value = &marks,
 	         .help = "rebuild nothing: delete the marks of all partitions, so that `run` sends everything again"},
 	};
 	char usage[SERVICE_USAGE_ROOM];
 	service_usage(usage, service, "rebuild [options]");
 	const struct config_program program = {
-	        .usage = usage,
-	        .summary = "Makes task files again from the log, up to the mark, and checks them there. The worker must not run\n"
-	                   "on them. `run` does the same by itself when a file is not there; this does it before. Exit status 3:\n"
-	                   "a partition has no mark, nothing was done there.",
-	        .examples = "  tandem order rebuild -b localhost:9092 --data state\n"
-	                    "  tandem inventory rebuild --log local:demo --data state -p 1\n"
-	                    "  tandem order rebuild -b localhost:9092 --delete-marks\n",
-	        .options = options,
-	        .option_count = COUNT_OF(options)};
+		.usage = usage,
+		.summary =
+			"Makes task files again from the log, up to the mark, and checks them there. The worker must not run\n"
+			"on them. `run` does the same by itself when a file is not there; this does it before. Exit status 3:\n"
+			"a partition has no mark, nothing was done there.",
+		.examples = "  tandem order rebuild -b localhost:9092 --data state\n"
+			    "  tandem inventory rebuild --log local:demo --data state -p 1\n"
+			    "  tandem order rebuild -b localhost:9092 --delete-marks\n",
+		.options = options,
+		.option_count = COUNT_OF(options)};
 	int exit_status;
 	interrupt_install();
 	if (!service_args_open(&args, &program, argc, argv, &exit_status))
@@ -142,14 +145,16 @@ static int resend_one(const struct resend_run *run, int32_t partition, const cha
 	enum status status = resend_stream(&config, &result, &err);
 	progress_end(&progress);
 	if (args->json)
-		json_print_line(stdout, json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:b}", "service",
-		                                  args->service->name, "partition", partition, "topic", topic, "to_partition",
-		                                  to_partition, "folded", (json_int_t)result.folded, "sent",
-		                                  (json_int_t)result.sent, "first", (json_int_t)result.first, "last",
-		                                  (json_int_t)result.last, "rounds", result.rounds, "done", status == OK));
+		json_print_line(stdout,
+		                json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:b}", "service",
+		                          args->service->name, "partition", partition, "topic", topic, "to_partition",
+		                          to_partition, "folded", (json_int_t)result.folded, "sent",
+		                          (json_int_t)result.sent, "first", (json_int_t)result.first, "last",
+		                          (json_int_t)result.last, "rounds", result.rounds, "done", status == OK));
 	else
-		printf("%s/%d to %s/%d: %lld records folded, %lld outputs %s", args->service->name, partition, topic, to_partition,
-		       (long long)result.folded, (long long)result.sent, run->dry_run ? "would be sent" : "sent");
+		printf("%s/%d to %s/%d: %lld records folded, %lld outputs %s", args->service->name, partition, topic,
+		       to_partition, (long long)result.folded, (long long)result.sent,
+		       run->dry_run ? "would be sent" : "sent");
 	if (!args->json && result.last)
 		printf(", numbers %lld to %lld", (long long)result.first, (long long)result.last);
 	if (!args->json)
@@ -164,24 +169,38 @@ int service_resend(const struct service *service, int argc, char **argv)
 {
 	struct resend_run run = {.args = {.service = service}, .from = 1};
 	const struct config_option options[] = {
-	        SERVICE_PARTITIONS_OPTION(&run.args, "source partitions, like 0,2-4 (all)"),
-	        {.name = "to", .kind = CONFIG_TEXT, .value = &run.to, .placeholder = "TOPIC/P", .help = "the destination (required)"},
-	        {.name = "from", .kind = CONFIG_INT, .value = &run.from, .min = 1, .max = INT64_MAX, .placeholder = "N",
+		SERVICE_PARTITIONS_OPTION(&run.args, "source partitions, like 0,2-4 (all)"),
+		{.name = "to",
+	         .kind = CONFIG_TEXT,
+	         .value = &run.to,
+	         .placeholder = "TOPIC/P",
+	         .help = "the destination (required)"},
+		{.name = "from",
+	         .kind = CONFIG_INT,
+	         .value = &run.from,
+	         .min = 1,
+	         .max = INT64_MAX,
+	         .placeholder = "N",
 	         .help = "the first number to send"},
-	        {.name = "dry-run", .letter = 'n', .kind = CONFIG_FLAG, .value = &run.dry_run, .help = "count, send nothing"},
-	        SERVICE_JSON_OPTION(&run.args),
+		{.name = "dry-run",
+	         .letter = 'n',
+	         .kind = CONFIG_FLAG,
+	         .value = &run.dry_run,
+	         .help = "count, send nothing"},
+		SERVICE_JSON_OPTION(&run.args),
 	};
 	char usage[SERVICE_USAGE_ROOM], topic[128];
 	service_usage(usage, service, "resend --to TOPIC/P [--from N] [options]");
 	const struct config_program program = {
-	        .usage = usage,
-	        .summary = "Folds the input again with its state thrown away, and sends what goes to one destination partition.\n"
-	                   "Readers drop repeats: it is safe at any time, beside running workers. Heals a stream whose\n"
-	                   "destination lost what it had acknowledged; every gap report prints the command.",
-	        .examples = "  tandem order resend -b localhost:9092 --to inventory/1 --from 4711\n"
-	                    "  tandem order resend -b localhost:9092 --partitions 3 --to order-events/3 --from 1\n",
-	        .options = options,
-	        .option_count = COUNT_OF(options)};
+		.usage = usage,
+		.summary =
+			"Folds the input again with its state thrown away, and sends what goes to one destination partition.\n"
+			"Readers drop repeats: it is safe at any time, beside running workers. Heals a stream whose\n"
+			"destination lost what it had acknowledged; every gap report prints the command.",
+		.examples = "  tandem order resend -b localhost:9092 --to inventory/1 --from 4711\n"
+			    "  tandem order resend -b localhost:9092 --partitions 3 --to order-events/3 --from 1\n",
+		.options = options,
+		.option_count = COUNT_OF(options)};
 	int exit_status;
 	int32_t to_partition;
 	interrupt_install();
@@ -189,8 +208,8 @@ int service_resend(const struct service *service, int argc, char **argv)
 		return exit_status;
 	exit_status = EXIT_DONE;
 	if (!parse_to(run.to, topic, &to_partition)) {
-		fprintf(stderr, "tandem %s resend: --to %s: expected TOPIC/PARTITION, like inventory/1\n", service->name,
-		        run.to ? run.to : "is missing");
+		fprintf(stderr, "tandem %s resend: --to %s: expected TOPIC/PARTITION, like inventory/1\n",
+		        service->name, run.to ? run.to : "is missing");
 		exit_status = EXIT_USAGE;
 	}
 	for (size_t i = 0; i < run.args.chosen.count && exit_status == EXIT_DONE && !interrupt_requested(); i++)

@@ -13,10 +13,10 @@
 #define WAIT_MS 100
 
 static const char examples[] =
-        "  tandem order run --log local:demo --data state                 a broker is not needed\n"
-        "  tandem order run -b localhost:9092 --data state                joins the group tandem-order\n"
-        "  tandem order run -b localhost:9092 --data state --until-end    drains what is there, then ends\n"
-        "  tandem order run -b localhost:9092 --data state --partitions 0,2    without a group\n";
+	"  tandem order run --log local:demo --data state                 a broker is not needed\n"
+	"  tandem order run -b localhost:9092 --data state                joins the group tandem-order\n"
+	"  tandem order run -b localhost:9092 --data state --until-end    drains what is there, then ends\n"
+	"  tandem order run -b localhost:9092 --data state --partitions 0,2    without a group\n";
 
 struct run {
 	struct service_args args;
@@ -54,20 +54,21 @@ static int run_worker(struct run *run, struct logging *logging)
 	struct err err = {0};
 	struct worker *worker;
 	const struct worker_config config = {
-	        .service = args->service,
-	        .log = args->log,
-	        .seam = &seam_system,
-	        .logging = logging,
-	        .data = args->data,
-	        .partitions = args->partitions ? args->chosen.items : NULL,
-	        .partition_count = args->partitions ? args->chosen.count : 0,
-	        .instance_id = run->instance_id,
-	        .session_timeout_ms = (int)run->session_timeout_ms,
-	        .commit_interval_ms = run->commit_interval_ms,
-	        .commit_records_max = run->commit_records,
-	        .until_end = run->until_end,
-	        .full_sync = run->full_sync,
-	        .reverse = getenv("TANDEM_REVERSE") != NULL, /* for the tests: SELECTs without ORDER BY come backwards */
+		.service = args->service,
+		.log = args->log,
+		.seam = &seam_system,
+		.logging = logging,
+		.data = args->data,
+		.partitions = args->partitions ? args->chosen.items : NULL,
+		.partition_count = args->partitions ? args->chosen.count : 0,
+		.instance_id = run->instance_id,
+		.session_timeout_ms = (int)run->session_timeout_ms,
+		.commit_interval_ms = run->commit_interval_ms,
+		.commit_records_max = run->commit_records,
+		.until_end = run->until_end,
+		.full_sync = run->full_sync,
+		.reverse =
+			getenv("TANDEM_REVERSE") != NULL, /* for the tests: SELECTs without ORDER BY come backwards */
 	};
 	enum status status = worker_open(&config, &worker, &err);
 	if (status != OK)
@@ -91,30 +92,53 @@ int service_run(const struct service *service, int argc, char **argv)
 	                  .commit_records = 20000,
 	                  .session_timeout_ms = 45000};
 	const struct config_option options[] = {
-	        SERVICE_DATA_OPTION(&run.args),
-	        SERVICE_PARTITIONS_OPTION(&run.args, "exactly these, without joining the group, like 0,2-4"),
-	        {.name = "until-end", .kind = CONFIG_FLAG, .value = &run.until_end,
+		SERVICE_DATA_OPTION(&run.args),
+		SERVICE_PARTITIONS_OPTION(&run.args, "exactly these, without joining the group, like 0,2-4"),
+		{.name = "until-end",
+	         .kind = CONFIG_FLAG,
+	         .value = &run.until_end,
 	         .help = "end when what is there now is folded, committed and marked (3: a task halted)"},
-	        {.name = "commit-interval", .kind = CONFIG_DURATION, .value = &run.commit_interval_ms, .min = 1,
-	         .max = 60000, .placeholder = "TIME", .help = "between two commits"},
-	        {.name = "commit-records", .kind = CONFIG_INT, .value = &run.commit_records, .min = 1, .max = 1000000,
-	         .placeholder = "N", .help = "at most so many records a commit"},
-	        {.name = "instance-id", .kind = CONFIG_TEXT, .value = &run.instance_id, .placeholder = "NAME",
+		{.name = "commit-interval",
+	         .kind = CONFIG_DURATION,
+	         .value = &run.commit_interval_ms,
+	         .min = 1,
+	         .max = 60000,
+	         .placeholder = "TIME",
+	         .help = "between two commits"},
+		{.name = "commit-records",
+	         .kind = CONFIG_INT,
+	         .value = &run.commit_records,
+	         .min = 1,
+	         .max = 1000000,
+	         .placeholder = "N",
+	         .help = "at most so many records a commit"},
+		{.name = "instance-id",
+	         .kind = CONFIG_TEXT,
+	         .value = &run.instance_id,
+	         .placeholder = "NAME",
 	         .help = "static membership: keeps its partitions over a restart"},
-	        {.name = "session-timeout", .kind = CONFIG_DURATION, .value = &run.session_timeout_ms, .min = 1000,
-	         .max = 1800000, .placeholder = "TIME", .help = "a member silent for so long is gone"},
-	        {.name = "full-sync", .kind = CONFIG_FLAG, .value = &run.full_sync,
+		{.name = "session-timeout",
+	         .kind = CONFIG_DURATION,
+	         .value = &run.session_timeout_ms,
+	         .min = 1000,
+	         .max = 1800000,
+	         .placeholder = "TIME",
+	         .help = "a member silent for so long is gone"},
+		{.name = "full-sync",
+	         .kind = CONFIG_FLAG,
+	         .value = &run.full_sync,
 	         .help = "fsync the task files at every commit (they can be rebuilt without)"},
 	};
 	char usage[SERVICE_USAGE_ROOM];
 	service_usage(usage, service, "run [options]");
 	const struct config_program program = {
-	        .usage = usage,
-	        .summary = "Runs the worker: folds its partitions into the files under --data and sends what follows from it.\n"
-	                   "SIGTERM commits the open batch and leaves the group.",
-	        .examples = examples,
-	        .options = options,
-	        .option_count = COUNT_OF(options)};
+		.usage = usage,
+		.summary =
+			"Runs the worker: folds its partitions into the files under --data and sends what follows from it.\n"
+			"SIGTERM commits the open batch and leaves the group.",
+		.examples = examples,
+		.options = options,
+		.option_count = COUNT_OF(options)};
 	int exit_status;
 	interrupt_install();
 	if (!service_args_open(&run.args, &program, argc, argv, &exit_status))

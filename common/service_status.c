@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 static const char examples[] = "  tandem order status --log local:demo --data state\n"
-                               "  tandem inventory status -b localhost:9092 --data state -J | jq .lag\n";
+			       "  tandem inventory status -b localhost:9092 --data state -J | jq .lag\n";
 
 static const char *state_text(const struct status_report *report)
 {
@@ -65,16 +65,16 @@ static void print_problems(const struct service_args *args, const struct status_
 			       report->partition, (long long)gap->count, (long long)gap->first_offset, gap->what_to_do);
 	}
 	if (report->log_error)
-		fprintf(stderr, "tandem %s status: %s/%d: %s\n", args->service->name, args->service->input, report->partition,
-		        report->log_error);
+		fprintf(stderr, "tandem %s status: %s/%d: %s\n", args->service->name, args->service->input,
+		        report->partition, report->log_error);
 }
 
 static json_t *streams_json(const struct status_stream *streams, size_t count, const char *name)
 {
 	json_t *array = json_array();
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(array, json_pack("{s:s, s:i, s:I}", name, streams[i].name, "partition", streams[i].partition,
-		                                       "number", (json_int_t)streams[i].number));
+		json_array_append_new(array, json_pack("{s:s, s:i, s:I}", name, streams[i].name, "partition",
+		                                       streams[i].partition, "number", (json_int_t)streams[i].number));
 	return array;
 }
 
@@ -83,12 +83,12 @@ static json_t *gaps_json(const struct status_report *report)
 	json_t *array = json_array();
 	for (size_t i = 0; i < report->gap_count; i++) {
 		const struct status_gap *gap = &report->gaps[i];
-		json_array_append_new(array, json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:b, s:s}", "service", gap->service,
-		                                       "partition", gap->partition, "verdict", gap->verdict, "first_missing",
-		                                       (json_int_t)gap->first_missing, "highest", (json_int_t)gap->highest,
-		                                       "first_offset", (json_int_t)gap->first_offset, "count",
-		                                       (json_int_t)gap->count, "standing", gap->standing, "what_to_do",
-		                                       gap->what_to_do));
+		json_array_append_new(array, json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:b, s:s}", "service",
+		                                       gap->service, "partition", gap->partition, "verdict",
+		                                       gap->verdict, "first_missing", (json_int_t)gap->first_missing,
+		                                       "highest", (json_int_t)gap->highest, "first_offset",
+		                                       (json_int_t)gap->first_offset, "count", (json_int_t)gap->count,
+		                                       "standing", gap->standing, "what_to_do", gap->what_to_do));
 	}
 	return array;
 }
@@ -98,20 +98,22 @@ static json_t *report_json(const struct service_args *args, const struct status_
 	char input[17], output[17];
 	snprintf(input, sizeof input, "%016" PRIx64, report->input_hash);
 	snprintf(output, sizeof output, "%016" PRIx64, report->output_hash);
-	json_t *json = json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "service",
-	                         args->service->name, "topic", args->service->input, "partition", report->partition, "state",
-	                         state_text(report), "next_offset", (json_int_t)report->next_offset, "end",
-	                         (json_int_t)report->end, "lag", (json_int_t)report->lag, "rows", (json_int_t)report->rows,
-	                         "applied", (json_int_t)report->applied, "rejected", (json_int_t)report->rejected, "repeats",
-	                         (json_int_t)report->repeats, "input_hash", input, "output_hash", output);
+	json_t *json =
+		json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "service",
+	                  args->service->name, "topic", args->service->input, "partition", report->partition, "state",
+	                  state_text(report), "next_offset", (json_int_t)report->next_offset, "end",
+	                  (json_int_t)report->end, "lag", (json_int_t)report->lag, "rows", (json_int_t)report->rows,
+	                  "applied", (json_int_t)report->applied, "rejected", (json_int_t)report->rejected, "repeats",
+	                  (json_int_t)report->repeats, "input_hash", input, "output_hash", output);
 	json_object_set_new(json, "inbound", streams_json(report->inbound, report->inbound_count, "service"));
 	json_object_set_new(json, "outbound", streams_json(report->outbound, report->outbound_count, "topic"));
 	json_object_set_new(json, "gaps", gaps_json(report));
 	json_object_set_new(json, "pid", report->running ? json_integer(report->pid) : json_null());
-	json_object_set_new(json, "halt", report->halted ? json_pack("{s:s, s:s, s:I}", "reason", report->halt.reason, "message",
-	                                                             report->halt.message, "since_ms",
-	                                                             (json_int_t)report->halt.since_ms)
-	                                                 : json_null());
+	json_object_set_new(json, "halt",
+	                    report->halted
+	                            ? json_pack("{s:s, s:s, s:I}", "reason", report->halt.reason, "message",
+	                                        report->halt.message, "since_ms", (json_int_t)report->halt.since_ms)
+	                            : json_null());
 	return json;
 }
 
@@ -121,12 +123,12 @@ static int show_all(struct service_args *args)
 	struct status_report *reports = arena_alloc(&arena, args->chosen.count * sizeof *reports);
 	int exit_status = EXIT_DONE;
 	if (!args->json)
-		printf("%-16s %-12s %9s %10s %10s %10s %9s %7s %8s  %-16s %-16s %s\n", "SERVICE", "TOPIC", "PARTITION", "NEXT", "END",
-		       "LAG", "ROWS", "STREAMS", "REJECTED", "INPUT-HASH", "OUTPUT-HASH", "STATE");
+		printf("%-16s %-12s %9s %10s %10s %10s %9s %7s %8s  %-16s %-16s %s\n", "SERVICE", "TOPIC", "PARTITION",
+		       "NEXT", "END", "LAG", "ROWS", "STREAMS", "REJECTED", "INPUT-HASH", "OUTPUT-HASH", "STATE");
 	for (size_t i = 0; i < args->chosen.count; i++) {
 		struct err err = {0};
-		enum status status = status_read(args->service, args->data, args->chosen.items[i], args->log, &seam_system, &arena,
-		                                 &reports[i], &err);
+		enum status status = status_read(args->service, args->data, args->chosen.items[i], args->log,
+		                                 &seam_system, &arena, &reports[i], &err);
 		if (status != OK) {
 			service_say(args, "status", &err);
 			exit_status = EXIT_FAILED;
@@ -150,19 +152,20 @@ int service_status(const struct service *service, int argc, char **argv)
 {
 	struct service_args args = {.service = service, .data = "data"};
 	const struct config_option options[] = {
-	        SERVICE_DATA_OPTION(&args),
-	        SERVICE_PARTITIONS_OPTION(&args, "only these, like 0,2-4"),
-	        SERVICE_JSON_OPTION(&args),
+		SERVICE_DATA_OPTION(&args),
+		SERVICE_PARTITIONS_OPTION(&args, "only these, like 0,2-4"),
+		SERVICE_JSON_OPTION(&args),
 	};
 	char usage[SERVICE_USAGE_ROOM];
 	service_usage(usage, service, "status [options]");
 	const struct config_program program = {
-	        .usage = usage,
-	        .summary = "Shows every partition: position, end, lag, rows, streams, hashes; then halts and gaps with what to do.\n"
-	                   "Disturbs no running worker. Exit status 1: a task is halted, or a gap has stood for 30 s.",
-	        .examples = examples,
-	        .options = options,
-	        .option_count = COUNT_OF(options)};
+		.usage = usage,
+		.summary =
+			"Shows every partition: position, end, lag, rows, streams, hashes; then halts and gaps with what to do.\n"
+			"Disturbs no running worker. Exit status 1: a task is halted, or a gap has stood for 30 s.",
+		.examples = examples,
+		.options = options,
+		.option_count = COUNT_OF(options)};
 	int exit_status;
 	if (!service_args_open(&args, &program, argc, argv, &exit_status))
 		return exit_status;

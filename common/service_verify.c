@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 static const char examples[] =
-        "  tandem order verify --log local:demo --data state           every partition\n"
-        "  tandem inventory verify -b localhost:9092 --data state -p 3    one of them, while its worker runs\n";
+	"  tandem order verify --log local:demo --data state           every partition\n"
+	"  tandem inventory verify -b localhost:9092 --data state -p 3    one of them, while its worker runs\n";
 
 struct job {
 	enum status status;
@@ -104,8 +104,8 @@ static const char *verdict_of(const struct job *job)
 
 static void print_difference(const struct service *service, int32_t partition, const struct verify_difference *d)
 {
-	printf("first difference in %s/%d: table %s, key %s%s%s: the file has %s, the log gives %s; ", service->name, partition,
-	       d->table, d->key, *d->column ? ", column " : "", d->column, d->file, d->folded);
+	printf("first difference in %s/%d: table %s, key %s%s%s: the file has %s, the log gives %s; ", service->name,
+	       partition, d->table, d->key, *d->column ? ", column " : "", d->column, d->file, d->folded);
 	if (d->offset >= 0)
 		printf("record %s/%d offset %lld wrote it last\n", service->input, partition, (long long)d->offset);
 	else
@@ -117,9 +117,10 @@ static void print_table(const struct verify_run *run)
 	printf("%-10s %9s %10s %10s  %-16s %s\n", "SERVICE", "PARTITION", "RECORDS", "RECORDS/S", "STATE", "VERDICT");
 	for (size_t i = 0; i < run->args.chosen.count; i++) {
 		const struct job *job = &run->jobs[i];
-		printf("%-10s %9d %10lld %10.0f  %016" PRIx64 " %s\n", run->args.service->name, run->args.chosen.items[i],
-		       (long long)job->result.records, job->seconds > 0 ? (double)job->result.records / job->seconds : 0.0,
-		       job->result.state_hash, verdict_of(job));
+		printf("%-10s %9d %10lld %10.0f  %016" PRIx64 " %s\n", run->args.service->name,
+		       run->args.chosen.items[i], (long long)job->result.records,
+		       job->seconds > 0 ? (double)job->result.records / job->seconds : 0.0, job->result.state_hash,
+		       verdict_of(job));
 	}
 	for (size_t i = 0; i < run->args.chosen.count; i++)
 		if (run->jobs[i].status == OK && !run->jobs[i].result.same)
@@ -128,8 +129,8 @@ static void print_table(const struct verify_run *run)
 
 static json_t *difference_json(const struct verify_difference *d)
 {
-	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "table", d->table, "key", d->key, "column", d->column, "file",
-	                         d->file, "log", d->folded);
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "table", d->table, "key", d->key, "column", d->column,
+	                         "file", d->file, "log", d->folded);
 	if (json)
 		json_object_set_new(json, "offset", d->offset >= 0 ? json_integer(d->offset) : json_null());
 	return json ? json : json_null();
@@ -161,8 +162,8 @@ static int exit_status_of(const struct verify_run *run)
 			exit_status = EXIT_DIFFERS;
 		if (job->status == OK || exit_status == EXIT_DIFFERS)
 			continue;
-		fprintf(stderr, "tandem %s verify: partition %d: %s\n", run->args.service->name, run->args.chosen.items[i],
-		        job->err.text);
+		fprintf(stderr, "tandem %s verify: partition %d: %s\n", run->args.service->name,
+		        run->args.chosen.items[i], job->err.text);
 		exit_status = job->status == REJECT || err_is(&job->err, "interrupted") ? EXIT_PARTLY : EXIT_FAILED;
 	}
 	return exit_status;
@@ -170,24 +171,31 @@ static int exit_status_of(const struct verify_run *run)
 
 int service_verify(const struct service *service, int argc, char **argv)
 {
-	struct verify_run run = {.args = {.service = service, .data = "data"}, .threads = sysconf(_SC_NPROCESSORS_ONLN)};
+	struct verify_run run = {.args = {.service = service, .data = "data"},
+	                         .threads = sysconf(_SC_NPROCESSORS_ONLN)};
 	const struct config_option options[] = {
-	        SERVICE_DATA_OPTION(&run.args),
-	        SERVICE_PARTITIONS_OPTION(&run.args, "only these, like 0,2-4"),
-	        SERVICE_JSON_OPTION(&run.args),
-	        {.name = "threads", .kind = CONFIG_INT, .value = &run.threads, .min = 1, .max = 256, .placeholder = "N",
+		SERVICE_DATA_OPTION(&run.args),
+		SERVICE_PARTITIONS_OPTION(&run.args, "only these, like 0,2-4"),
+		SERVICE_JSON_OPTION(&run.args),
+		{.name = "threads",
+	         .kind = CONFIG_INT,
+	         .value = &run.threads,
+	         .min = 1,
+	         .max = 256,
+	         .placeholder = "N",
 	         .help = "partitions side by side"},
 	};
 	char usage[SERVICE_USAGE_ROOM];
 	service_usage(usage, service, "verify [options]");
 	const struct config_program program = {
-	        .usage = usage,
-	        .summary = "Folds the log afresh up to where each file is and compares every table. Disturbs nothing; the worker\n"
-	                   "may run. Exit status 0: the state is what the log determines. 4: it is not, and the first difference\n"
-	                   "is named. 3: some files are not there.",
-	        .examples = examples,
-	        .options = options,
-	        .option_count = COUNT_OF(options)};
+		.usage = usage,
+		.summary =
+			"Folds the log afresh up to where each file is and compares every table. Disturbs nothing; the worker\n"
+			"may run. Exit status 0: the state is what the log determines. 4: it is not, and the first difference\n"
+			"is named. 3: some files are not there.",
+		.examples = examples,
+		.options = options,
+		.option_count = COUNT_OF(options)};
 	int exit_status;
 	interrupt_install();
 	if (!service_args_open(&run.args, &program, argc, argv, &exit_status))

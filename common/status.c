@@ -55,13 +55,13 @@ static const char *copy_text(struct reading *reading, struct store_statement *s,
 static void read_inbound(struct reading *reading, struct store_statement *s, size_t at)
 {
 	reading->out->inbound[at] =
-	        (struct status_stream){copy_text(reading, s, 0), (int32_t)store_int(s, 1), store_int(s, 2)};
+		(struct status_stream){copy_text(reading, s, 0), (int32_t)store_int(s, 1), store_int(s, 2)};
 }
 
 static void read_outbound(struct reading *reading, struct store_statement *s, size_t at)
 {
 	reading->out->outbound[at] =
-	        (struct status_stream){copy_text(reading, s, 0), (int32_t)store_int(s, 1), store_int(s, 2)};
+		(struct status_stream){copy_text(reading, s, 0), (int32_t)store_int(s, 1), store_int(s, 2)};
 }
 
 /* Open for how long? The first record of the gap is in the log, with its time. */
@@ -69,8 +69,8 @@ static bool standing(struct reading *reading, int64_t offset)
 {
 	struct log_record record;
 	bool found = false;
-	if (!reading->log || log_read_at(reading->log, reading->service->input, reading->out->partition, offset, reading->arena,
-	                                 &record, &found, NULL) != OK)
+	if (!reading->log || log_read_at(reading->log, reading->service->input, reading->out->partition, offset,
+	                                 reading->arena, &record, &found, NULL) != OK)
 		return true;
 	return !found || seam_wall_ms(reading->seam) - record.timestamp_ms > STATUS_STANDING_MS;
 }
@@ -87,13 +87,16 @@ static void read_gap(struct reading *reading, struct store_statement *s, size_t 
 	                           .verdict = copy_text(reading, s, 6)};
 	gap->standing = standing(reading, gap->first_offset);
 	if (!*gap->service)
-		gap->what_to_do = arena_format(reading->arena, "find who writes records with a foreign `tandem` header:"
-		                                               " tandem replay -t %s -p %d -o %lld -c 1",
-		                               reading->service->input, reading->out->partition, (long long)gap->first_offset);
+		gap->what_to_do =
+			arena_format(reading->arena,
+		                     "find who writes records with a foreign `tandem` header:"
+		                     " tandem replay -t %s -p %d -o %lld -c 1",
+		                     reading->service->input, reading->out->partition, (long long)gap->first_offset);
 	else
-		gap->what_to_do = arena_format(reading->arena, "tandem %s resend --partitions %d --to %s/%d --from %lld",
-		                               gap->service, gap->partition, reading->service->input, reading->out->partition,
-		                               (long long)gap->first_missing);
+		gap->what_to_do =
+			arena_format(reading->arena, "tandem %s resend --partitions %d --to %s/%d --from %lld",
+		                     gap->service, gap->partition, reading->service->input, reading->out->partition,
+		                     (long long)gap->first_missing);
 }
 
 static enum status read_meta(struct reading *reading, struct err *err)
@@ -129,7 +132,8 @@ static enum status count_rows(struct reading *reading, struct err *err)
 		struct store_statement *s;
 		bool row;
 		sscanf(reading->service->tables[i], "CREATE TABLE %63[A-Za-z0-9_]", name);
-		status = store_prepare(reading->store, arena_format(reading->arena, "SELECT count(*) FROM %s", name), false, &s, err);
+		status = store_prepare(reading->store, arena_format(reading->arena, "SELECT count(*) FROM %s", name),
+		                       false, &s, err);
 		if (status == OK)
 			status = store_step(s, &row, err);
 		if (status != OK)
@@ -146,7 +150,7 @@ static enum status find_tables(struct reading *reading, struct err *err)
 	struct store_statement *s;
 	bool row;
 	enum status status =
-	        store_prepare(reading->store, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'", false, &s, err);
+		store_prepare(reading->store, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'", false, &s, err);
 	if (status == OK)
 		status = store_step(s, &row, err);
 	if (status != OK)
@@ -161,13 +165,14 @@ static enum status read_tables(struct reading *reading, struct err *err)
 	struct status_report *out = reading->out;
 	enum status status = read_meta(reading, err);
 	if (status == OK)
-		status = read_rows(reading, "inbound", "service, partition, number", sizeof *out->inbound, (void **)&out->inbound,
-		                   &out->inbound_count, read_inbound, err);
+		status = read_rows(reading, "inbound", "service, partition, number", sizeof *out->inbound,
+		                   (void **)&out->inbound, &out->inbound_count, read_inbound, err);
 	if (status == OK)
 		status = read_rows(reading, "outbound", "topic, partition, number", sizeof *out->outbound,
 		                   (void **)&out->outbound, &out->outbound_count, read_outbound, err);
 	if (status == OK)
-		status = read_rows(reading, "gap", "service, partition, first_missing, highest, first_offset, count, verdict",
+		status = read_rows(reading, "gap",
+		                   "service, partition, first_missing, highest, first_offset, count, verdict",
 		                   sizeof *out->gaps, (void **)&out->gaps, &out->gap_count, read_gap, err);
 	return status == OK ? count_rows(reading, err) : status;
 }
@@ -212,7 +217,8 @@ enum status status_read(const struct service *service, const char *data, int32_t
 	const char *path = arena_format(arena, "%s/%s/%d.db", data, service->name, partition);
 	out->running = lock_holder(arena_format(arena, "%s/%s/%d.lock", data, service->name, partition), &out->pid,
 	                           &out->state);
-	out->halted = halt_read(arena_format(arena, "%s/%s/%d.halt", data, service->name, partition), arena, &out->halt);
+	out->halted =
+		halt_read(arena_format(arena, "%s/%s/%d.halt", data, service->name, partition), arena, &out->halt);
 	out->has_file = access(path, F_OK) == 0;
 	enum status status = out->has_file ? read_file(&reading, path, err) : OK;
 	ask_log(&reading);

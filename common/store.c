@@ -13,7 +13,7 @@
 enum { STORE_BEGIN, STORE_COMMIT, STORE_ROLLBACK, STORE_SAVEPOINT, STORE_RELEASE, STORE_BACK, STORE_OWN_COUNT };
 
 static const char *const own_sql[STORE_OWN_COUNT] = {
-        "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "SAVEPOINT handler", "RELEASE handler", "ROLLBACK TO handler",
+	"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "SAVEPOINT handler", "RELEASE handler", "ROLLBACK TO handler",
 };
 
 struct store_statement {
@@ -75,8 +75,9 @@ static enum status failed(struct store *store, int rc, const char *doing, struct
 	const char *code;
 	enum status status = classify(rc, &code);
 	const char *text = store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc);
-	err_set(&store->why, status, code, "%s: %s (%d) while it was to %s", store->path ? store->path : "database in memory",
-	        text, store->db ? sqlite3_extended_errcode(store->db) : rc, doing);
+	err_set(&store->why, status, code, "%s: %s (%d) while it was to %s",
+	        store->path ? store->path : "database in memory", text,
+	        store->db ? sqlite3_extended_errcode(store->db) : rc, doing);
 	store->broken = status;
 	if (err)
 		*err = store->why;
@@ -101,10 +102,9 @@ static void forbidden(sqlite3_context *context, int count, sqlite3_value **value
 
 static int forbid_functions(sqlite3 *db)
 {
-	static const char *const names[] = {"random",    "randomblob",   "date",         "time",
-	                                    "datetime",  "julianday",    "unixepoch",    "strftime",
-	                                    "timediff",  "current_date", "current_time", "current_timestamp",
-	                                    "localtime", "gmtime"};
+	static const char *const names[] = {
+		"random",   "randomblob", "date",         "time",         "datetime",          "julianday", "unixepoch",
+		"strftime", "timediff",   "current_date", "current_time", "current_timestamp", "localtime", "gmtime"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		int rc = sqlite3_create_function(db, names[i], -1, SQLITE_UTF8, NULL, forbidden, NULL, NULL);
 		for (int args = 0; args < 3 && rc == SQLITE_OK; args++)
@@ -161,14 +161,16 @@ static enum status pragmas(struct store *store, const struct store_config *confi
 	case STORE_READ:
 		return store_exec(store, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0", err);
 	case STORE_SCRATCH: /* a journal in memory, since savepoints must be undone */
-		return store_exec(store, "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE", err);
+		return store_exec(store,
+		                  "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE",
+		                  err);
 	case STORE_WRITE:
 		break;
 	}
 	if (!config->path)
 		return OK;
-	snprintf(sql, sizeof sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;%s", config->full_sync ? "FULL" : "NORMAL",
-	         config->keep_wal ? "PRAGMA wal_autocheckpoint=0" : "");
+	snprintf(sql, sizeof sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;%s",
+	         config->full_sync ? "FULL" : "NORMAL", config->keep_wal ? "PRAGMA wal_autocheckpoint=0" : "");
 	return store_exec(store, sql, err);
 }
 
@@ -252,7 +254,8 @@ static enum status own(struct store *store, int which, struct err *err)
 		rc = SQLITE_OK;
 	enum status status = OK;
 	if (which == STORE_BEGIN && (rc & 0xff) == SQLITE_BUSY) /* nothing has begun, so nothing is lost */
-		status = err_set(err, RETRY, "busy", "%s: another connection writes", store->path ? store->path : "memory");
+		status = err_set(err, RETRY, "busy", "%s: another connection writes",
+		                 store->path ? store->path : "memory");
 	else if (rc != SQLITE_OK)
 		status = failed(store, rc, own_sql[which], err);
 	sqlite3_reset(stmt);
@@ -447,7 +450,7 @@ int64_t store_changes(const struct store *store)
 /* ---- identifiers ---- */
 
 #define UUID_TEXT_LEN 36
-#define UUID_BYTES 16
+#define UUID_BYTES    16
 
 static int hex_digit(char c)
 {
@@ -520,8 +523,8 @@ const char *store_id(struct store_statement *statement, int column, struct arena
 enum status store_copy(const char *path, const char *copy, struct err *err)
 {
 	struct store *store;
-	enum status status = store_open(&(struct store_config){.path = path, .mode = STORE_READ, .busy_timeout_ms = 10000},
-	                                &store, err);
+	enum status status = store_open(
+		&(struct store_config){.path = path, .mode = STORE_READ, .busy_timeout_ms = 10000}, &store, err);
 	if (status != OK)
 		return status;
 	struct store_statement *vacuum;
@@ -610,7 +613,8 @@ const char *store_value_text(const struct store_value *value, struct arena *aren
 	case STORE_INT:
 		return arena_format(arena, "%lld", (long long)value->number);
 	case STORE_BLOB:
-		return value->len == UUID_BYTES ? uuid_text(value->bytes, arena) : hex_text(value->bytes, value->len, arena);
+		return value->len == UUID_BYTES ? uuid_text(value->bytes, arena)
+		                                : hex_text(value->bytes, value->len, arena);
 	case STORE_TEXT:
 		return arena_format(arena, "'%.*s'", (int)value->len, (const char *)value->bytes);
 	default:
@@ -631,8 +635,8 @@ void store_value_bind(struct store_statement *statement, int index, const struct
 		store_bind_blob(statement, index, value->bytes, value->len);
 		break;
 	default:
-		bound(statement, sqlite3_bind_text64(bindable(statement), index, value->bytes, value->len, SQLITE_STATIC,
-		                                     SQLITE_UTF8));
+		bound(statement, sqlite3_bind_text64(bindable(statement), index, value->bytes, value->len,
+		                                     SQLITE_STATIC, SQLITE_UTF8));
 	}
 }
 
@@ -674,11 +678,11 @@ enum status store_lint(const char *ddl, struct err *err)
 	bool strict = false;
 	for (const char *at = ddl; next_word(&at, word, sizeof word);) {
 		if (!strcmp(word, "REAL") || !strcmp(word, "FLOAT") || !strcmp(word, "DOUBLE"))
-			return err_set(err, REJECT, "ddl", "a column of type %s: tables hold integers, text and blobs: %s", word,
-			               ddl);
+			return err_set(err, REJECT, "ddl",
+			               "a column of type %s: tables hold integers, text and blobs: %s", word, ddl);
 		if (!strcmp(last, "DEFAULT") && !literal(word))
-			return err_set(err, REJECT, "ddl", "DEFAULT %s is no literal: it could differ on the next fold: %s", word,
-			               ddl);
+			return err_set(err, REJECT, "ddl",
+			               "DEFAULT %s is no literal: it could differ on the next fold: %s", word, ddl);
 		if (!strcmp(word, "STRICT"))
 			strict = true;
 		memcpy(last, word, sizeof last);

@@ -19,21 +19,21 @@ struct store;
 struct store_statement;
 
 enum store_mode {
-	STORE_WRITE,    /* create if missing, WAL, no automatic checkpoint unless the profile says so */
-	STORE_READ,     /* read-only, query_only; never checkpoints; may be used beside a writer */
-	STORE_SCRATCH,  /* a throw-away file (or NULL path: memory): no journal, no fsync */
+	STORE_WRITE,   /* create if missing, WAL, no automatic checkpoint unless the profile says so */
+	STORE_READ,    /* read-only, query_only; never checkpoints; may be used beside a writer */
+	STORE_SCRATCH, /* a throw-away file (or NULL path: memory): no journal, no fsync */
 };
 
 struct store_config {
 	const char *path; /* NULL: in memory */
 	enum store_mode mode;
-	bool full_sync;        /* synchronous=FULL instead of NORMAL (STORE_WRITE only) */
-	bool keep_wal;         /* no automatic checkpoint, and none on close (the local log's files) */
-	bool deterministic;    /* SQL's clock and random functions fail */
-	bool reverse;          /* PRAGMA reverse_unordered_selects=ON, for tests */
-	int busy_timeout_ms;   /* 0: none */
-	const char *vfs;       /* NULL: the default; a fault-injecting one in tests */
-	int cache_kib;         /* 0: 8192 */
+	bool full_sync;      /* synchronous=FULL instead of NORMAL (STORE_WRITE only) */
+	bool keep_wal;       /* no automatic checkpoint, and none on close (the local log's files) */
+	bool deterministic;  /* SQL's clock and random functions fail */
+	bool reverse;        /* PRAGMA reverse_unordered_selects=ON, for tests */
+	int busy_timeout_ms; /* 0: none */
+	const char *vfs;     /* NULL: the default; a fault-injecting one in tests */
+	int cache_kib;       /* 0: 8192 */
 };
 
 enum status store_open(const struct store_config *config, struct store **out, struct err *err);
@@ -102,7 +102,7 @@ int store_column_count(struct store_statement *statement);
 const char *store_column_name(struct store_statement *statement, int column);
 void store_value(struct store_statement *statement, int column, struct store_value *out);
 bool store_value_equal(const struct store_value *a, const struct store_value *b);
-int store_value_compare(const struct store_value *a, const struct store_value *b); /* SQLite's BINARY order */
+int store_value_compare(const struct store_value *a, const struct store_value *b);  /* SQLite's BINARY order */
 const char *store_value_text(const struct store_value *value, struct arena *arena); /* for people */
 void store_value_bind(struct store_statement *statement, int index, const struct store_value *value);
 

@@ -9,24 +9,24 @@
 #include <string.h>
 
 static const char *const own_tables[] = {
-        "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), installation BLOB NOT NULL, service TEXT NOT NULL,"
-        " topic TEXT NOT NULL, partition INTEGER NOT NULL, single_replica INTEGER NOT NULL, logic_version INTEGER NOT NULL,"
-        " next_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL, last_hash INTEGER NOT NULL,"
-        " input_hash INTEGER NOT NULL, output_hash INTEGER NOT NULL, stream_time_ms INTEGER NOT NULL,"
-        " applied INTEGER NOT NULL, rejected INTEGER NOT NULL, repeats INTEGER NOT NULL, gaps INTEGER NOT NULL,"
-        " forks INTEGER NOT NULL, unknown_sources INTEGER NOT NULL, control INTEGER NOT NULL, mark TEXT NOT NULL) STRICT",
-        "CREATE TABLE topic (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, headers TEXT NOT NULL) WITHOUT ROWID, STRICT",
-        "CREATE TABLE inbound (service TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,"
-        " chain INTEGER NOT NULL, PRIMARY KEY (service, partition)) WITHOUT ROWID, STRICT",
-        "CREATE TABLE outbound (topic TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,"
-        " chain INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID, STRICT",
-        "CREATE TABLE gap (service TEXT NOT NULL, partition INTEGER NOT NULL, first_missing INTEGER NOT NULL,"
-        " highest INTEGER NOT NULL, first_offset INTEGER NOT NULL, count INTEGER NOT NULL, verdict TEXT NOT NULL,"
-        " PRIMARY KEY (service, partition)) WITHOUT ROWID, STRICT",
+	"CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), installation BLOB NOT NULL, service TEXT NOT NULL,"
+	" topic TEXT NOT NULL, partition INTEGER NOT NULL, single_replica INTEGER NOT NULL, logic_version INTEGER NOT NULL,"
+	" next_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL, last_hash INTEGER NOT NULL,"
+	" input_hash INTEGER NOT NULL, output_hash INTEGER NOT NULL, stream_time_ms INTEGER NOT NULL,"
+	" applied INTEGER NOT NULL, rejected INTEGER NOT NULL, repeats INTEGER NOT NULL, gaps INTEGER NOT NULL,"
+	" forks INTEGER NOT NULL, unknown_sources INTEGER NOT NULL, control INTEGER NOT NULL, mark TEXT NOT NULL) STRICT",
+	"CREATE TABLE topic (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, headers TEXT NOT NULL) WITHOUT ROWID, STRICT",
+	"CREATE TABLE inbound (service TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,"
+	" chain INTEGER NOT NULL, PRIMARY KEY (service, partition)) WITHOUT ROWID, STRICT",
+	"CREATE TABLE outbound (topic TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,"
+	" chain INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID, STRICT",
+	"CREATE TABLE gap (service TEXT NOT NULL, partition INTEGER NOT NULL, first_missing INTEGER NOT NULL,"
+	" highest INTEGER NOT NULL, first_offset INTEGER NOT NULL, count INTEGER NOT NULL, verdict TEXT NOT NULL,"
+	" PRIMARY KEY (service, partition)) WITHOUT ROWID, STRICT",
 };
 
 static const char *const verdict_names[TASK_VERDICTS] = {
-        "applied", "rejected", "repeat", "gap", "fork", "unknown_source", "control",
+	"applied", "rejected", "repeat", "gap", "fork", "unknown_source", "control",
 };
 
 const char *task_verdict_name(enum task_verdict verdict)
@@ -106,13 +106,14 @@ static void add_topic(struct task *task, const char *name, int32_t partitions, e
 {
 	task->topics = mem_realloc(task->topics, (task->topic_count + 1) * sizeof *task->topics);
 	task->topics[task->topic_count++] =
-	        (struct topic){arena_copy(&task->names, name, strlen(name)), partitions, form};
+		(struct topic){arena_copy(&task->names, name, strlen(name)), partitions, form};
 }
 
 static void read_topic(struct task *task, struct store_statement *s)
 {
 	bool cloudevents = strcmp(store_text(s, 2), "cloudevents") == 0;
-	add_topic(task, store_text(s, 0), (int32_t)store_int(s, 1), cloudevents ? HEADERS_CLOUDEVENTS : HEADERS_COMPACT);
+	add_topic(task, store_text(s, 0), (int32_t)store_int(s, 1),
+	          cloudevents ? HEADERS_CLOUDEVENTS : HEADERS_COMPACT);
 }
 
 static void read_stream(struct task *task, struct streams *streams, struct store_statement *s)
@@ -160,31 +161,32 @@ static void read_gap(struct task *task, struct store_statement *s)
 static enum status read_file(struct task *task, struct err *err)
 {
 	enum status status = read_rows(
-	        task,
-	        "SELECT installation, single_replica, logic_version, next_offset, last_offset, last_hash, input_hash,"
-	        " output_hash, stream_time_ms, applied, rejected, repeats, gaps, forks, unknown_sources, control, mark"
-	        " FROM meta",
-	        read_meta, err);
+		task,
+		"SELECT installation, single_replica, logic_version, next_offset, last_offset, last_hash, input_hash,"
+		" output_hash, stream_time_ms, applied, rejected, repeats, gaps, forks, unknown_sources, control, mark"
+		" FROM meta",
+		read_meta, err);
 	if (status == OK)
 		status = read_rows(task, "SELECT name, partitions, headers FROM topic ORDER BY name", read_topic, err);
 	if (status == OK)
-		status = read_rows(task, "SELECT service, partition, number, chain FROM inbound ORDER BY 1, 2", read_inbound,
-		                   err);
+		status = read_rows(task, "SELECT service, partition, number, chain FROM inbound ORDER BY 1, 2",
+		                   read_inbound, err);
 	if (status == OK)
-		status = read_rows(task, "SELECT topic, partition, number, chain FROM outbound ORDER BY 1, 2", read_outbound,
-		                   err);
+		status = read_rows(task, "SELECT topic, partition, number, chain FROM outbound ORDER BY 1, 2",
+		                   read_outbound, err);
 	if (status == OK)
-		status = read_rows(task,
-		                   "SELECT service, partition, first_missing, highest, first_offset, count, verdict FROM gap"
-		                   " ORDER BY 1, 2",
-		                   read_gap, err);
+		status = read_rows(
+			task,
+			"SELECT service, partition, first_missing, highest, first_offset, count, verdict FROM gap"
+			" ORDER BY 1, 2",
+			read_gap, err);
 	return status;
 }
 
 /* ---- opening ---- */
 
-static enum status count_rows(struct task *task, const char *sql, const char *a, const char *b, int64_t c, int64_t *count,
-                              struct err *err)
+static enum status count_rows(struct task *task, const char *sql, const char *a, const char *b, int64_t c,
+                              int64_t *count, struct err *err)
 {
 	struct store_statement *s;
 	bool row;
@@ -207,13 +209,14 @@ static enum status check_table(struct task *task, const char *ddl, struct err *e
 {
 	int64_t count;
 	enum status status =
-	        count_rows(task, "SELECT count(*) FROM sqlite_schema WHERE sql = ?1", ddl, NULL, 0, &count, err);
+		count_rows(task, "SELECT count(*) FROM sqlite_schema WHERE sql = ?1", ddl, NULL, 0, &count, err);
 	if (status != OK || count == 1)
 		return status;
-	return err_set(err, FATAL, "other_tables",
-	               "the file's tables are not this program's (expected: %.120s...); run the program that wrote it, or delete"
-	               " the file: it is rebuilt from the log",
-	               ddl);
+	return err_set(
+		err, FATAL, "other_tables",
+		"the file's tables are not this program's (expected: %.120s...); run the program that wrote it, or delete"
+		" the file: it is rebuilt from the log",
+		ddl);
 }
 
 static enum status for_tables(struct task *task, enum status (*act)(struct task *, const char *, struct err *),
@@ -247,14 +250,15 @@ static enum status check_owner(struct task *task, struct err *err)
 {
 	int64_t others;
 	enum status status =
-	        count_rows(task, "SELECT count(*) FROM meta WHERE NOT (service = ?1 AND topic = ?2 AND partition = ?3)",
+		count_rows(task, "SELECT count(*) FROM meta WHERE NOT (service = ?1 AND topic = ?2 AND partition = ?3)",
 	                   task->service->name, task->service->input, task->partition, &others, err);
 	if (status != OK || others == 0)
 		return status;
-	return err_set(err, FATAL, "foreign_file",
-	               "the file is of another service, topic or partition, expected %s on %s/%d; put the right file here, or"
-	               " delete it: it is rebuilt from the log",
-	               task->service->name, task->service->input, task->partition);
+	return err_set(
+		err, FATAL, "foreign_file",
+		"the file is of another service, topic or partition, expected %s on %s/%d; put the right file here, or"
+		" delete it: it is rebuilt from the log",
+		task->service->name, task->service->input, task->partition);
 }
 
 static enum status prepare_own(struct task *task, struct err *err)
@@ -263,13 +267,14 @@ static enum status prepare_own(struct task *task, struct err *err)
 		struct store_statement **out;
 		const char *sql;
 	} list[] = {
-	        {&task->put_meta, "INSERT OR REPLACE INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
-	                          " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"},
-	        {&task->put_topic, "INSERT OR REPLACE INTO topic VALUES (?1, ?2, ?3)"},
-	        {&task->put_inbound, "INSERT OR REPLACE INTO inbound VALUES (?1, ?2, ?3, ?4)"},
-	        {&task->put_outbound, "INSERT OR REPLACE INTO outbound VALUES (?1, ?2, ?3, ?4)"},
-	        {&task->put_gap, "INSERT OR REPLACE INTO gap VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
-	        {&task->delete_gap, "DELETE FROM gap WHERE service = ?1 AND partition = ?2"},
+		{&task->put_meta,
+	         "INSERT OR REPLACE INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+	         " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"},
+		{&task->put_topic, "INSERT OR REPLACE INTO topic VALUES (?1, ?2, ?3)"},
+		{&task->put_inbound, "INSERT OR REPLACE INTO inbound VALUES (?1, ?2, ?3, ?4)"},
+		{&task->put_outbound, "INSERT OR REPLACE INTO outbound VALUES (?1, ?2, ?3, ?4)"},
+		{&task->put_gap, "INSERT OR REPLACE INTO gap VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+		{&task->delete_gap, "DELETE FROM gap WHERE service = ?1 AND partition = ?2"},
 	};
 	enum status status = OK;
 	for (size_t i = 0; i < sizeof list / sizeof *list && status == OK; i++)
@@ -314,7 +319,7 @@ static void list_accepted(struct task *task)
 	for (size_t i = 0; i < service->handler_count; i++)
 		for (size_t w = 0; w < service->handlers[i].type->writer_count; w++)
 			task->accepts[task->accept_count++] =
-			        (struct accepts){service->handlers[i].type->writers[w], &service->handlers[i]};
+				(struct accepts){service->handlers[i].type->writers[w], &service->handlers[i]};
 }
 
 bool task_blames_file(const struct err *err)
@@ -329,7 +334,8 @@ enum status task_file_advice(enum status status, struct err *err)
 		return status;
 	found = *err;
 	return err_set(err, FATAL, found.code,
-	               "%.400s; the file is damaged: delete it (with its -wal and -shm), it is rebuilt from the log", found.text);
+	               "%.400s; the file is damaged: delete it (with its -wal and -shm), it is rebuilt from the log",
+	               found.text);
 }
 
 enum status task_open(const struct task_config *config, struct task **out, struct err *err)
@@ -347,9 +353,10 @@ enum status task_open(const struct task_config *config, struct task **out, struc
 	list_accepted(task);
 	enum status status = task_file_advice(open_file(task, config, err), err);
 	if (status == OK && task->position.logic_version > config->service->logic_version)
-		status = err_set(err, FATAL, "unknown_version",
-		                 "the file was folded with logic version %d, this program knows up to %d; run a newer program",
-		                 task->position.logic_version, config->service->logic_version);
+		status = err_set(
+			err, FATAL, "unknown_version",
+			"the file was folded with logic version %d, this program knows up to %d; run a newer program",
+			task->position.logic_version, config->service->logic_version);
 	if (status != OK) {
 		task_close(task);
 		return status;
@@ -407,10 +414,11 @@ static bool has_topic(const struct genesis *genesis, const char *name)
 
 static enum status missing_topic(const struct task *task, const char *name, struct err *err)
 {
-	return err_set(err, FATAL, "foreign_log",
-	               "the installation's genesis does not name the topic %s, which %s needs; it was made by another program:"
-	               " create a new installation for this one",
-	               name, task->service->name);
+	return err_set(
+		err, FATAL, "foreign_log",
+		"the installation's genesis does not name the topic %s, which %s needs; it was made by another program:"
+		" create a new installation for this one",
+		name, task->service->name);
 }
 
 enum status task_take_genesis(struct task *task, const struct genesis *genesis, struct err *err)
@@ -461,10 +469,11 @@ enum status task_check_genesis(const struct task *task, const struct genesis *ge
 	for (size_t i = 0; i < genesis->topics.count; i++) {
 		const struct topic *topic = task_topic(task, genesis->topics.items[i].name);
 		if (!topic || topic->partitions != genesis->topics.items[i].partitions)
-			return err_set(err, FATAL, "partition_count",
-			               "genesis pins %s to %d partitions, the file has %d; delete the file: it is rebuilt",
-			               genesis->topics.items[i].name, genesis->topics.items[i].partitions,
-			               topic ? topic->partitions : 0);
+			return err_set(
+				err, FATAL, "partition_count",
+				"genesis pins %s to %d partitions, the file has %d; delete the file: it is rebuilt",
+				genesis->topics.items[i].name, genesis->topics.items[i].partitions,
+				topic ? topic->partitions : 0);
 	}
 	return OK;
 }
@@ -500,7 +509,8 @@ static enum status write_topics(struct task *task, struct err *err)
 	for (size_t i = 0; i < task->topic_count && task->topics_dirty && status == OK; i++) {
 		store_bind_text(task->put_topic, 1, task->topics[i].name);
 		store_bind_int(task->put_topic, 2, task->topics[i].partitions);
-		store_bind_text(task->put_topic, 3, task->topics[i].form == HEADERS_CLOUDEVENTS ? "cloudevents" : "compact");
+		store_bind_text(task->put_topic, 3,
+		                task->topics[i].form == HEADERS_CLOUDEVENTS ? "cloudevents" : "compact");
 		status = store_run(task->put_topic, err);
 	}
 	return status;

@@ -28,20 +28,21 @@ struct genesis;
 struct task;
 
 /* Constants of logic version 1. A publisher's record over them is a dead letter ("too_large"). */
-#define TASK_VALUE_BYTES_MAX 950000
-#define TASK_KEY_BYTES_MAX 1024
+#define TASK_VALUE_BYTES_MAX   950000
+#define TASK_KEY_BYTES_MAX     1024
 #define TASK_HEADERS_BYTES_MAX 32768
-#define TASK_HEADERS_MAX 256
+#define TASK_HEADERS_MAX       256
 
 struct task_config {
 	const struct service *service;
 	int32_t partition;
-	const char *path;    /* NULL: in memory */
-	bool scratch;        /* a throw-away file: no journal on disk, no fsync */
-	bool full_sync;      /* synchronous=FULL */
-	bool reverse;        /* reverse_unordered_selects, for tests */
-	const char *vfs;     /* NULL: the default */
-	const char *full_input; /* the input topic's name with the namespace, for dead letters' headers; NULL: without one */
+	const char *path; /* NULL: in memory */
+	bool scratch;     /* a throw-away file: no journal on disk, no fsync */
+	bool full_sync;   /* synchronous=FULL */
+	bool reverse;     /* reverse_unordered_selects, for tests */
+	const char *vfs;  /* NULL: the default */
+	const char *
+		full_input; /* the input topic's name with the namespace, for dead letters' headers; NULL: without one */
 };
 
 /* Opens or creates the file. Refusals (FATAL): foreign_file (another service, topic or partition), other_tables,
@@ -71,21 +72,21 @@ struct task_output {
 	const char *topic; /* without the namespace; lives as long as the task */
 	int32_t partition;
 	uint64_t number, chain;
-	struct log_record record; /* key, value, headers, partition; lives until the next task_fold */
+	struct log_record record;      /* key, value, headers, partition; lives until the next task_fold */
 	const struct event_type *type; /* NULL for a dead letter */
 };
 
 const struct task_output *task_outputs(const struct task *task, size_t *count);
 const struct err *task_rejection(const struct task *task); /* why the last record was TASK_REJECTED */
 
-bool task_is_open(const struct task *task); /* something is folded and not committed */
+bool task_is_open(const struct task *task);                  /* something is folded and not committed */
 enum status task_commit(struct task *task, struct err *err); /* nothing open: does nothing */
 
 /* ---- what it knows ---- */
 
 struct task_position {
-	int64_t next_offset;      /* 0: nothing consumed yet, not even the genesis */
-	int64_t last_offset;      /* -1: none */
+	int64_t next_offset; /* 0: nothing consumed yet, not even the genesis */
+	int64_t last_offset; /* -1: none */
 	uint64_t last_hash, input_hash, output_hash;
 	int logic_version;
 };

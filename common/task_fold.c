@@ -115,14 +115,16 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 	struct task *task = fold->task;
 	const struct topic *known = task_topic(task, topic);
 	if (!writes_to(task->service, topic) || !known || partition < 0 || partition >= known->partitions)
-		return err_set(err, FATAL, "handler",
-		               "%s emits %s to %s/%d, which is none of its outputs: a fault of this program; run one without it",
-		               task->service->name, type->name, topic, partition);
+		return err_set(
+			err, FATAL, "handler",
+			"%s emits %s to %s/%d, which is none of its outputs: a fault of this program; run one without it",
+			task->service->name, type->name, topic, partition);
 	struct buf value = {0};
 	enum status status = event_encode(type, event, &value, err);
 	if (status != OK) {
 		buf_fini(&value);
-		return err_context(err, FATAL, "%s emits a %s that its schema cannot hold", task->service->name, type->name);
+		return err_context(err, FATAL, "%s emits a %s that its schema cannot hold", task->service->name,
+		                   type->name);
 	}
 	struct task_output *output = add_output(task);
 	output->topic = known->name;
@@ -130,9 +132,9 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 	output->type = type;
 	size_t key_len = strlen(key);
 	output->record = (struct log_record){
-	        .partition = partition,
-	        .key = {arena_copy(&task->emitted, key, key_len), (int32_t)key_len},
-	        .value = {arena_copy(&task->emitted, value.data, value.len), (int32_t)value.len},
+		.partition = partition,
+		.key = {arena_copy(&task->emitted, key, key_len), (int32_t)key_len},
+		.value = {arena_copy(&task->emitted, value.data, value.len), (int32_t)value.len},
 	};
 	buf_fini(&value);
 	return OK;
@@ -270,8 +272,8 @@ static const struct accepts *find_handler(const struct task *task, uint64_t fing
 	return NULL;
 }
 
-static enum status decode(struct task *task, const struct accepts *accepts, const uint8_t *body, size_t len, void **event,
-                          struct err *err)
+static enum status decode(struct task *task, const struct accepts *accepts, const uint8_t *body, size_t len,
+                          void **event, struct err *err)
 {
 	const struct event_type *type = accepts->handler->type;
 	*event = arena_alloc(&task->decoded, type->size);
@@ -305,8 +307,9 @@ static enum status check_key(const struct fold *fold, const struct event_type *t
 	if (key->len < 0 || (size_t)key->len != len || memcmp(key->data, natural, len) != 0)
 		return err_set(err, REJECT, "wrong_key", "the record's key is not the event's %.80s", natural);
 	if (!owns(fold->task, natural, len))
-		return err_set(err, REJECT, "wrong_partition", "murmur2 of %.80s over %d partitions is another partition than %d",
-		               natural, task_partition_count(fold->task, fold->task->service->input), fold->task->partition);
+		return err_set(err, REJECT, "wrong_partition",
+		               "murmur2 of %.80s over %d partitions is another partition than %d", natural,
+		               task_partition_count(fold->task, fold->task->service->input), fold->task->partition);
 	return OK;
 }
 
@@ -320,8 +323,10 @@ static enum status fold_publisher(struct fold *fold, struct err *err)
 	enum status status = check_size(record, err);
 	if (status != OK)
 		return status;
-	if (record->value.len < 0 || !event_split(record->value.data, (size_t)record->value.len, &fingerprint, &body, &len))
-		return err_set(err, REJECT, "unknown_form", "the value is not in Avro's single-object encoding (C3 01 ...)");
+	if (record->value.len < 0 ||
+	    !event_split(record->value.data, (size_t)record->value.len, &fingerprint, &body, &len))
+		return err_set(err, REJECT, "unknown_form",
+		               "the value is not in Avro's single-object encoding (C3 01 ...)");
 	const struct accepts *accepts = find_handler(task, fingerprint);
 	if (!accepts)
 		return err_set(err, REJECT, "unknown_schema", "no event of %s is written with schema %016llx",
@@ -365,8 +370,9 @@ static void note_gap(struct task *task, const char *service, int32_t partition, 
 }
 
 /* The sequence rule. Does not change anything. */
-static enum task_verdict judge(const struct task *task, const struct task_stream *last, const struct header_stream *stream,
-                               uint64_t fingerprint, const struct log_bytes *key, const uint8_t *body, size_t len)
+static enum task_verdict judge(const struct task *task, const struct task_stream *last,
+                               const struct header_stream *stream, uint64_t fingerprint, const struct log_bytes *key,
+                               const uint8_t *body, size_t len)
 {
 	uint64_t number = last ? last->number : 0;
 	if (stream->number < number)
@@ -388,27 +394,30 @@ static enum status apply_numbered(struct fold *fold, const struct header_stream 
 	struct task *task = fold->task;
 	const struct accepts *accepts = find_handler(task, fingerprint);
 	if (!accepts)
-		return err_set(err, FATAL, "unknown_schema",
-		               "number %llu of %s/%d is written with schema %016llx, which this program does not know; run a"
-		               " newer program",
-		               (unsigned long long)stream->number, stream->service, stream->partition,
-		               (unsigned long long)fingerprint);
+		return err_set(
+			err, FATAL, "unknown_schema",
+			"number %llu of %s/%d is written with schema %016llx, which this program does not know; run a"
+			" newer program",
+			(unsigned long long)stream->number, stream->service, stream->partition,
+			(unsigned long long)fingerprint);
 	const struct event_type *type = accepts->handler->type;
 	if (type->origin != EVENT_WORKER)
-		return err_set(err, FATAL, "numbered_publisher_event",
-		               "number %llu of %s/%d is a %s, which is a publisher's event here; run a program that takes it from %s",
-		               (unsigned long long)stream->number, stream->service, stream->partition, type->name,
-		               stream->service);
+		return err_set(
+			err, FATAL, "numbered_publisher_event",
+			"number %llu of %s/%d is a %s, which is a publisher's event here; run a program that takes it from %s",
+			(unsigned long long)stream->number, stream->service, stream->partition, type->name,
+			stream->service);
 	void *event;
 	enum status status = decode(task, accepts, body, len, &event, err);
 	if (status == OK)
 		status = handle(fold, accepts->handler, event, err);
 	if (status != REJECT && (status != FATAL || task_blames_file(err)))
 		return status;
-	return err_context(err, FATAL,
-	                   "%s number %llu of %s/%d cannot be applied, and is never skipped: run a program that can, or restore the"
-	                   " log",
-	                   type->name, (unsigned long long)stream->number, stream->service, stream->partition);
+	return err_context(
+		err, FATAL,
+		"%s number %llu of %s/%d cannot be applied, and is never skipped: run a program that can, or restore the"
+		" log",
+		type->name, (unsigned long long)stream->number, stream->service, stream->partition);
 }
 
 static enum status fold_numbered(struct fold *fold, const struct header_stream *stream, enum task_verdict *verdict,
@@ -448,9 +457,10 @@ static enum status fold_numbered(struct fold *fold, const struct header_stream *
 static enum status logic_version(struct task *task, int32_t version, struct err *err)
 {
 	if (version < 1 || version > task->service->logic_version)
-		return err_set(err, FATAL, "unknown_version",
-		               "the log asks for logic version %d from here on, this program knows up to %d; run a newer program",
-		               version, task->service->logic_version);
+		return err_set(
+			err, FATAL, "unknown_version",
+			"the log asks for logic version %d from here on, this program knows up to %d; run a newer program",
+			version, task->service->logic_version);
 	task->position.logic_version = version;
 	return OK;
 }
@@ -463,9 +473,10 @@ static enum status fold_control(struct fold *fold, struct err *err)
 	size_t len;
 	const struct log_bytes *value = &fold->record->value;
 	if (value->len < 0 || !event_split(value->data, (size_t)value->len, &fingerprint, &body, &len))
-		return err_set(err, FATAL, "unknown_control",
-		               "a control record whose value is not single-object encoded, as no program of Tandem writes it; restore"
-		               " the topic without it");
+		return err_set(
+			err, FATAL, "unknown_control",
+			"a control record whose value is not single-object encoded, as no program of Tandem writes it; restore"
+			" the topic without it");
 	const struct event_type *type = event_type_of_writer(fingerprint);
 	if (type == &genesis_type) /* at offset 0 it was taken before; elsewhere it changes nothing */
 		return OK;
@@ -485,10 +496,11 @@ static enum status take_first(struct task *task, const struct log_record *record
 {
 	struct genesis genesis;
 	if (record->offset != 0)
-		return err_set(err, FATAL, "no_genesis",
-		               "the log does not begin at offset 0; create the installation's topics with `tandem topics create`");
+		return err_set(
+			err, FATAL, "no_genesis",
+			"the log does not begin at offset 0; create the installation's topics with `tandem topics create`");
 	enum status status =
-	        genesis_parse(record, task->service->input, task->partition, &task->decoded, &genesis, err);
+		genesis_parse(record, task->service->input, task->partition, &task->decoded, &genesis, err);
 	return status == OK ? task_take_genesis(task, &genesis, err) : status;
 }
 
@@ -558,8 +570,10 @@ enum status task_fold(struct task *task, const struct log_record *record, enum t
 	arena_reset(&task->emitted);
 	task->output_count = 0;
 	if (record->offset < task->position.next_offset)
-		return err_set(err, FATAL, "out_of_order", "record %lld came where %lld or later was expected: a fault of the log; look at its side",
-		               (long long)record->offset, (long long)task->position.next_offset);
+		return err_set(
+			err, FATAL, "out_of_order",
+			"record %lld came where %lld or later was expected: a fault of the log; look at its side",
+			(long long)record->offset, (long long)task->position.next_offset);
 	enum status status = fold_one(task, record, verdict, err);
 	if (status != OK) {
 		task->output_count = 0;

@@ -9,7 +9,6 @@
 
 enum headers_form { HEADERS_COMPACT, HEADERS_CLOUDEVENTS };
 
-
 struct streams {
 	struct task_stream *items;
 	bool *dirty;

@@ -12,7 +12,7 @@ static const char *const own_tables[] = {"meta", "topic", "inbound", "outbound",
 
 #define KEY_COLUMNS_MAX 8
 
-struct shape { /* of a table, in SQL */
+struct shape {             /* of a table, in SQL */
 	struct buf select; /* SELECT <key columns>, <the others> FROM table */
 	struct buf where;  /* <key column> IS ?1 AND ... */
 	struct buf order;  /* the key columns */
@@ -30,8 +30,8 @@ struct compare {
 	struct arena arena;
 	/* the table being compared */
 	char table[64];
-	int key_columns;                  /* the first ones of the SELECT */
-	struct store_value key[KEY_COLUMNS_MAX];        /* of the row that differs; bytes in the arena */
+	int key_columns;                         /* the first ones of the SELECT */
+	struct store_value key[KEY_COLUMNS_MAX]; /* of the row that differs; bytes in the arena */
 	uint64_t hash;
 };
 
@@ -59,8 +59,9 @@ static enum status read_shape(struct compare *compare, struct shape *shape, stru
 {
 	struct store_statement *s;
 	struct buf others = {0};
-	enum status status = store_prepare(task_store(compare->file),
-	                                   "SELECT name, pk FROM pragma_table_info(?1) ORDER BY pk = 0, pk, cid", false, &s, err);
+	enum status status =
+		store_prepare(task_store(compare->file),
+	                      "SELECT name, pk FROM pragma_table_info(?1) ORDER BY pk = 0, pk, cid", false, &s, err);
 	compare->key_columns = 0;
 	if (status == OK)
 		store_bind_text(s, 1, compare->table);
@@ -117,7 +118,8 @@ static void note(struct compare *compare, struct store_statement *at, const char
 	for (int i = 0; i < compare->key_columns; i++) {
 		struct store_value value;
 		store_value(at, i, &value);
-		buf_putf(&key, "%s%s=%s", i ? " " : "", store_column_name(at, i), store_value_text(&value, &compare->arena));
+		buf_putf(&key, "%s%s=%s", i ? " " : "", store_column_name(at, i),
+		         store_value_text(&value, &compare->arena));
 		compare->key[i] = value;
 		if (value.len)
 			compare->key[i].bytes = arena_copy(&compare->arena, value.bytes, value.len);
@@ -238,7 +240,8 @@ static bool is_own(const char *table)
 	return false;
 }
 
-static enum status watch_row(struct compare *compare, struct refold *again, struct store_statement *row, struct err *err)
+static enum status watch_row(struct compare *compare, struct refold *again, struct store_statement *row,
+                             struct err *err)
 {
 	uint64_t before = 0, now = 0;
 	bool folded = true;
@@ -262,7 +265,8 @@ static enum status watch_row(struct compare *compare, struct refold *again, stru
 static enum status find_writer(struct compare *compare, struct err *err)
 {
 	const struct verify_config *config = compare->config;
-	const struct refold_config refold = {.service = config->service, .log = config->log, .partition = config->partition};
+	const struct refold_config refold = {
+		.service = config->service, .log = config->log, .partition = config->partition};
 	struct shape shape = {0};
 	struct refold *again = NULL;
 	struct store_statement *row = NULL;
@@ -291,7 +295,7 @@ static enum status open_copy(const struct verify_config *config, const char *liv
 	unlink(copy);
 	enum status status = store_copy(live, copy, err);
 	const struct task_config task = {
-	        .service = config->service, .partition = config->partition, .path = copy, .scratch = true};
+		.service = config->service, .partition = config->partition, .path = copy, .scratch = true};
 	return status == OK ? task_open(&task, out, err) : status;
 }
 
@@ -300,7 +304,7 @@ static enum status same_installation(const struct verify_config *config, const s
 	struct arena arena = {0};
 	struct genesis genesis;
 	enum status status =
-	        genesis_read(config->log, config->service->input, config->partition, &arena, &genesis, err);
+		genesis_read(config->log, config->service->input, config->partition, &arena, &genesis, err);
 	if (status == OK)
 		status = task_check_genesis(file, &genesis, err);
 	arena_fini(&arena);
@@ -342,7 +346,8 @@ static enum status fold_and_compare(struct compare *compare, struct refold *refo
 enum status verify_partition(const struct verify_config *config, struct verify_result *result, struct err *err)
 {
 	char *live = mem_format("%s/%s/%d.db", config->data, config->service->name, config->partition);
-	char *copy = mem_format("%s/%s/.verify-%d-%d", config->data, config->service->name, config->partition, getpid());
+	char *copy =
+		mem_format("%s/%s/.verify-%d-%d", config->data, config->service->name, config->partition, getpid());
 	char *fresh = mem_format("%s-fold", copy);
 	*result = (struct verify_result){.same = true};
 	struct compare compare = {.config = config, .result = result};

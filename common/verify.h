@@ -25,17 +25,17 @@ struct verify_config {
 
 struct verify_difference {
 	char table[64];
-	char key[256];      /* "order_id='536365'" */
-	char column[64];    /* "" where the row is on one side only */
-	char file[256];     /* the value in the file; "no row" */
-	char folded[256];   /* the value that the log gives; "no row" */
-	int64_t offset;     /* of the last record that wrote that row when folded; -1: no record */
+	char key[256];    /* "order_id='536365'" */
+	char column[64];  /* "" where the row is on one side only */
+	char file[256];   /* the value in the file; "no row" */
+	char folded[256]; /* the value that the log gives; "no row" */
+	int64_t offset;   /* of the last record that wrote that row when folded; -1: no record */
 };
 
 struct verify_result {
 	bool same;
 	int64_t records, next_offset;
-	uint64_t state_hash; /* over all compared tables of the file: equal states, equal hashes */
+	uint64_t state_hash;                 /* over all compared tables of the file: equal states, equal hashes */
 	struct verify_difference difference; /* the first, where not same */
 };
 

@@ -133,8 +133,8 @@ enum status wire_finish(struct wire_reader *in, bool decoded, const char *type, 
 
 enum status wire_unknown(const char *type, uint64_t writer, struct err *err)
 {
-	return err_set(err, REJECT, "unknown_schema", "%s: written with schema %016llx, which no known version has", type,
-	               (unsigned long long)writer);
+	return err_set(err, REJECT, "unknown_schema", "%s: written with schema %016llx, which no known version has",
+	               type, (unsigned long long)writer);
 }
 
 bool wire_fail(struct wire_reader *in, const char *problem)

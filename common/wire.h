@@ -26,8 +26,8 @@
 
 /* Writing. */
 
-void wire_put_long(struct buf *out, int64_t value); /* int, long, enum index, union branch, block count */
-bool wire_put_string(struct buf *out, const char *text); /* false, nothing put: NULL or not UTF-8 */
+void wire_put_long(struct buf *out, int64_t value);             /* int, long, enum index, union branch, block count */
+bool wire_put_string(struct buf *out, const char *text);        /* false, nothing put: NULL or not UTF-8 */
 bool wire_put_bytes(struct buf *out, struct event_bytes bytes); /* false, nothing put: NULL with a length */
 
 /* Why a value was refused: REJECT "null", "invalid_utf8" or "enum_range", naming the field. */
@@ -58,14 +58,15 @@ enum status wire_finish(struct wire_reader *in, bool decoded, const char *type, 
 enum status wire_unknown(const char *type, uint64_t writer, struct err *err);
 
 bool wire_fail(struct wire_reader *in, const char *problem); /* sets the problem unless there is one; returns false */
-bool wire_at(struct wire_reader *in, const char *field);     /* says in which field it was; the innermost stands; false */
+bool wire_at(struct wire_reader *in, const char *field); /* says in which field it was; the innermost stands; false */
 
 bool wire_get_long_slow(struct wire_reader *in, int64_t *out);
 bool wire_get_boolean(struct wire_reader *in, bool *out);
 bool wire_get_string(struct wire_reader *in, const char **out);
 bool wire_get_bytes(struct wire_reader *in, struct event_bytes *out);
 bool wire_get_fixed(struct wire_reader *in, uint8_t *out, size_t len);
-bool wire_get_index(struct wire_reader *in, size_t count, size_t *out); /* of an enum or union with so many; below count */
+bool wire_get_index(struct wire_reader *in, size_t count,
+                    size_t *out); /* of an enum or union with so many; below count */
 
 static inline bool wire_get_long(struct wire_reader *in, int64_t *out)
 {

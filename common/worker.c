@@ -16,19 +16,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COMMIT_INTERVAL_MS  200
-#define COMMIT_RECORDS      20000
-#define ACKS_EVERY          64      /* records folded between two looks for acknowledgements */
-#define ACKS_A_STEP         1024
-#define BACKOFF_FIRST_MS    250
-#define BACKOFF_MAX_MS      60000
-#define ATTEMPTS_BEFORE_HALT 6      /* a passing fault that does not pass is shown as a halt */
-#define STOP_MS             30000
+#define COMMIT_INTERVAL_MS   200
+#define COMMIT_RECORDS       20000
+#define ACKS_EVERY           64 /* records folded between two looks for acknowledgements */
+#define ACKS_A_STEP          1024
+#define BACKOFF_FIRST_MS     250
+#define BACKOFF_MAX_MS       60000
+#define ATTEMPTS_BEFORE_HALT 6 /* a passing fault that does not pass is shown as a halt */
+#define STOP_MS              30000
 #define TOKEN_PARTITION_BITS 32
 
 static const char *const step_names[WORKER_STEPS] = {
-        "idle",  "polled",    "opened", "assigned",    "checked", "folded",     "sent", "acked",
-        "held",  "committed", "marked", "rolled_back", "halted",  "backed_off", "done",
+	"idle", "polled",    "opened", "assigned",    "checked", "folded",     "sent", "acked",
+	"held", "committed", "marked", "rolled_back", "halted",  "backed_off", "done",
 };
 
 const char *worker_step_name(enum worker_step step)
@@ -414,7 +414,8 @@ static void failed_ack(struct worker *worker, const struct log_ack *ack)
 	if (ack->status == FATAL && slot->state == SLOT_OPEN)
 		refused_output(worker, slot, &ack->err); /* all roll back, this one alone halts */
 	else if (slot->state == SLOT_OPEN)
-		set_aside(worker, slot, RETRY, &ack->err); /* all roll back, this one alone waits: a full disk stays full */
+		set_aside(worker, slot, RETRY,
+		          &ack->err); /* all roll back, this one alone waits: a full disk stays full */
 }
 
 static bool take_acks(struct worker *worker)
@@ -422,7 +423,8 @@ static bool take_acks(struct worker *worker)
 	struct log_ack ack;
 	int taken = 0;
 	worker->polled_acks = 0;
-	while (worker->producer && !worker->rollback_due && taken < ACKS_A_STEP && log_producer_ack(worker->producer, &ack)) {
+	while (worker->producer && !worker->rollback_due && taken < ACKS_A_STEP &&
+	       log_producer_ack(worker->producer, &ack)) {
 		taken++;
 		if (ack.token >> TOKEN_PARTITION_BITS != worker->generation)
 			continue; /* of a producer that is gone */
@@ -442,13 +444,14 @@ static enum worker_step check_last(struct worker *worker, struct slot *slot, con
 	task_position(slot->task, &position);
 	slot->expect_last = false;
 	worker->mark_due = true;
-	if (record->offset == position.last_offset && hash_record(task_installation(slot->task), record) == position.last_hash)
+	if (record->offset == position.last_offset &&
+	    hash_record(task_installation(slot->task), record) == position.last_hash)
 		return WORKER_CHECKED;
 	err_set(&err, FATAL, "forked",
 	        "%s/%d has another record at offset %lld than the one consumed at %lld: its history has changed (an unclean"
 	        " election, or a restored log); restore it, or accept its history: " WORKER_FOLD_AFRESH,
-	        worker->full_input, slot->partition, (long long)record->offset, (long long)position.last_offset, slot->db,
-	        worker->config.service->name);
+	        worker->full_input, slot->partition, (long long)record->offset, (long long)position.last_offset,
+	        slot->db, worker->config.service->name);
 	return set_aside(worker, slot, FATAL, &err);
 }
 
@@ -570,22 +573,25 @@ static enum worker_step take_revocation(struct worker *worker)
 	worker->marking = false;
 	if (log_consumer_assign(worker->consumer, NULL, 0, &err) == FATAL)
 		return finish(worker, FATAL, &err);
-	logging_write(worker->config.logging, LOGGING_INFO, "partitions revoked", LOGGING_TEXT("topic", worker->full_input));
+	logging_write(worker->config.logging, LOGGING_INFO, "partitions revoked",
+	              LOGGING_TEXT("topic", worker->full_input));
 	return WORKER_ROLLED_BACK;
 }
 
 static enum worker_step take_failure(struct worker *worker, const struct log_event *event)
 {
 	const struct err *err = &event->err;
-	logging_write(worker->config.logging, LOGGING_WARNING, "the log cannot be read", LOGGING_INT("partition", event->partition),
-	              LOGGING_TEXT("reason", err->code), LOGGING_TEXT("detail", err->text));
+	logging_write(worker->config.logging, LOGGING_WARNING, "the log cannot be read",
+	              LOGGING_INT("partition", event->partition), LOGGING_TEXT("reason", err->code),
+	              LOGGING_TEXT("detail", err->text));
 	struct slot *slot = event->partition >= 0 ? find_slot(worker, event->partition) : NULL;
 	if (slot && slot->state == SLOT_OPEN)
 		return set_aside(worker, slot, event->status, err);
 	if (event->partition < 0 && event->status == FATAL && !worker->joined) {
 		struct err why = *err;
 		if (err_is(err, "unknown_topic"))
-			err_set(&why, FATAL, "unknown_topic", "topic %s does not exist; run `tandem topics create`", worker->full_input);
+			err_set(&why, FATAL, "unknown_topic", "topic %s does not exist; run `tandem topics create`",
+			        worker->full_input);
 		return finish(worker, FATAL, &why);
 	}
 	if (event->partition < 0)
@@ -785,7 +791,8 @@ static bool slot_ended(const struct slot *slot)
 
 static bool ended(const struct worker *worker)
 {
-	if (!worker->joined || worker->marking || worker->mark_due || worker->phase != PHASE_RUN || worker->assign_due || worker->sending)
+	if (!worker->joined || worker->marking || worker->mark_due || worker->phase != PHASE_RUN ||
+	    worker->assign_due || worker->sending)
 		return false;
 	for (size_t i = 0; i < worker->slot_count; i++)
 		if (!slot_ended(&worker->slots[i]))
@@ -900,13 +907,13 @@ void worker_task(const struct worker *worker, size_t index, struct worker_task *
 {
 	const struct slot *slot = &worker->slots[index];
 	*out = (struct worker_task){
-	        .partition = slot->partition,
-	        .state = slot_shows(worker, slot),
-	        .task = slot->task,
-	        .catching_up = slot->catching_up,
-	        .suppressed = slot->suppressed,
-	        .unacknowledged = worker->producer ? log_producer_pending(worker->producer) : 0,
-	        .why = slot->state == SLOT_HALTED || slot->state == SLOT_WAITING ? &slot->why : NULL,
+		.partition = slot->partition,
+		.state = slot_shows(worker, slot),
+		.task = slot->task,
+		.catching_up = slot->catching_up,
+		.suppressed = slot->suppressed,
+		.unacknowledged = worker->producer ? log_producer_pending(worker->producer) : 0,
+		.why = slot->state == SLOT_HALTED || slot->state == SLOT_WAITING ? &slot->why : NULL,
 	};
 }
 

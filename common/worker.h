@@ -33,32 +33,32 @@ struct worker_config {
 	const char *data;          /* folder of the files; <data>/<service>/ is made */
 	const int32_t *partitions; /* NULL: join the group tandem-<service>. Else exactly these, without joining */
 	size_t partition_count;
-	const char *instance_id;   /* static member, or NULL */
-	int session_timeout_ms;    /* 0: the log's default */
-	int64_t commit_interval_ms;   /* 0: 200 */
-	int64_t commit_records_max;   /* 0: 20000 */
-	bool until_end;    /* ends when what was there at the start is folded, committed and marked */
-	bool full_sync;    /* synchronous=FULL for the files */
-	bool reverse;      /* reverse_unordered_selects, for tests */
-	const char *vfs;   /* SQLite VFS, for tests; NULL: the default */
+	const char *instance_id;    /* static member, or NULL */
+	int session_timeout_ms;     /* 0: the log's default */
+	int64_t commit_interval_ms; /* 0: 200 */
+	int64_t commit_records_max; /* 0: 20000 */
+	bool until_end;             /* ends when what was there at the start is folded, committed and marked */
+	bool full_sync;             /* synchronous=FULL for the files */
+	bool reverse;               /* reverse_unordered_selects, for tests */
+	const char *vfs;            /* SQLite VFS, for tests; NULL: the default */
 };
 
 enum worker_step {
-	WORKER_IDLE,       /* nothing to do now: worker_wait */
-	WORKER_POLLED,     /* took an event from the log (not a record to fold) */
-	WORKER_OPENED,     /* opened, or tried to open, one task */
-	WORKER_ASSIGNED,   /* told the log where to read */
-	WORKER_CHECKED,    /* compared the first record with the last one consumed */
-	WORKER_FOLDED,     /* folded one record */
-	WORKER_SENT,       /* handed one output to the producer */
-	WORKER_ACKED,      /* took acknowledgements */
-	WORKER_HELD,       /* stopped reading, to commit */
-	WORKER_COMMITTED,  /* COMMIT of one task */
-	WORKER_MARKED,     /* started the group commit */
+	WORKER_IDLE,        /* nothing to do now: worker_wait */
+	WORKER_POLLED,      /* took an event from the log (not a record to fold) */
+	WORKER_OPENED,      /* opened, or tried to open, one task */
+	WORKER_ASSIGNED,    /* told the log where to read */
+	WORKER_CHECKED,     /* compared the first record with the last one consumed */
+	WORKER_FOLDED,      /* folded one record */
+	WORKER_SENT,        /* handed one output to the producer */
+	WORKER_ACKED,       /* took acknowledgements */
+	WORKER_HELD,        /* stopped reading, to commit */
+	WORKER_COMMITTED,   /* COMMIT of one task */
+	WORKER_MARKED,      /* started the group commit */
 	WORKER_ROLLED_BACK, /* dropped the producer and every open batch */
-	WORKER_HALTED,     /* one task halted */
-	WORKER_BACKED_OFF, /* one task will be opened again later */
-	WORKER_DONE,       /* there is nothing more to do, see worker_result */
+	WORKER_HALTED,      /* one task halted */
+	WORKER_BACKED_OFF,  /* one task will be opened again later */
+	WORKER_DONE,        /* there is nothing more to do, see worker_result */
 	WORKER_STEPS
 };
 
@@ -90,11 +90,11 @@ void worker_drop(struct worker *worker);
 struct worker_task {
 	int32_t partition;
 	enum lock_state state;
-	const struct task *task;  /* NULL while it is not open */
-	bool catching_up;         /* outputs are recomputed, not sent */
-	int64_t suppressed;       /* outputs not sent so since it was opened */
-	size_t unacknowledged;    /* outputs handed over and not acknowledged, of all tasks */
-	const struct err *why;    /* halted or backing off: why; else NULL */
+	const struct task *task; /* NULL while it is not open */
+	bool catching_up;        /* outputs are recomputed, not sent */
+	int64_t suppressed;      /* outputs not sent so since it was opened */
+	size_t unacknowledged;   /* outputs handed over and not acknowledged, of all tasks */
+	const struct err *why;   /* halted or backing off: why; else NULL */
 };
 
 size_t worker_task_count(const struct worker *worker);

@@ -6,14 +6,14 @@
 #include "worker.h"
 
 /* The way out where a log's history is no longer the file's and the mark's: neither of them may stay. Takes file, service. */
-#define WORKER_FOLD_AFRESH                                                                                                      \
-	"stop the workers, delete %s and the marks (`tandem %s rebuild --delete-marks`): everything is folded and sent again,"  \
+#define WORKER_FOLD_AFRESH                                                                                                     \
+	"stop the workers, delete %s and the marks (`tandem %s rebuild --delete-marks`): everything is folded and sent again," \
 	" which is safe"
 
 #define SETTINGS_CHECK_INTERVAL_US (600 * 1000000LL)
 
 enum slot_state {
-	SLOT_CLOSED,  /* to be opened now */
+	SLOT_CLOSED, /* to be opened now */
 	SLOT_OPEN,
 	SLOT_WAITING, /* something passing is in the way: opened again at retry_at_us */
 	SLOT_HALTED,  /* something that stays is in the way: the same, shown to people */
@@ -25,18 +25,18 @@ struct slot { /* one partition we own */
 	char *db, *lock_path, *halt_path;
 	struct lock *lock;
 	struct task *task;
-	bool expect_last;            /* the next record must be the last one consumed */
+	bool expect_last; /* the next record must be the last one consumed */
 	bool catching_up;
 	struct task_position target; /* while catching up: where outputs begin to go out again */
 	int64_t suppressed;
-	size_t outputs_sent;         /* of the current record */
-	int64_t marked_next;         /* next offset of the last mark that was committed here */
-	int64_t end;                 /* until_end: where it ends; -1: not known yet */
-	bool end_seen;               /* the log says that everything was delivered */
-	bool halt_file;              /* there may be one */
+	size_t outputs_sent; /* of the current record */
+	int64_t marked_next; /* next offset of the last mark that was committed here */
+	int64_t end;         /* until_end: where it ends; -1: not known yet */
+	bool end_seen;       /* the log says that everything was delivered */
+	bool halt_file;      /* there may be one */
 	int64_t retry_at_us;
-	int attempts;                /* failures in a row */
-	int64_t stopped_next;        /* next offset when it was put aside; to be passed before it counts as running */
+	int attempts;         /* failures in a row */
+	int64_t stopped_next; /* next offset when it was put aside; to be passed before it counts as running */
 	int64_t folded_since_open;
 	struct err why;
 	int64_t halted_since_ms;
@@ -58,25 +58,25 @@ struct worker {
 	int *output_topics;            /* log_producer_topic of service->outputs, the dead-letter topic last */
 	struct slot *slots;            /* by partition */
 	size_t slot_count;
-	struct slot *sending;          /* whose record's outputs are being handed over */
+	struct slot *sending; /* whose record's outputs are being handed over */
 	struct destination *destinations;
 	size_t destination_count;
 	enum phase phase;
-	size_t commit_at;              /* PHASE_COMMIT: the next slot */
-	bool joined;                   /* an assignment has come */
+	size_t commit_at; /* PHASE_COMMIT: the next slot */
+	bool joined;      /* an assignment has come */
 	bool assign_due;
 	bool rollback_due;
-	bool all_open;                 /* no slot waits to be opened */
-	bool mark_due;                 /* something was committed, or found to be right, that may not be marked */
-	bool marking;                  /* a group commit is under way */
+	bool all_open; /* no slot waits to be opened */
+	bool mark_due; /* something was committed, or found to be right, that may not be marked */
+	bool marking;  /* a group commit is under way */
 	bool stopping, done;
-	int64_t stop_at_us;            /* when stopping gives up */
+	int64_t stop_at_us; /* when stopping gives up */
 	enum status result;
-	struct err why;                /* of result */
-	int64_t batch_at_us;           /* when the open batch began; 0: none is open */
+	struct err why;      /* of result */
+	int64_t batch_at_us; /* when the open batch began; 0: none is open */
 	int64_t batch_records;
-	int64_t polled_acks;           /* records folded since acknowledgements were last looked at */
-	int64_t settings_at_us;        /* when the topics' settings were last found right; 0: never */
+	int64_t polled_acks;    /* records folded since acknowledgements were last looked at */
+	int64_t settings_at_us; /* when the topics' settings were last found right; 0: never */
 	struct arena scratch;
 	struct worker_counts counts;
 };
@@ -90,8 +90,8 @@ enum status worker_open_slot(struct worker *worker, struct slot *slot, struct er
 void worker_close_slot(struct slot *slot, bool crash);
 
 /* Checks the destination's genesis before the first output there. */
-enum status worker_check_destination(struct worker *worker, const struct slot *slot, const char *topic, int32_t partition,
-                                     struct err *err);
+enum status worker_check_destination(struct worker *worker, const struct slot *slot, const char *topic,
+                                     int32_t partition, struct err *err);
 void worker_forget_destinations(struct worker *worker);
 
 /* Deletes a file that holds records which were folded and not sent. */

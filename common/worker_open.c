@@ -43,20 +43,23 @@ static enum status check_settings(struct worker *worker, const struct genesis *g
 
 /* ---- the file against its log ---- */
 
-static enum status read_record_0(struct worker *worker, const struct slot *slot, struct genesis *genesis, struct err *err)
+static enum status read_record_0(struct worker *worker, const struct slot *slot, struct genesis *genesis,
+                                 struct err *err)
 {
 	int64_t low, high;
 	const char *topic = worker->config.service->input;
 	enum status status = log_bounds(worker->config.log, topic, slot->partition, &low, &high, err);
 	if (status != OK)
-		return err_is(err, "unknown_topic") ? err_set(err, status, "unknown_topic",
-		                                              "topic %s does not exist; run `tandem topics create`", topic)
-		                                    : status;
+		return err_is(err, "unknown_topic")
+		               ? err_set(err, status, "unknown_topic",
+		                         "topic %s does not exist; run `tandem topics create`", topic)
+		               : status;
 	if (low > 0)
-		return err_set(err, FATAL, "retention",
-		               "%s/%d begins at offset %lld, expected 0: records are gone, and nothing can be folded without"
-		               " them; restore the topic, and set retention.ms=-1 and retention.bytes=-1",
-		               topic, slot->partition, (long long)low);
+		return err_set(
+			err, FATAL, "retention",
+			"%s/%d begins at offset %lld, expected 0: records are gone, and nothing can be folded without"
+			" them; restore the topic, and set retention.ms=-1 and retention.bytes=-1",
+			topic, slot->partition, (long long)low);
 	return genesis_read(worker->config.log, topic, slot->partition, &worker->scratch, genesis, err);
 }
 
@@ -73,11 +76,12 @@ static enum status check_end(struct worker *worker, struct slot *slot, struct er
 		slot->end = high;
 	if (position.last_offset < high)
 		return OK;
-	return err_set(err, FATAL, "truncated",
-	               "%s/%d ends at offset %lld, the file has consumed %lld: the log has lost its tail (an unclean election?);"
-	               " restore it, or accept the loss and publish what is missing again: " WORKER_FOLD_AFRESH,
-	               topic, slot->partition, (long long)high, (long long)position.last_offset, slot->db,
-	               worker->config.service->name);
+	return err_set(
+		err, FATAL, "truncated",
+		"%s/%d ends at offset %lld, the file has consumed %lld: the log has lost its tail (an unclean election?);"
+		" restore it, or accept the loss and publish what is missing again: " WORKER_FOLD_AFRESH,
+		topic, slot->partition, (long long)high, (long long)position.last_offset, slot->db,
+		worker->config.service->name);
 }
 
 /* ---- the mark ---- */
@@ -88,17 +92,18 @@ static enum status check_mark_record(struct worker *worker, const struct slot *s
 	struct log_record record;
 	bool found;
 	const char *topic = worker->config.service->input;
-	enum status status = log_read_at(worker->config.log, topic, slot->partition, mark->last_offset, &worker->scratch,
-	                                 &record, &found, err);
+	enum status status = log_read_at(worker->config.log, topic, slot->partition, mark->last_offset,
+	                                 &worker->scratch, &record, &found, err);
 	if (status != OK)
 		return err_context(err, status, "reading the record before the mark");
 	if (found && hash_record(key, &record) == mark->last_hash)
 		return OK;
-	return err_set(err, FATAL, "mark_record",
-	               "the mark of %s/%d says that record %lld was consumed, but %s: the log has lost its tail, or is another"
-	               " one; restore it, or accept its history: " WORKER_FOLD_AFRESH,
-	               topic, slot->partition, (long long)mark->last_offset,
-	               found ? "another record is there" : "no record is there", slot->db, worker->config.service->name);
+	return err_set(
+		err, FATAL, "mark_record",
+		"the mark of %s/%d says that record %lld was consumed, but %s: the log has lost its tail, or is another"
+		" one; restore it, or accept its history: " WORKER_FOLD_AFRESH,
+		topic, slot->partition, (long long)mark->last_offset,
+		found ? "another record is there" : "no record is there", slot->db, worker->config.service->name);
 }
 
 /* Where outputs begin to go out again: the mark in the file while it is not confirmed, else the committed one. */
@@ -111,7 +116,8 @@ static enum status find_target(struct worker *worker, struct slot *slot, bool *s
 	if (*kept) {
 		long long next = 0;
 		if (sscanf(kept, "tandem1 %lld ", &next) != 1 || !mark_parse(kept, next, &target))
-			return err_set(err, FATAL, "corrupt", "the mark in %s is not readable: '%.40s'; delete the file: it is rebuilt",
+			return err_set(err, FATAL, "corrupt",
+			               "the mark in %s is not readable: '%.40s'; delete the file: it is rebuilt",
 			               slot->db, kept);
 		slot->target = target;
 		*some = true;
@@ -126,9 +132,10 @@ static enum status find_target(struct worker *worker, struct slot *slot, bool *s
 		slot->target = target;
 		*some = now.next_offset < target.next_offset;
 	} else if (mark.offset >= 0) {
-		logging_write(worker->config.logging, LOGGING_WARNING,
-		              "the group's offset is not a mark of ours and is ignored: everything is sent again, which is safe",
-		              LOGGING_INT("partition", slot->partition), LOGGING_INT("offset", mark.offset));
+		logging_write(
+			worker->config.logging, LOGGING_WARNING,
+			"the group's offset is not a mark of ours and is ignored: everything is sent again, which is safe",
+			LOGGING_INT("partition", slot->partition), LOGGING_INT("offset", mark.offset));
 	}
 	return OK;
 }
@@ -145,7 +152,8 @@ static enum status open_mark(struct worker *worker, struct slot *slot, const str
 	char text[MARK_TEXT_MAX + 1];
 	mark_print(&slot->target, text);
 	slot->catching_up = true;
-	logging_write(worker->config.logging, LOGGING_INFO, "catching up: outputs are recomputed, not sent, up to the mark",
+	logging_write(worker->config.logging, LOGGING_INFO,
+	              "catching up: outputs are recomputed, not sent, up to the mark",
 	              LOGGING_INT("partition", slot->partition), LOGGING_INT("offset", slot->target.next_offset));
 	return strcmp(text, task_mark(slot->task)) == 0 ? OK : task_set_mark(slot->task, text, err);
 }
@@ -235,8 +243,8 @@ void worker_delete_file(const struct slot *slot)
 
 /* ---- destinations ---- */
 
-enum status worker_check_destination(struct worker *worker, const struct slot *slot, const char *topic, int32_t partition,
-                                     struct err *err)
+enum status worker_check_destination(struct worker *worker, const struct slot *slot, const char *topic,
+                                     int32_t partition, struct err *err)
 {
 	for (size_t i = 0; i < worker->destination_count; i++)
 		if (worker->destinations[i].partition == partition && strcmp(worker->destinations[i].topic, topic) == 0)
@@ -247,13 +255,14 @@ enum status worker_check_destination(struct worker *worker, const struct slot *s
 	if (status != OK)
 		return err_context(err, status, "checking %s/%d before the first output there", topic, partition);
 	if (memcmp(genesis.installation, task_installation(slot->task), sizeof genesis.installation) != 0)
-		return err_set(err, FATAL, "foreign_destination",
-		               "%s/%d is of installation %s, this task of %s: one topic was re-created alone; delete all topics of"
-		               " the installation and create them together, or restore the one that is missing",
-		               topic, partition, genesis_id_text(genesis.installation, &worker->scratch),
-		               genesis_id_text(task_installation(slot->task), &worker->scratch));
-	worker->destinations = mem_realloc(worker->destinations,
-	                                   (worker->destination_count + 1) * sizeof *worker->destinations);
+		return err_set(
+			err, FATAL, "foreign_destination",
+			"%s/%d is of installation %s, this task of %s: one topic was re-created alone; delete all topics of"
+			" the installation and create them together, or restore the one that is missing",
+			topic, partition, genesis_id_text(genesis.installation, &worker->scratch),
+			genesis_id_text(task_installation(slot->task), &worker->scratch));
+	worker->destinations =
+		mem_realloc(worker->destinations, (worker->destination_count + 1) * sizeof *worker->destinations);
 	worker->destinations[worker->destination_count++] = (struct destination){mem_strdup(topic), partition};
 	return OK;
 }

@@ -19,15 +19,14 @@ struct settings {
 };
 
 static const char summary[] =
-        "Compares the services with each other and with the log: each stream's source with its readers (number and chain\n"
-        "hash), what goes outside with the last record in its topic, open gaps, and orders with stock. Works beside\n"
-        "running workers. Tasks whose file is in no --data folder are folded from the log.\n"
-        "Exit status: 0 all holds, 4 something differs, 3 something is under way or could not be looked at.";
+	"Compares the services with each other and with the log: each stream's source with its readers (number and chain\n"
+	"hash), what goes outside with the last record in its topic, open gaps, and orders with stock. Works beside\n"
+	"running workers. Tasks whose file is in no --data folder are folded from the log.\n"
+	"Exit status: 0 all holds, 4 something differs, 3 something is under way or could not be looked at.";
 
-static const char examples[] =
-        "  tandem audit --log local:demo --data state             now\n"
-        "  tandem audit -b localhost:9092 --data a --data b --wait  when everything is drained\n"
-        "  tandem audit --log local:demo -J | jq '.streams[] | select(.verdict != \"holds\")'\n";
+static const char examples[] = "  tandem audit --log local:demo --data state             now\n"
+			       "  tandem audit -b localhost:9092 --data a --data b --wait  when everything is drained\n"
+			       "  tandem audit --log local:demo -J | jq '.streams[] | select(.verdict != \"holds\")'\n";
 
 static bool going_on(void *arg)
 {
@@ -113,15 +112,30 @@ static int audit_main(int argc, char **argv)
 {
 	struct settings settings = {.timeout_ms = 60000};
 	const struct config_option options[] = {
-	        {.name = "data", .letter = 'd', .kind = CONFIG_LIST, .value = &settings.data, .placeholder = "DIR",
+		{.name = "data",
+	         .letter = 'd',
+	         .kind = CONFIG_LIST,
+	         .value = &settings.data,
+	         .placeholder = "DIR",
 	         .help = "folder of task files; may be given several times (data)"},
-	        {.name = "wait", .letter = 'w', .kind = CONFIG_FLAG, .value = &settings.wait,
+		{.name = "wait",
+	         .letter = 'w',
+	         .kind = CONFIG_FLAG,
+	         .value = &settings.wait,
 	         .help = "wait until everything is drained: every task at its end, every stream equal"},
-	        {.name = "timeout", .kind = CONFIG_DURATION, .value = &settings.timeout_ms, .min = 0, .max = 86400000,
-	         .placeholder = "TIME", .help = "how long to wait"},
-	        {.name = "scratch", .kind = CONFIG_TEXT, .value = &settings.scratch, .placeholder = "DIR",
+		{.name = "timeout",
+	         .kind = CONFIG_DURATION,
+	         .value = &settings.timeout_ms,
+	         .min = 0,
+	         .max = 86400000,
+	         .placeholder = "TIME",
+	         .help = "how long to wait"},
+		{.name = "scratch",
+	         .kind = CONFIG_TEXT,
+	         .value = &settings.scratch,
+	         .placeholder = "DIR",
 	         .help = "folder for copies and folds; without it beside the files, and in memory where there are none"},
-	        {.name = "json", .letter = 'J', .kind = CONFIG_FLAG, .value = &settings.json, .help = "print JSON"},
+		{.name = "json", .letter = 'J', .kind = CONFIG_FLAG, .value = &settings.json, .help = "print JSON"},
 	};
 	const struct config_program program = {.usage = "tandem audit [options]",
 	                                       .summary = summary,
@@ -145,7 +159,7 @@ static int audit_main(int argc, char **argv)
 }
 
 const struct command audit_command = {
-        .name = "audit",
-        .summary = "compare the services with each other and with the log",
-        .main = audit_main,
+	.name = "audit",
+	.summary = "compare the services with each other and with the log",
+	.main = audit_main,
 };

@@ -17,16 +17,16 @@ struct settings {
 static const char *const default_data[] = {"data"};
 
 static const char summary[] =
-        "Tells what became of an order and why: every event of both services in the order of cause and effect, with its\n"
-        "place, the time since what led to it, and for a rejection the numbers behind it. It begins with what the\n"
-        "workers' files know (--data; they may be running) and reads those very records; the rest is found by time, at\n"
-        "most 10,000 records each way, and what is not found is said. No topic is read from its start.";
+	"Tells what became of an order and why: every event of both services in the order of cause and effect, with its\n"
+	"place, the time since what led to it, and for a rejection the numbers behind it. It begins with what the\n"
+	"workers' files know (--data; they may be running) and reads those very records; the rest is found by time, at\n"
+	"most 10,000 records each way, and what is not found is said. No topic is read from its start.";
 
 static const char examples[] =
-        "  tandem explain --log local:demo --data state 536365\n"
-        "  tandem explain -b localhost:9092 --data /data/order --data /data/inventory 536365\n"
-        "                                                      files of workers with a folder each\n"
-        "  tandem explain -J 536365 | jq -r '.events[] | [.type, .details] | @tsv'\n";
+	"  tandem explain --log local:demo --data state 536365\n"
+	"  tandem explain -b localhost:9092 --data /data/order --data /data/inventory 536365\n"
+	"                                                      files of workers with a folder each\n"
+	"  tandem explain -J 536365 | jq -r '.events[] | [.type, .details] | @tsv'\n";
 
 static int usage(const char *text)
 {
@@ -41,8 +41,7 @@ static int unknown(const struct story *story)
 	        (int)story->partition);
 	for (size_t i = 0; i < story->looked_count; i++)
 		fprintf(stderr, "  %s\n", story->looked_at[i]);
-	fprintf(stderr,
-	        "An order that was refused is a dead letter: tandem replay -t orders.dlq -p %d --key '%s'\n",
+	fprintf(stderr, "An order that was refused is a dead letter: tandem replay -t orders.dlq -p %d --key '%s'\n",
 	        (int)story->partition, story->order_id);
 	return EXIT_FAILED;
 }
@@ -73,12 +72,12 @@ static int explain_main(int argc, char **argv)
 {
 	struct settings settings = {0};
 	const struct config_option table[] = {
-	        {.name = "data",
+		{.name = "data",
 	         .kind = CONFIG_LIST,
 	         .value = &settings.data,
 	         .placeholder = "DIR",
 	         .help = "a folder of workers' files; may be given several times (default data)"},
-	        {.name = "json",
+		{.name = "json",
 	         .letter = 'J',
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.json,
@@ -110,4 +109,4 @@ static int explain_main(int argc, char **argv)
 }
 
 const struct command explain_command = {
-        .name = "explain", .summary = "the story of one order: what led to what, and why", .main = explain_main};
+	.name = "explain", .summary = "the story of one order: what led to what, and why", .main = explain_main};

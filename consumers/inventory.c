@@ -18,36 +18,48 @@
 
 enum reservation_status { RESERVED = 1, COMMITTED = 2, RELEASED = 3, REFUSED = 4 };
 
-enum { GET_STOCK, RECEIVE, HOLD, MOVE, GET_RECEIPT, PUT_RECEIPT, GET_RESERVATION, PUT_RESERVATION, SET_RESERVATION,
-       PUT_LINE, GET_LINES, DELETE_LINES };
+enum {
+	GET_STOCK,
+	RECEIVE,
+	HOLD,
+	MOVE,
+	GET_RECEIPT,
+	PUT_RECEIPT,
+	GET_RESERVATION,
+	PUT_RESERVATION,
+	SET_RESERVATION,
+	PUT_LINE,
+	GET_LINES,
+	DELETE_LINES
+};
 
 static const char *const tables[] = {
-        "CREATE TABLE stock (sku TEXT PRIMARY KEY NOT NULL, on_hand INTEGER NOT NULL, reserved INTEGER NOT NULL,"
-        " received INTEGER NOT NULL, CHECK (0 <= reserved AND reserved <= on_hand AND on_hand <= received))"
-        " WITHOUT ROWID, STRICT",
-        "CREATE TABLE receipt (receipt_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
-        " content INTEGER NOT NULL, PRIMARY KEY (receipt_id, sku)) WITHOUT ROWID, STRICT",
-        /* status: 1 reserved, 2 committed, 3 released, 4 refused. refusal: the StockRejected that was sent. */
-        "CREATE TABLE reservation (order_id ANY PRIMARY KEY NOT NULL, status INTEGER NOT NULL, at_offset INTEGER NOT NULL,"
-        " refusal BLOB) WITHOUT ROWID, STRICT",
-        "CREATE TABLE reservation_line (order_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
-        " PRIMARY KEY (order_id, sku)) WITHOUT ROWID, STRICT",
+	"CREATE TABLE stock (sku TEXT PRIMARY KEY NOT NULL, on_hand INTEGER NOT NULL, reserved INTEGER NOT NULL,"
+	" received INTEGER NOT NULL, CHECK (0 <= reserved AND reserved <= on_hand AND on_hand <= received))"
+	" WITHOUT ROWID, STRICT",
+	"CREATE TABLE receipt (receipt_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
+	" content INTEGER NOT NULL, PRIMARY KEY (receipt_id, sku)) WITHOUT ROWID, STRICT",
+	/* status: 1 reserved, 2 committed, 3 released, 4 refused. refusal: the StockRejected that was sent. */
+	"CREATE TABLE reservation (order_id ANY PRIMARY KEY NOT NULL, status INTEGER NOT NULL, at_offset INTEGER NOT NULL,"
+	" refusal BLOB) WITHOUT ROWID, STRICT",
+	"CREATE TABLE reservation_line (order_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
+	" PRIMARY KEY (order_id, sku)) WITHOUT ROWID, STRICT",
 };
 
 static const char *const statements[] = {
-        [GET_STOCK] = "SELECT on_hand, reserved, received FROM stock WHERE sku = ?1",
-        [RECEIVE] = "INSERT INTO stock VALUES (?1, ?2, 0, ?2) ON CONFLICT (sku) DO UPDATE SET"
-                    " on_hand = on_hand + excluded.on_hand, received = received + excluded.received",
-        [HOLD] = "UPDATE stock SET reserved = reserved + ?2 WHERE sku = ?1",
-        [MOVE] = "UPDATE stock SET on_hand = on_hand + ?2, reserved = reserved + ?3 WHERE sku = ?1",
-        [GET_RECEIPT] = "SELECT content FROM receipt WHERE receipt_id = ?1 AND sku = ?2",
-        [PUT_RECEIPT] = "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4)",
-        [GET_RESERVATION] = "SELECT status, refusal FROM reservation WHERE order_id = ?1",
-        [PUT_RESERVATION] = "INSERT INTO reservation VALUES (?1, ?2, ?3, ?4)",
-        [SET_RESERVATION] = "UPDATE reservation SET status = ?2 WHERE order_id = ?1",
-        [PUT_LINE] = "INSERT INTO reservation_line VALUES (?1, ?2, ?3)",
-        [GET_LINES] = "SELECT sku, quantity FROM reservation_line WHERE order_id = ?1 ORDER BY sku",
-        [DELETE_LINES] = "DELETE FROM reservation_line WHERE order_id = ?1",
+	[GET_STOCK] = "SELECT on_hand, reserved, received FROM stock WHERE sku = ?1",
+	[RECEIVE] = "INSERT INTO stock VALUES (?1, ?2, 0, ?2) ON CONFLICT (sku) DO UPDATE SET"
+		    " on_hand = on_hand + excluded.on_hand, received = received + excluded.received",
+	[HOLD] = "UPDATE stock SET reserved = reserved + ?2 WHERE sku = ?1",
+	[MOVE] = "UPDATE stock SET on_hand = on_hand + ?2, reserved = reserved + ?3 WHERE sku = ?1",
+	[GET_RECEIPT] = "SELECT content FROM receipt WHERE receipt_id = ?1 AND sku = ?2",
+	[PUT_RECEIPT] = "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4)",
+	[GET_RESERVATION] = "SELECT status, refusal FROM reservation WHERE order_id = ?1",
+	[PUT_RESERVATION] = "INSERT INTO reservation VALUES (?1, ?2, ?3, ?4)",
+	[SET_RESERVATION] = "UPDATE reservation SET status = ?2 WHERE order_id = ?1",
+	[PUT_LINE] = "INSERT INTO reservation_line VALUES (?1, ?2, ?3)",
+	[GET_LINES] = "SELECT sku, quantity FROM reservation_line WHERE order_id = ?1 ORDER BY sku",
+	[DELETE_LINES] = "DELETE FROM reservation_line WHERE order_id = ?1",
 };
 
 /* The legality of every transition of a reservation. */
@@ -85,7 +97,8 @@ static enum status check_received(const struct stock_received *received, struct 
 	if (!service_id_valid(received->sku))
 		return fold_reject(err, "invalid_id", "sku is not 1 to 64 printable ASCII bytes");
 	if (received->quantity < 1)
-		return fold_reject(err, "invalid_quantity", "quantity %lld, expected at least 1", (long long)received->quantity);
+		return fold_reject(err, "invalid_quantity", "quantity %lld, expected at least 1",
+		                   (long long)received->quantity);
 	return OK;
 }
 
@@ -99,12 +112,13 @@ static enum status repeated(struct fold *fold, const struct stock_received *rece
 	bool same = status == OK && *found && (uint64_t)store_int(s, 0) == content;
 	store_done(s);
 	if (status == OK && *found && !same)
-		return fold_reject(err, "conflict", "receipt %s of %s came before with other content", received->receipt_id,
-		                   received->sku);
+		return fold_reject(err, "conflict", "receipt %s of %s came before with other content",
+		                   received->receipt_id, received->sku);
 	return status;
 }
 
-static enum status put_receipt(struct fold *fold, const struct stock_received *received, uint64_t content, struct err *err)
+static enum status put_receipt(struct fold *fold, const struct stock_received *received, uint64_t content,
+                               struct err *err)
 {
 	struct store_statement *s = fold_statement(fold, PUT_RECEIPT);
 	store_bind_id(s, 1, received->receipt_id);
@@ -130,7 +144,8 @@ static enum status on_stock_received(struct fold *fold, const void *event, struc
 		return status;
 	/* All that ever came bounds what can be there, so goods that return always fit. */
 	if (__builtin_add_overflow(stock.received, received->quantity, &stock.received))
-		return fold_reject(err, "stock_overflow", "all receipts of %s together pass 2^63-1 units", received->sku);
+		return fold_reject(err, "stock_overflow", "all receipts of %s together pass 2^63-1 units",
+		                   received->sku);
 	status = put_receipt(fold, received, content, err);
 	if (status != OK)
 		return status;
@@ -169,7 +184,8 @@ static enum status get_reservation(struct fold *fold, const char *order_id, bool
 			const uint8_t *body = NULL;
 			if (!event_split(value, len, &writer, &body, &len) ||
 			    event_decode(&stock_rejected_type, writer, body, len, fold_arena(fold), refusal, err) != OK)
-				status = err_set(err, FATAL, "corrupt", "the refusal kept for order %s cannot be read", order_id);
+				status = err_set(err, FATAL, "corrupt", "the refusal kept for order %s cannot be read",
+				                 order_id);
 		}
 	}
 	store_done(s);
@@ -196,11 +212,12 @@ static enum status check_command(struct fold *fold, const struct reserve_stock *
 	for (size_t i = 0; i < command->lines.count; i++) {
 		const struct reserve_line *line = &command->lines.items[i];
 		if (!fold_owns(fold, line->sku))
-			return err_set(err, FATAL, "not_owned", "ReserveStock for order %s names %s, which partition %d does not own",
+			return err_set(err, FATAL, "not_owned",
+			               "ReserveStock for order %s names %s, which partition %d does not own",
 			               command->order_id, line->sku, fold_partition(fold));
 		if (line->quantity < 1 || (before && strcmp(before, line->sku) >= 0))
-			return err_set(err, FATAL, "malformed_command", "ReserveStock for order %s: its lines are not in order",
-			               command->order_id);
+			return err_set(err, FATAL, "malformed_command",
+			               "ReserveStock for order %s: its lines are not in order", command->order_id);
 		before = line->sku;
 	}
 	return command->lines.count ? OK
@@ -209,8 +226,8 @@ static enum status check_command(struct fold *fold, const struct reserve_stock *
 }
 
 /* Fills the refusal; shortage_count 0: everything is there. */
-static enum status find_shortages(struct fold *fold, const struct reserve_stock *command, struct stock_rejected *refusal,
-                                  struct err *err)
+static enum status find_shortages(struct fold *fold, const struct reserve_stock *command,
+                                  struct stock_rejected *refusal, struct err *err)
 {
 	struct shortage *short_lines = arena_alloc(fold_arena(fold), SHORTAGES_MAX * sizeof *short_lines);
 	*refusal = (struct stock_rejected){.order_id = command->order_id,
@@ -228,10 +245,10 @@ static enum status find_shortages(struct fold *fold, const struct reserve_stock 
 			refusal->reason = REJECT_REASON_UNKNOWN_SKU;
 		if (refusal->shortage_count++ < SHORTAGES_MAX)
 			short_lines[refusal->shortages.count++] = (struct shortage){.sku = line->sku,
-			                                                             .known = stock.known,
-			                                                             .wanted = line->quantity,
-			                                                             .on_hand = stock.on_hand,
-			                                                             .reserved = stock.reserved};
+			                                                            .known = stock.known,
+			                                                            .wanted = line->quantity,
+			                                                            .on_hand = stock.on_hand,
+			                                                            .reserved = stock.reserved};
 	}
 	return status;
 }
@@ -335,7 +352,8 @@ static enum status end_reservation(struct fold *fold, const char *order_id, enum
 	if (to == COMMITTED)
 		status = move_lines(fold, order_id, -1, -1, err);
 	else
-		status = now == RESERVED ? move_lines(fold, order_id, 0, -1, err) : move_lines(fold, order_id, 1, 0, err);
+		status = now == RESERVED ? move_lines(fold, order_id, 0, -1, err)
+		                         : move_lines(fold, order_id, 1, 0, err);
 	if (status == OK && to == RELEASED) { /* it holds nothing any more */
 		struct store_statement *s = fold_statement(fold, DELETE_LINES);
 		store_bind_id(s, 1, order_id);
@@ -362,33 +380,33 @@ static enum status on_release_stock(struct fold *fold, const void *event, struct
 static const struct service_source sources[] = {{"order", "orders"}};
 static const char *const outputs[] = {"orders"};
 static const struct service_handler handlers[] = {
-        {&stock_received_type, on_stock_received},
-        {&reserve_stock_type, on_reserve_stock},
-        {&commit_stock_type, on_commit_stock},
-        {&release_stock_type, on_release_stock},
+	{&stock_received_type, on_stock_received},
+	{&reserve_stock_type, on_reserve_stock},
+	{&commit_stock_type, on_commit_stock},
+	{&release_stock_type, on_release_stock},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const struct service inventory_service = {
-        .name = "inventory",
-        .summary = "keeps the stock, reserves it for orders, commits and releases it",
-        .input = "inventory",
-        .sources = sources,
-        .source_count = COUNT(sources),
-        .outputs = outputs,
-        .output_count = COUNT(outputs),
-        .logic_version = 1,
-        .tables = tables,
-        .table_count = COUNT(tables),
-        .statements = statements,
-        .statement_count = COUNT(statements),
-        .handlers = handlers,
-        .handler_count = COUNT(handlers),
+	.name = "inventory",
+	.summary = "keeps the stock, reserves it for orders, commits and releases it",
+	.input = "inventory",
+	.sources = sources,
+	.source_count = COUNT(sources),
+	.outputs = outputs,
+	.output_count = COUNT(outputs),
+	.logic_version = 1,
+	.tables = tables,
+	.table_count = COUNT(tables),
+	.statements = statements,
+	.statement_count = COUNT(statements),
+	.handlers = handlers,
+	.handler_count = COUNT(handlers),
 };
 
 const struct command inventory_command = {
-        .name = "inventory",
-        .summary = "worker: keeps the stock, reserves it for orders, commits and releases it",
-        .service = &inventory_service,
+	.name = "inventory",
+	.summary = "worker: keeps the stock, reserves it for orders, commits and releases it",
+	.service = &inventory_service,
 };

@@ -17,7 +17,7 @@
 
 /* Constants of logic version 1. */
 #define ORDER_LINES_MAX 4096
-#define ORDER_TEXT_MAX 256 /* bytes of a free text */
+#define ORDER_TEXT_MAX  256 /* bytes of a free text */
 
 enum order_status { PENDING = 1, CONFIRMED = 2, REJECTED = 3, CANCELLED = 4 };
 enum order_cause { ALL_RESERVED, GROUP_REJECTED, CANCEL_REQUESTED };
@@ -43,23 +43,23 @@ struct order {
 enum { GET_ORDER, PUT_ORDER, UPDATE_ORDER, GET_CANCEL, PUT_CANCEL };
 
 static const char *const tables[] = {
-        /* status: 1 pending, 2 confirmed, 3 rejected, 4 cancelled. groups: inventory partition and W waiting, R reserved,
+	/* status: 1 pending, 2 confirmed, 3 rejected, 4 cancelled. groups: inventory partition and W waiting, R reserved,
            X refused, L released, as in `0R 3W`. placed_at: milliseconds. */
-        "CREATE TABLE orders (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, status INTEGER NOT NULL,"
-        " currency TEXT NOT NULL, total_minor INTEGER NOT NULL, line_count INTEGER NOT NULL, placed_at INTEGER NOT NULL,"
-        " groups TEXT NOT NULL, placed_offset INTEGER NOT NULL, decided_offset INTEGER) WITHOUT ROWID, STRICT",
-        "CREATE TABLE cancel_request (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, at_offset INTEGER NOT NULL)"
-        " WITHOUT ROWID, STRICT",
+	"CREATE TABLE orders (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, status INTEGER NOT NULL,"
+	" currency TEXT NOT NULL, total_minor INTEGER NOT NULL, line_count INTEGER NOT NULL, placed_at INTEGER NOT NULL,"
+	" groups TEXT NOT NULL, placed_offset INTEGER NOT NULL, decided_offset INTEGER) WITHOUT ROWID, STRICT",
+	"CREATE TABLE cancel_request (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, at_offset INTEGER NOT NULL)"
+	" WITHOUT ROWID, STRICT",
 };
 
 static const char *const statements[] = {
-        [GET_ORDER] = "SELECT content, status, currency, total_minor, line_count, placed_at, groups FROM orders"
-                      " WHERE order_id = ?1",
-        [PUT_ORDER] = "INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        [UPDATE_ORDER] = "UPDATE orders SET status = ?2, groups = ?3, decided_offset = ifnull(?4, decided_offset)"
-                         " WHERE order_id = ?1",
-        [GET_CANCEL] = "SELECT content FROM cancel_request WHERE order_id = ?1",
-        [PUT_CANCEL] = "INSERT INTO cancel_request VALUES (?1, ?2, ?3)",
+	[GET_ORDER] = "SELECT content, status, currency, total_minor, line_count, placed_at, groups FROM orders"
+		      " WHERE order_id = ?1",
+	[PUT_ORDER] = "INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[UPDATE_ORDER] = "UPDATE orders SET status = ?2, groups = ?3, decided_offset = ifnull(?4, decided_offset)"
+			 " WHERE order_id = ?1",
+	[GET_CANCEL] = "SELECT content FROM cancel_request WHERE order_id = ?1",
+	[PUT_CANCEL] = "INSERT INTO cancel_request VALUES (?1, ?2, ?3)",
 };
 
 /* The legality of every transition. False: the cause changes nothing. */
@@ -96,7 +96,7 @@ static void groups_parse(const char *text, struct order *order, struct arena *ar
 		long partition = strtol(text, &end, 10);
 		if (end == text || !*end)
 			return;
-		order->groups[order->group_count++] = (struct group){(int32_t)partition, (enum group_state)*end};
+		order->groups[order->group_count++] = (struct group){(int32_t)partition, (enum group_state) * end};
 		end++;
 	}
 }
@@ -212,7 +212,8 @@ static enum status reject(struct fold *fold, struct order *order, const struct s
 	return status == OK ? tell_everybody(fold, order, &order_rejected_type, &event, err) : status;
 }
 
-static enum status tell_cancelled(struct fold *fold, const struct order *order, enum cancelled_from was, struct err *err)
+static enum status tell_cancelled(struct fold *fold, const struct order *order, enum cancelled_from was,
+                                  struct err *err)
 {
 	struct order_cancelled event = {.order_id = order->order_id,
 	                                .currency = order->currency,
@@ -231,7 +232,8 @@ static bool currency_valid(const char *currency)
 	return currency[3] == 0;
 }
 
-static enum status check_line(const struct order_placed *placed, size_t i, int64_t *units, int64_t *total, struct err *err)
+static enum status check_line(const struct order_placed *placed, size_t i, int64_t *units, int64_t *total,
+                              struct err *err)
 {
 	const struct order_line *line = &placed->lines.items[i];
 	int64_t amount;
@@ -262,7 +264,8 @@ static enum status check_placed(const struct order_placed *placed, int64_t *tota
 	if (placed->customer_id && strlen(placed->customer_id) > ORDER_TEXT_MAX)
 		return fold_reject(err, "too_large", "customer_id is longer than %d bytes", ORDER_TEXT_MAX);
 	if (placed->lines.count < 1 || placed->lines.count > ORDER_LINES_MAX)
-		return fold_reject(err, "invalid_lines", "%zu lines, expected 1 to %d", placed->lines.count, ORDER_LINES_MAX);
+		return fold_reject(err, "invalid_lines", "%zu lines, expected 1 to %d", placed->lines.count,
+		                   ORDER_LINES_MAX);
 	int64_t units = 0;
 	enum status status = OK;
 	*total = 0;
@@ -319,8 +322,8 @@ static enum status reserve(struct fold *fold, struct order *order, const struct 
 		command.lines.items = lines + first;
 		command.lines.count = end - first;
 		order->groups[order->group_count++] = (struct group){wanted[first].partition, WAITING};
-		status = fold_emit(fold, "inventory", wanted[first].partition, order->order_id, &reserve_stock_type, &command,
-		                   err);
+		status = fold_emit(fold, "inventory", wanted[first].partition, order->order_id, &reserve_stock_type,
+		                   &command, err);
 	}
 	return status;
 }
@@ -351,9 +354,10 @@ static enum status on_order_placed(struct fold *fold, const void *event, struct 
 	if (status != OK)
 		return status;
 	if (found)
-		return order.content == content ? OK
-		                                : fold_reject(err, "conflict", "order %s was placed before with other content",
-		                                              placed->order_id);
+		return order.content == content
+		               ? OK
+		               : fold_reject(err, "conflict", "order %s was placed before with other content",
+		                             placed->order_id);
 	order = (struct order){.order_id = placed->order_id,
 	                       .status = PENDING,
 	                       .content = content,
@@ -388,10 +392,11 @@ static enum status answered(struct fold *fold, const char *order_id, int32_t par
 		if ((*group)->partition == partition && fold_source_partition(fold) == partition)
 			return OK;
 	}
-	return err_set(err, FATAL, "unknown_order",
-	               "inventory partition %d answers for order %s, which asked it for nothing; the input log has lost records:"
-	               " run `tandem audit`",
-	               fold_source_partition(fold), order_id);
+	return err_set(
+		err, FATAL, "unknown_order",
+		"inventory partition %d answers for order %s, which asked it for nothing; the input log has lost records:"
+		" run `tandem audit`",
+		fold_source_partition(fold), order_id);
 }
 
 /* The same answer again changes nothing; another than the one before would mean that two decisions were taken. */
@@ -399,9 +404,10 @@ static enum status repeated(const struct order *order, const struct group *group
 {
 	if (agrees)
 		return OK;
-	return err_set(err, FATAL, "contradiction",
-	               "inventory partition %d answered for order %s before, and now the opposite; run `tandem inventory verify`",
-	               group->partition, order->order_id);
+	return err_set(
+		err, FATAL, "contradiction",
+		"inventory partition %d answered for order %s before, and now the opposite; run `tandem inventory verify`",
+		group->partition, order->order_id);
 }
 
 static bool all_reserved(const struct order *order)
@@ -487,7 +493,8 @@ static enum status on_order_cancel_requested(struct fold *fold, const void *even
 		return status;
 	if (found)
 		return before == content ? OK
-		                         : fold_reject(err, "conflict", "cancelling order %s was requested before with other content",
+		                         : fold_reject(err, "conflict",
+		                                       "cancelling order %s was requested before with other content",
 		                                       request->order_id);
 	struct order order;
 	status = keep_request(fold, request->order_id, content, err);
@@ -499,33 +506,33 @@ static enum status on_order_cancel_requested(struct fold *fold, const void *even
 static const struct service_source sources[] = {{"inventory", "inventory"}};
 static const char *const outputs[] = {"inventory", "order-events"};
 static const struct service_handler handlers[] = {
-        {&order_placed_type, on_order_placed},
-        {&order_cancel_requested_type, on_order_cancel_requested},
-        {&stock_reserved_type, on_stock_reserved},
-        {&stock_rejected_type, on_stock_rejected},
+	{&order_placed_type, on_order_placed},
+	{&order_cancel_requested_type, on_order_cancel_requested},
+	{&stock_reserved_type, on_stock_reserved},
+	{&stock_rejected_type, on_stock_rejected},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const struct service order_service = {
-        .name = "order",
-        .summary = "takes orders, has their stock reserved, confirms, rejects or cancels them",
-        .input = "orders",
-        .sources = sources,
-        .source_count = COUNT(sources),
-        .outputs = outputs,
-        .output_count = COUNT(outputs),
-        .logic_version = 1,
-        .tables = tables,
-        .table_count = COUNT(tables),
-        .statements = statements,
-        .statement_count = COUNT(statements),
-        .handlers = handlers,
-        .handler_count = COUNT(handlers),
+	.name = "order",
+	.summary = "takes orders, has their stock reserved, confirms, rejects or cancels them",
+	.input = "orders",
+	.sources = sources,
+	.source_count = COUNT(sources),
+	.outputs = outputs,
+	.output_count = COUNT(outputs),
+	.logic_version = 1,
+	.tables = tables,
+	.table_count = COUNT(tables),
+	.statements = statements,
+	.statement_count = COUNT(statements),
+	.handlers = handlers,
+	.handler_count = COUNT(handlers),
 };
 
 const struct command order_command = {
-        .name = "order",
-        .summary = "worker: takes orders, has their stock reserved, confirms, rejects or cancels them",
-        .service = &order_service,
+	.name = "order",
+	.summary = "worker: takes orders, has their stock reserved, confirms, rejects or cancels them",
+	.service = &order_service,
 };

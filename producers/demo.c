@@ -16,9 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char examples[] = "  tandem demo                                       on a log in a folder of its own, removed at the end\n"
-                               "  tandem demo --local /tmp/shop                     the same, the folder is kept\n"
-                               "  tandem demo -b localhost:9092 orders.csv          on a broker, with orders of your own\n";
+static const char examples[] =
+	"  tandem demo                                       on a log in a folder of its own, removed at the end\n"
+	"  tandem demo --local /tmp/shop                     the same, the folder is kept\n"
+	"  tandem demo -b localhost:9092 orders.csv          on a broker, with orders of your own\n";
 
 #define SECOND_BATCH "4000" /* generated orders, in the middle of which a worker is killed */
 
@@ -31,10 +32,10 @@ struct options {
 static bool publish_stock(struct demo *demo)
 {
 	demo_say("Stock: so much that about nine orders in ten can be filled.");
-	if (demo->csv &&
-	    !demo_run(demo, "publish", "--only", "receipts", "--stock-cover", "90", demo->csv, NULL))
+	if (demo->csv && !demo_run(demo, "publish", "--only", "receipts", "--stock-cover", "90", demo->csv, NULL))
 		return false;
-	if (!demo_run(demo, "publish", "--only", "receipts", "--orders", SECOND_BATCH, "--skus", "200", "--stock", "150", NULL))
+	if (!demo_run(demo, "publish", "--only", "receipts", "--orders", SECOND_BATCH, "--skus", "200", "--stock",
+	              "150", NULL))
 		return false;
 	return demo_run(demo, "inventory", "run", "--until-end", NULL);
 }
@@ -47,7 +48,8 @@ static bool first_batch(struct demo *demo)
 	if (!demo->csv)
 		return true;
 	demo_say("Orders: real ones, one in fifty cancelled by its customer.");
-	return demo_run(demo, "publish", "--only", "orders", "--stock-cover", "90", "--cancel-one-in", "50", demo->csv, NULL) &&
+	return demo_run(demo, "publish", "--only", "orders", "--stock-cover", "90", "--cancel-one-in", "50", demo->csv,
+	                NULL) &&
 	       demo_run(demo, "audit", "--wait", NULL);
 }
 
@@ -55,7 +57,8 @@ static bool second_batch(struct demo *demo)
 {
 	demo_say("A second batch. In the middle of it the order worker is killed with SIGKILL, and comes back.");
 	struct demo_process publisher = {.name = "publish"};
-	if (!demo_spawn(demo, &publisher, "publish", "--only", "orders", "--orders", SECOND_BATCH, "--skus", "200", NULL))
+	if (!demo_spawn(demo, &publisher, "publish", "--only", "orders", "--orders", SECOND_BATCH, "--skus", "200",
+	                NULL))
 		return false;
 	bool killed = demo_kill_busy(demo, &demo->order);
 	if (!demo_wait(demo, &publisher) || !killed)
@@ -97,14 +100,18 @@ static void say_what_next(const struct demo *demo)
 	static const struct {
 		const char *command;
 		bool story, data;
-	} next[] = {{"replay -t order-events -c 3", false, false}, {"order status", false, true}, {"explain", true, true},
-	            {"order verify", false, true}, {"audit", false, true}};
+	} next[] = {{"replay -t order-events -c 3", false, false},
+	            {"order status", false, true},
+	            {"explain", true, true},
+	            {"order verify", false, true},
+	            {"audit", false, true}};
 	const char *folder = demo->keep ? demo->folder : "/tmp/tandem-shop";
 	printf("\nAll of it holds. What to try next:\n");
 	if (!demo->keep)
 		printf("  %s demo --local %s %s\n", demo->program, folder, demo->csv ? demo->csv : "");
 	for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
-		printf("  %s %s%s%s", demo->program, next[i].command, next[i].story ? " " : "", next[i].story ? demo->story : "");
+		printf("  %s %s%s%s", demo->program, next[i].command, next[i].story ? " " : "",
+		       next[i].story ? demo->story : "");
 		if (demo->keep && demo->on_broker)
 			printf(" %s", demo->log_options);
 		else
@@ -120,19 +127,28 @@ static int demo_main(int argc, char **argv)
 	struct options options = {.partitions = 4};
 	struct demo demo = {0};
 	const struct config_option table[] = {
-	        {.name = "local", .kind = CONFIG_TEXT, .value = &options.local, .placeholder = "DIR",
+		{.name = "local",
+	         .kind = CONFIG_TEXT,
+	         .value = &options.local,
+	         .placeholder = "DIR",
 	         .help = "keep log and state in this folder, which must be new or empty"},
-	        {.name = "partitions", .kind = CONFIG_INT, .value = &options.partitions, .min = 1, .max = 64,
-	         .placeholder = "N", .help = "of each input topic"},
+		{.name = "partitions",
+	         .kind = CONFIG_INT,
+	         .value = &options.partitions,
+	         .min = 1,
+	         .max = 64,
+	         .placeholder = "N",
+	         .help = "of each input topic"},
 	};
 	const struct config_program program = {
-	        .usage = "tandem demo [options] [ORDERS.csv]",
-	        .summary = "Shows the whole of Tandem on this machine: topics, stock, orders, both workers, a kill -9, the outcome,\n"
-	                   "the story of one order, verify and audit. ORDERS.csv is of Online Retail's form; without it orders are\n"
-	                   "generated. On a broker it uses a namespace of its own, which it deletes at the end.",
-	        .examples = examples,
-	        .options = table,
-	        .option_count = sizeof table / sizeof *table};
+		.usage = "tandem demo [options] [ORDERS.csv]",
+		.summary =
+			"Shows the whole of Tandem on this machine: topics, stock, orders, both workers, a kill -9, the outcome,\n"
+			"the story of one order, verify and audit. ORDERS.csv is of Online Retail's form; without it orders are\n"
+			"generated. On a broker it uses a namespace of its own, which it deletes at the end.",
+		.examples = examples,
+		.options = table,
+		.option_count = sizeof table / sizeof *table};
 	int exit_status = -1;
 	struct config config;
 	interrupt_install();
@@ -157,7 +173,7 @@ static int demo_main(int argc, char **argv)
 }
 
 const struct command demo_command = {
-        .name = "demo",
-        .summary = "all of it on this machine: topics, workers, real orders, verify and audit",
-        .main = demo_main,
+	.name = "demo",
+	.summary = "all of it on this machine: topics, workers, real orders, verify and audit",
+	.main = demo_main,
 };

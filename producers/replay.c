@@ -31,25 +31,25 @@ struct settings {
 static const struct settings defaults = {.partition = -1, .to_offset = -1, .patience_ms = 60000, .from = "beginning"};
 
 static const char summary[] =
-        "Reads topics and prints their records, one a line; or copies them (--to-topic, --to-log), writes the events of\n"
-        "one type to an Avro container file (--export), or mirrors a whole installation into a new local log (--mirror).\n"
-        "Partitions are read one after the other, each in the order of its offsets, from -o up to what was there at the\n"
-        "start. No group is joined and nothing is committed: what runs is not disturbed.\n"
-        "\n"
-        "A copy into an installation's topic takes publishers' events alone and sends them as a publisher does: by their\n"
-        "key, without the headers of workers and dead letters. So copying orders.dlq to orders is a redrive. A copy into\n"
-        "any other topic keeps key, value and headers, and in a local log the timestamp. Control records stay behind.";
+	"Reads topics and prints their records, one a line; or copies them (--to-topic, --to-log), writes the events of\n"
+	"one type to an Avro container file (--export), or mirrors a whole installation into a new local log (--mirror).\n"
+	"Partitions are read one after the other, each in the order of its offsets, from -o up to what was there at the\n"
+	"start. No group is joined and nothing is committed: what runs is not disturbed.\n"
+	"\n"
+	"A copy into an installation's topic takes publishers' events alone and sends them as a publisher does: by their\n"
+	"key, without the headers of workers and dead letters. So copying orders.dlq to orders is a redrive. A copy into\n"
+	"any other topic keeps key, value and headers, and in a local log the timestamp. Control records stay behind.";
 
 static const char examples[] =
-        "  tandem replay --log local:data -t orders            every order, a line each\n"
-        "  tandem replay -b localhost:9092 -t orders -p 0 -o -10 -J\n"
-        "                                                      the last ten of partition 0, as JSON\n"
-        "  tandem replay -t order-events --key 536365          all that became of one order\n"
-        "  tandem replay -t orders -o @2026-11-23T04:00:00Z --until-time 2026-11-23T05:00:00Z --type OrderPlaced\n"
-        "  tandem replay -t orders.dlq --to-topic orders       send dead letters again, when their cause is gone\n"
-        "  tandem replay -t orders --to-log local:copy --create-topic\n"
-        "  tandem replay -t order-events --type OrderConfirmed --export confirmed.avro\n"
-        "  tandem replay -b broker:9092 --mirror captured      verify it: tandem order verify --log local:captured\n";
+	"  tandem replay --log local:data -t orders            every order, a line each\n"
+	"  tandem replay -b localhost:9092 -t orders -p 0 -o -10 -J\n"
+	"                                                      the last ten of partition 0, as JSON\n"
+	"  tandem replay -t order-events --key 536365          all that became of one order\n"
+	"  tandem replay -t orders -o @2026-11-23T04:00:00Z --until-time 2026-11-23T05:00:00Z --type OrderPlaced\n"
+	"  tandem replay -t orders.dlq --to-topic orders       send dead letters again, when their cause is gone\n"
+	"  tandem replay -t orders --to-log local:copy --create-topic\n"
+	"  tandem replay -t order-events --type OrderConfirmed --export confirmed.avro\n"
+	"  tandem replay -b broker:9092 --mirror captured      verify it: tandem order verify --log local:captured\n";
 
 static int usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -128,11 +128,13 @@ static int select_records(const struct settings *settings, struct replay_selecti
 	                                       .count = settings->count,
 	                                       .follow = settings->follow};
 	if (!position_parse(settings->from, &selection->from))
-		return usage("-o %s: expected beginning, end, an offset, -N for the last N, or @ and a time", settings->from);
+		return usage("-o %s: expected beginning, end, an offset, -N for the last N, or @ and a time",
+		             settings->from);
 	selection->has_until = settings->until != NULL;
 	if (settings->until && !timestamp_parse(settings->until, &selection->until_ms))
-		return usage("--until-time %s: expected milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z",
-		             settings->until);
+		return usage(
+			"--until-time %s: expected milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z",
+			settings->until);
 	if (!settings->type)
 		return -1;
 	selection->type = type_named(settings->type);
@@ -149,7 +151,8 @@ static json_t *left_out(const struct replay_result *result)
 {
 	json_t *json = json_object();
 	for (int i = 0; i < REPLAY_SKIPS; i++)
-		json_object_set_new(json, replay_skip_text((enum replay_skip)i, true), json_integer(result->skipped[i]));
+		json_object_set_new(json, replay_skip_text((enum replay_skip)i, true),
+		                    json_integer(result->skipped[i]));
 	return json;
 }
 
@@ -167,11 +170,12 @@ static void print_result(const struct settings *settings, const struct replay_re
 		json_print_line(stdout, json);
 		return;
 	}
-	printf("%s%s %" PRId64 " of %" PRId64 " records read\n", settings->dry_run && !prints(settings) ? "would have " : "",
-	       verb, result->taken, result->read);
+	printf("%s%s %" PRId64 " of %" PRId64 " records read\n",
+	       settings->dry_run && !prints(settings) ? "would have " : "", verb, result->taken, result->read);
 	for (int i = 0; i < REPLAY_SKIPS; i++)
 		if (result->skipped[i])
-			printf("left out: %" PRId64 " %s\n", result->skipped[i], replay_skip_text((enum replay_skip)i, false));
+			printf("left out: %" PRId64 " %s\n", result->skipped[i],
+			       replay_skip_text((enum replay_skip)i, false));
 	if (result->moved)
 		printf("%" PRId64 " have a later time than they had: the topic held later ones\n", result->moved);
 }
@@ -186,7 +190,8 @@ static void print_not_read(const struct replay_slice *slices, size_t count)
 			fputs("tandem replay: ... and more\n", stderr);
 			return;
 		}
-		fprintf(stderr, "tandem replay: not done: %s/%" PRId32 "; go on with -t %s -p %" PRId32 " -o %" PRId64 "\n",
+		fprintf(stderr,
+		        "tandem replay: not done: %s/%" PRId32 "; go on with -t %s -p %" PRId32 " -o %" PRId64 "\n",
 		        slices[i].topic->name, slices[i].partition, slices[i].topic->name, slices[i].partition,
 		        slices[i].next);
 	}
@@ -227,8 +232,8 @@ static enum status open_sink(const struct settings *settings, const struct repla
 	if (copies(settings))
 		return copy_open(&config, selection, result, &sinks->copy, &sinks->sink, err);
 	if (settings->export)
-		return export_open(settings->export, selection->type, codecs[settings->codec], settings->dry_run, result,
-		                   &sinks->export, &sinks->sink, err);
+		return export_open(settings->export, selection->type, codecs[settings->codec], settings->dry_run,
+		                   result, &sinks->export, &sinks->sink, err);
 	if (settings->dry_run)
 		count_open(result, &sinks->sink);
 	else
@@ -297,8 +302,8 @@ static int run_mirror(const struct settings *settings, const struct replay_selec
 		json_print_line(stdout, json);
 	} else if (status == OK || result.records) {
 		printf("%s %" PRId64 " records of %" PRId64 " partitions, %zu topics%s\n",
-		       settings->dry_run ? "would mirror" : "mirrored", result.records, result.partitions, result.topics,
-		       status == OK ? "" : ": not all of it");
+		       settings->dry_run ? "would mirror" : "mirrored", result.records, result.partitions,
+		       result.topics, status == OK ? "" : ": not all of it");
 	}
 	bool some = result.records && !settings->dry_run;
 	int exit_status = exit_of(status, &err, some);
@@ -329,14 +334,15 @@ static int run(const struct settings *settings, const struct config *config, con
 {
 	struct arena arena = {0};
 	int exit_status = EXIT_FAILED;
-	const char *url = settings->mirror ? mirror_url(settings->mirror, &arena)
+	const char *url = settings->mirror   ? mirror_url(settings->mirror, &arena)
 	                  : settings->to_log ? settings->to_log
 	                                     : config->log;
 	if (settings->mirror && !url) {
 		arena_fini(&arena);
-		return usage("--mirror %s: Kafka gives records its own offsets, and a mirror keeps them; expected a folder or"
-		             " local:DIR",
-		             settings->mirror);
+		return usage(
+			"--mirror %s: Kafka gives records its own offsets, and a mirror keeps them; expected a folder or"
+			" local:DIR",
+			settings->mirror);
 	}
 	bool two = settings->mirror ? !settings->dry_run : is_another(settings, config);
 	struct log *target = NULL, *log = config_open_log(config, &exit_status);
@@ -355,13 +361,13 @@ static int replay_main(int argc, char **argv)
 {
 	struct settings settings = defaults;
 	const struct config_option table[] = {
-	        {.name = "topic",
+		{.name = "topic",
 	         .letter = 't',
 	         .kind = CONFIG_LIST,
 	         .value = &settings.topics,
 	         .placeholder = "TOPIC",
 	         .help = "read this topic; may be given several times"},
-	        {.name = "partition",
+		{.name = "partition",
 	         .letter = 'p',
 	         .kind = CONFIG_INT,
 	         .value = &settings.partition,
@@ -369,35 +375,35 @@ static int replay_main(int argc, char **argv)
 	         .max = INT32_MAX,
 	         .placeholder = "N",
 	         .help = "read this partition alone; -1: all"},
-	        {.name = "from",
+		{.name = "from",
 	         .letter = 'o',
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.from,
 	         .placeholder = "WHERE",
 	         .help = "begin at: beginning, end, an offset, -N (the last N), @TIME"},
-	        {.name = "to-offset",
+		{.name = "to-offset",
 	         .kind = CONFIG_INT,
 	         .value = &settings.to_offset,
 	         .min = -1,
 	         .max = INT64_MAX,
 	         .placeholder = "N",
 	         .help = "end before this offset; -1: at the end as it was at the start"},
-	        {.name = "until-time",
+		{.name = "until-time",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.until,
 	         .placeholder = "TIME",
 	         .help = "end before this time: milliseconds since 1970, or ISO 8601 (UTC without an offset)"},
-	        {.name = "key",
+		{.name = "key",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.key,
 	         .placeholder = "KEY",
 	         .help = "only records with this key"},
-	        {.name = "type",
+		{.name = "type",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.type,
 	         .placeholder = "EVENT",
 	         .help = "only events of this type, such as OrderPlaced"},
-	        {.name = "count",
+		{.name = "count",
 	         .letter = 'c',
 	         .kind = CONFIG_INT,
 	         .value = &settings.count,
@@ -405,57 +411,57 @@ static int replay_main(int argc, char **argv)
 	         .max = INT64_MAX,
 	         .placeholder = "N",
 	         .help = "end after so many records; 0: all"},
-	        {.name = "follow",
+		{.name = "follow",
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.follow,
 	         .help = "go on with what comes, until interrupted"},
-	        {.name = "json",
+		{.name = "json",
 	         .letter = 'J',
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.json,
 	         .help = "print one JSON object a line, as kcat -J"},
-	        {.name = "dry-run",
+		{.name = "dry-run",
 	         .letter = 'n',
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.dry_run,
 	         .help = "read, check and count; write nothing"},
-	        {.name = "to-topic",
+		{.name = "to-topic",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.to_topic,
 	         .placeholder = "TOPIC",
 	         .help = "copy to this topic"},
-	        {.name = "to-log",
+		{.name = "to-log",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.to_log,
 	         .placeholder = "URL",
 	         .help = "copy to this log; without --to-topic to topics of the same names"},
-	        {.name = "to-namespace",
+		{.name = "to-namespace",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.to_namespace,
 	         .placeholder = "NAME",
 	         .help = "copy to topics of this namespace; else the source's"},
-	        {.name = "create-topic",
+		{.name = "create-topic",
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.create,
 	         .help = "create the target topic where there is none, with as many partitions"},
-	        {.name = "timeout",
+		{.name = "timeout",
 	         .kind = CONFIG_DURATION,
 	         .value = &settings.patience_ms,
 	         .min = 100,
 	         .max = 86400000,
 	         .placeholder = "TIME",
 	         .help = "copying: give up when nothing was acknowledged for so long"},
-	        {.name = "mirror",
+		{.name = "mirror",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.mirror,
 	         .placeholder = "DIR",
 	         .help = "mirror the installation, or the -t topics, into a new local log"},
-	        {.name = "export",
+		{.name = "export",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.export,
 	         .placeholder = "FILE",
 	         .help = "write the events of --type to an Avro container file; its schema has no docs, defaults and logical types"},
-	        {.name = "codec",
+		{.name = "codec",
 	         .kind = CONFIG_CHOICE,
 	         .value = &settings.codec,
 	         .choices = codecs,
@@ -483,4 +489,4 @@ static int replay_main(int argc, char **argv)
 }
 
 const struct command replay_command = {
-        .name = "replay", .summary = "read a range of a topic: print, copy, export or mirror it", .main = replay_main};
+	.name = "replay", .summary = "read a range of a topic: print, copy, export or mirror it", .main = replay_main};

@@ -59,7 +59,8 @@ static int failed(const struct job *job, const char *action)
 static void print_delete_command(const struct job *job)
 {
 	const char *name_space = job->config->name_space;
-	fprintf(stderr, "tandem topics: this deletes them, and all records in them: tandem topics delete --log %s%s%s --yes\n",
+	fprintf(stderr,
+	        "tandem topics: this deletes them, and all records in them: tandem topics delete --log %s%s%s --yes\n",
 	        job->config->log, *name_space ? " --namespace " : "", name_space);
 }
 
@@ -149,8 +150,8 @@ static void check_presence(struct job *job)
 			survey_problem(&job->survey, "%s does not exist", topic->planned.name);
 		for (int32_t p = 0; topic->found.exists && p < topic->found.partitions; p++)
 			if (topic->states[p] == SURVEY_EMPTY)
-				survey_problem(&job->survey, "%s/%d is empty, expected a genesis at offset 0", topic->planned.name,
-				               (int)p);
+				survey_problem(&job->survey, "%s/%d is empty, expected a genesis at offset 0",
+				               topic->planned.name, (int)p);
 	}
 }
 
@@ -234,8 +235,9 @@ static enum status delete_group(struct job *job, const char *group)
 		if (status == OK || !err_is(&job->err, "group_busy"))
 			return status;
 		if (seam_monotonic_us(&seam_system) >= until || interrupt_requested())
-			return err_context(&job->err, status, "stop the workers first; a static member is one until its session ends"
-			                                     " (--wait)");
+			return err_context(&job->err, status,
+			                   "stop the workers first; a static member is one until its session ends"
+			                   " (--wait)");
 		log_wait(job->log, LOOK_MS);
 	}
 }
@@ -264,7 +266,7 @@ static enum status delete_topic(struct job *job, const char *name, size_t *count
 	return status;
 }
 
-static int delete(struct job *job)
+static int delete (struct job *job)
 {
 	size_t count = 0;
 	bool really = job->settings->yes && !job->settings->dry_run;
@@ -307,7 +309,8 @@ static int run(const struct config *config, struct settings *settings)
 	int exit_status = EXIT_USAGE;
 	action_run *action = action_named(config);
 	if (!action)
-		fputs("tandem topics: expected one of create, check, list, delete\nTry 'tandem topics --help'.\n", stderr);
+		fputs("tandem topics: expected one of create, check, list, delete\nTry 'tandem topics --help'.\n",
+		      stderr);
 	else if (plan_topics(commands, command_count, &request, &job.arena, &job.plan, &job.err) != OK)
 		fprintf(stderr, "tandem topics: %s\n", job.err.text);
 	else if ((job.log = config_open_log(config, &exit_status))) {
@@ -325,39 +328,39 @@ static int topics_main(int argc, char **argv)
 	struct settings settings = {.partitions = PLAN_PARTITIONS_DEFAULT};
 	const struct config_option options[] = {
 		{.name = "partitions",
-		 .kind = CONFIG_INT,
-		 .value = &settings.partitions,
-		 .min = 1,
-		 .max = PLAN_PARTITIONS_MAX,
-		 .placeholder = "N",
-		 .help = "create: of each input topic; the others follow"},
+	         .kind = CONFIG_INT,
+	         .value = &settings.partitions,
+	         .min = 1,
+	         .max = PLAN_PARTITIONS_MAX,
+	         .placeholder = "N",
+	         .help = "create: of each input topic; the others follow"},
 		{.name = "partitions-of",
-		 .kind = CONFIG_LIST,
-		 .value = &settings.partitions_of,
-		 .placeholder = "TOPIC=N",
-		 .help = "create: of this input topic"},
+	         .kind = CONFIG_LIST,
+	         .value = &settings.partitions_of,
+	         .placeholder = "TOPIC=N",
+	         .help = "create: of this input topic"},
 		{.name = "single-replica",
-		 .kind = CONFIG_FLAG,
-		 .value = &settings.single_replica,
-		 .help = "create: one replica, and no care for replicas ever after (alone with one broker)"},
+	         .kind = CONFIG_FLAG,
+	         .value = &settings.single_replica,
+	         .help = "create: one replica, and no care for replicas ever after (alone with one broker)"},
 		{.name = "dry-run",
-		 .letter = 'n',
-		 .kind = CONFIG_FLAG,
-		 .value = &settings.dry_run,
-		 .help = "create, delete: say what would be done"},
+	         .letter = 'n',
+	         .kind = CONFIG_FLAG,
+	         .value = &settings.dry_run,
+	         .help = "create, delete: say what would be done"},
 		{.name = "yes", .kind = CONFIG_FLAG, .value = &settings.yes, .help = "delete: really do it"},
 		{.name = "wait",
-		 .kind = CONFIG_DURATION,
-		 .value = &settings.wait_ms,
-		 .min = 0,
-		 .max = 3600000,
-		 .placeholder = "TIME",
-		 .help = "delete: wait so long for groups to lose their members"},
+	         .kind = CONFIG_DURATION,
+	         .value = &settings.wait_ms,
+	         .min = 0,
+	         .max = 3600000,
+	         .placeholder = "TIME",
+	         .help = "delete: wait so long for groups to lose their members"},
 		{.name = "json",
-		 .letter = 'J',
-		 .kind = CONFIG_FLAG,
-		 .value = &settings.json,
-		 .help = "list: a JSON object a line"},
+	         .letter = 'J',
+	         .kind = CONFIG_FLAG,
+	         .value = &settings.json,
+	         .help = "list: a JSON object a line"},
 	};
 	const struct config_program program = {.usage = "tandem topics [options] create|check|list|delete",
 	                                       .summary = summary,

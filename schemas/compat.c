@@ -43,12 +43,14 @@ static enum status can_read(struct pair p, const struct type *reader, const stru
 	if (promotes(writer->kind, reader->kind))
 		return OK;
 	if (reader->kind != writer->kind)
-		return refuse(p, "the writer's %s cannot be read as the reader's %s (promotion: int to long, string to "
-		                 "bytes, bytes to string)", writer->name, reader->name);
+		return refuse(p,
+		              "the writer's %s cannot be read as the reader's %s (promotion: int to long, string to "
+		              "bytes, bytes to string)",
+		              writer->name, reader->name);
 	bool named = reader->kind == KIND_RECORD || reader->kind == KIND_ENUM || reader->kind == KIND_FIXED;
 	if (named && strcmp(reader->name, writer->name) != 0)
-		return refuse(p, "the writer's type is called %s, the reader's %s (named types match by name)", writer->name,
-		              reader->name);
+		return refuse(p, "the writer's type is called %s, the reader's %s (named types match by name)",
+		              writer->name, reader->name);
 	if (reader->kind == KIND_FIXED && reader->bytes != writer->bytes)
 		return refuse(p, "the writer's fixed has %zu bytes, the reader's %zu (sizes must match)", writer->bytes,
 		              reader->bytes);
@@ -64,7 +66,8 @@ static enum status can_read(struct pair p, const struct type *reader, const stru
 static enum status can_read_use(struct pair p, const struct use *reader, const struct use *writer)
 {
 	if (p.strict && writer->nullable && !reader->nullable)
-		return refuse(p, "the writer may write null, and the reader has no null (every branch must be readable)");
+		return refuse(p,
+		              "the writer may write null, and the reader has no null (every branch must be readable)");
 	return can_read(p, reader->type, writer->type);
 }
 

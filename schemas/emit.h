@@ -5,7 +5,7 @@
 #include "model.h"
 
 void emit_literal(struct buf *out, const char *text, size_t len); /* a C string literal, without line breaks */
-bool emit_null_is_pointer(const struct type *type); /* string and bytes have no bool has_* */
+bool emit_null_is_pointer(const struct type *type);               /* string and bytes have no bool has_* */
 
 void emit_encoder(struct model *model, const struct type *type, struct buf *out);
 void emit_equal(struct model *model, const struct type *type, struct buf *out);

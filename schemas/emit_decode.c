@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SIG "%016llx"
+#define SIG             "%016llx"
 #define SIGNATURE(type) ((unsigned long long)(type)->signature)
 
 static const char *reader_function(struct decoders *d, const struct type *reader, const struct type *writer);
@@ -76,12 +76,14 @@ static void put_null(struct decoders *d, const struct use *reader, const struct 
 {
 	const char *tabs = tabs_of(d, to->tabs);
 	if (!reader->nullable)
-		buf_putf(out, "%swire_fail(in, \"null, which the schema it is read with has not\");\n%s%s;\n", tabs, tabs,
-		         to->leave);
+		buf_putf(out, "%swire_fail(in, \"null, which the schema it is read with has not\");\n%s%s;\n", tabs,
+		         tabs, to->leave);
 	else if (to->has)
-		buf_putf(out, "%s%s = false;\n%smemset(&%s, 0, sizeof %s);\n", tabs, to->has, tabs, to->value, to->value);
+		buf_putf(out, "%s%s = false;\n%smemset(&%s, 0, sizeof %s);\n", tabs, to->has, tabs, to->value,
+		         to->value);
 	else
-		buf_putf(out, reader->type->kind == KIND_STRING ? "%s%s = NULL;\n" : "%s%s = (struct event_bytes){0};\n",
+		buf_putf(out,
+		         reader->type->kind == KIND_STRING ? "%s%s = NULL;\n" : "%s%s = (struct event_bytes){0};\n",
 		         tabs, to->value);
 }
 
@@ -89,7 +91,8 @@ static void put_read(struct decoders *d, const struct use *reader, const struct 
                      struct buf *out)
 {
 	const char *tabs = tabs_of(d, to->tabs);
-	buf_putf(out, "%sif (!%s)\n%s\t%s;\n", tabs, read_call(d, reader->type, writer->type, to->value), tabs, to->leave);
+	buf_putf(out, "%sif (!%s)\n%s\t%s;\n", tabs, read_call(d, reader->type, writer->type, to->value), tabs,
+	         to->leave);
 	if (reader->nullable && to->has)
 		buf_putf(out, "%s%s = true;\n", tabs, to->has);
 }
@@ -129,7 +132,8 @@ static void put_skip_record(struct decoders *d, const struct type *writer, struc
 {
 	for (size_t i = 0; i < writer->field_count; i++) {
 		const struct field *field = &writer->fields[i];
-		const char *leave = arena_format(arena_of(d), "return wire_at(in, \"%s.%s\")", writer->name, field->name);
+		const char *leave =
+			arena_format(arena_of(d), "return wire_at(in, \"%s.%s\")", writer->name, field->name);
 		put_skip(d, &field->use, leave, 1, out);
 	}
 	buf_putf(out, "\treturn true;\n");
@@ -138,10 +142,11 @@ static void put_skip_record(struct decoders *d, const struct type *writer, struc
 static void put_skip_array(struct decoders *d, const struct type *writer, struct buf *out)
 {
 	const struct use *items = &writer->items;
-	buf_putf(out, "\tstruct wire_block block;\n\tfor (;;) {\n"
-	              "\t\tif (!wire_get_block(in, %zu, &block))\n\t\t\treturn false;\n"
-	              "\t\tif (!block.count)\n\t\t\treturn true;\n"
-	              "\t\tfor (; block.count; block.count--) {\n",
+	buf_putf(out,
+	         "\tstruct wire_block block;\n\tfor (;;) {\n"
+	         "\t\tif (!wire_get_block(in, %zu, &block))\n\t\t\treturn false;\n"
+	         "\t\tif (!block.count)\n\t\t\treturn true;\n"
+	         "\t\tfor (; block.count; block.count--) {\n",
 	         items->nullable ? 1 : items->type->bytes_min);
 	put_skip(d, items, "return false", 3, out);
 	buf_putf(out, "\t\t}\n\t\tif (!wire_end_block(in, &block))\n\t\t\treturn false;\n\t}\n");
@@ -188,8 +193,8 @@ static const char *skip_call(struct decoders *d, const struct type *writer)
 /* By symbol; a symbol that the reader has not is the reader's default. */
 static void put_enum(const struct type *reader, const struct type *writer, const char *name, struct buf *out)
 {
-	buf_putf(out, "static bool %s(struct wire_reader *in, enum %s *out)\n{\n\tstatic const uint16_t symbols[] = {", name,
-	         reader->c_name);
+	buf_putf(out, "static bool %s(struct wire_reader *in, enum %s *out)\n{\n\tstatic const uint16_t symbols[] = {",
+	         name, reader->c_name);
 	for (size_t w = 0; w < writer->symbol_count; w++) {
 		size_t found = reader->symbol_default;
 		for (size_t r = 0; r < reader->symbol_count; r++)
@@ -197,20 +202,23 @@ static void put_enum(const struct type *reader, const struct type *writer, const
 				found = r;
 		buf_putf(out, "%s%zu", w ? ", " : "", found);
 	}
-	buf_putf(out, "};\n\tsize_t index;\n\tif (!wire_get_index(in, %zu, &index))\n\t\treturn false;\n"
-	              "\t*out = (enum %s)symbols[index];\n\treturn true;\n}\n\n", writer->symbol_count, reader->c_name);
+	buf_putf(out,
+	         "};\n\tsize_t index;\n\tif (!wire_get_index(in, %zu, &index))\n\t\treturn false;\n"
+	         "\t*out = (enum %s)symbols[index];\n\treturn true;\n}\n\n",
+	         writer->symbol_count, reader->c_name);
 }
 
 static void put_array(struct decoders *d, const struct type *reader, const struct type *writer, struct buf *out)
 {
 	const struct use *items = &writer->items;
-	buf_putf(out, "\tstruct wire_block block;\n\tsize_t room = 0;\n"
-	              "\t*out = (struct %s){0};\n\tfor (;;) {\n"
-	              "\t\tif (!wire_get_block(in, %zu, &block))\n\t\t\treturn false;\n"
-	              "\t\tif (!block.count)\n\t\t\treturn true;\n"
-	              "\t\tout->items = wire_items(in, out->items, out->count, &room, block.count, "
-	              "sizeof *out->items);\n"
-	              "\t\tfor (; block.count; block.count--) {\n",
+	buf_putf(out,
+	         "\tstruct wire_block block;\n\tsize_t room = 0;\n"
+	         "\t*out = (struct %s){0};\n\tfor (;;) {\n"
+	         "\t\tif (!wire_get_block(in, %zu, &block))\n\t\t\treturn false;\n"
+	         "\t\tif (!block.count)\n\t\t\treturn true;\n"
+	         "\t\tout->items = wire_items(in, out->items, out->count, &room, block.count, "
+	         "sizeof *out->items);\n"
+	         "\t\tfor (; block.count; block.count--) {\n",
 	         reader->c_name, items->nullable ? 1 : items->type->bytes_min);
 	put_decode(d, &reader->items, items,
 	           (struct target){.value = "out->items[out->count]", .leave = "return false", .tabs = 3}, out);
@@ -223,10 +231,10 @@ static void put_field(struct decoders *d, const struct type *record, const struc
 	struct arena *arena = arena_of(d);
 	bool has = field->use.nullable && !emit_null_is_pointer(field->use.type);
 	struct target to = {
-	        .value = arena_format(arena, "out->%s", field->name),
-	        .has = has ? arena_format(arena, "out->has_%s", field->name) : NULL,
-	        .leave = arena_format(arena, "return wire_at(in, \"%s.%s\")", record->name, field->name),
-	        .tabs = 1,
+		.value = arena_format(arena, "out->%s", field->name),
+		.has = has ? arena_format(arena, "out->has_%s", field->name) : NULL,
+		.leave = arena_format(arena, "return wire_at(in, \"%s.%s\")", record->name, field->name),
+		.tabs = 1,
 	};
 	if (written) {
 		put_decode(d, &field->use, &written->use, to, out);
@@ -247,7 +255,7 @@ static void put_record(struct decoders *d, const struct type *reader, const stru
 	for (size_t i = 0; i < writer->field_count; i++) {
 		const struct field *written = &writer->fields[i], *field = type_field(reader, written->name);
 		const char *leave =
-		        arena_format(arena_of(d), "return wire_at(in, \"%s.%s\")", writer->name, written->name);
+			arena_format(arena_of(d), "return wire_at(in, \"%s.%s\")", writer->name, written->name);
 		if (field)
 			put_field(d, reader, field, written, out);
 		else

@@ -8,14 +8,18 @@
 static void put_symbols(const struct type *type, struct buf *out)
 {
 	const char *c = type->c_name;
-	buf_putf(out, "_Static_assert(sizeof(enum %s) == sizeof(unsigned), \"event_reflect takes enums as unsigned\");\n\n", c);
+	buf_putf(out,
+	         "_Static_assert(sizeof(enum %s) == sizeof(unsigned), \"event_reflect takes enums as unsigned\");\n\n",
+	         c);
 	buf_putf(out, "static const char *const %s_symbol_names[] = {", c);
 	for (size_t i = 0; i < type->symbol_count; i++)
 		buf_putf(out, "%s\"%s\"", i ? ", " : "", type->symbols[i]);
 	buf_putf(out, "};\n\nstatic const struct event_symbols %s_symbols = {\"%s\", %s_symbol_names, %zu};\n\n", c,
 	         type->full_name, c, type->symbol_count);
-	buf_putf(out, "const char *%s_name(enum %s value)\n{\n"
-	              "\treturn (size_t)value < %zu ? %s_symbol_names[value] : NULL;\n}\n\n", c, c, type->symbol_count, c);
+	buf_putf(out,
+	         "const char *%s_name(enum %s value)\n{\n"
+	         "\treturn (size_t)value < %zu ? %s_symbol_names[value] : NULL;\n}\n\n",
+	         c, c, type->symbol_count, c);
 }
 
 static void put_type(struct model *model, const struct type *type, struct buf *out)
@@ -37,16 +41,20 @@ static void put_type(struct model *model, const struct type *type, struct buf *o
 static void put_wrappers(const struct type *root, struct buf *out)
 {
 	const char *c = root->c_name;
-	buf_putf(out, "static enum status any_encode_%s(const void *event, struct buf *out, struct err *err)\n{\n"
-	              "\treturn encode_%s(event, out, err);\n}\n\n", c, c);
-	buf_putf(out, "static bool any_equal_%s(const void *a, const void *b)\n{\n\treturn equal_%s(a, b);\n}\n\n", c, c);
+	buf_putf(out,
+	         "static enum status any_encode_%s(const void *event, struct buf *out, struct err *err)\n{\n"
+	         "\treturn encode_%s(event, out, err);\n}\n\n",
+	         c, c);
+	buf_putf(out, "static bool any_equal_%s(const void *a, const void *b)\n{\n\treturn equal_%s(a, b);\n}\n\n", c,
+	         c);
 }
 
 static void put_key(const struct schema *schema, struct buf *out)
 {
 	if (schema->key)
-		buf_putf(out, "static const char *key_%s(const void *event)\n{\n"
-		              "\treturn ((const struct %s *)event)->%s;\n}\n\n",
+		buf_putf(out,
+		         "static const char *key_%s(const void *event)\n{\n"
+		         "\treturn ((const struct %s *)event)->%s;\n}\n\n",
 		         schema->root->c_name, schema->root->c_name, schema->key);
 }
 
@@ -71,15 +79,17 @@ static size_t put_decode(struct decoders *decoders, const struct event *event, s
 			continue;
 		const char *function = emit_decoders(decoders, current, writer, &ratio);
 		unsigned long long fingerprint = writer->fingerprint;
-		buf_putf(&cases, "\tcase UINT64_C(0x%016llx): /* %s */\n\t\twire_begin(&in, body, len, arena);\n"
-		                 "\t\treturn wire_finish(&in, %s(&in, event), \"%s\", err);\n",
+		buf_putf(&cases,
+		         "\tcase UINT64_C(0x%016llx): /* %s */\n\t\twire_begin(&in, body, len, arena);\n"
+		         "\t\treturn wire_finish(&in, %s(&in, event), \"%s\", err);\n",
 		         fingerprint, writer->path, function, current->root->name);
 		buf_putf(&writers, "\tUINT64_C(0x%016llx),\n", fingerprint);
 	}
-	buf_putf(out, "static enum status any_decode_%s(uint64_t writer, const uint8_t *body, size_t len,\n"
-	              "\t\tstruct arena *arena, void *event, struct err *err)\n{\n\tstruct wire_reader in;\n"
-	              "\tswitch (writer) {\n%s\t}\n\treturn wire_unknown(\"%s\", writer, err);\n}\n\n", c,
-	         buf_text(&cases), current->root->name);
+	buf_putf(out,
+	         "static enum status any_decode_%s(uint64_t writer, const uint8_t *body, size_t len,\n"
+	         "\t\tstruct arena *arena, void *event, struct err *err)\n{\n\tstruct wire_reader in;\n"
+	         "\tswitch (writer) {\n%s\t}\n\treturn wire_unknown(\"%s\", writer, err);\n}\n\n",
+	         c, buf_text(&cases), current->root->name);
 	buf_putf(out, "static const uint64_t %s_writers[] = {\n%s};\n\n", c, buf_text(&writers));
 	buf_fini(&cases);
 	buf_fini(&writers);
@@ -100,8 +110,10 @@ static void put_text(const char *text, struct buf *out)
 static void put_event_type(const struct event *event, size_t ratio, struct buf *out)
 {
 	static const char *const origins[] = {
-	        [EVENT_PUBLISHER] = "EVENT_PUBLISHER", [EVENT_WORKER] = "EVENT_WORKER",
-	        [EVENT_CONTROL] = "EVENT_CONTROL", [EVENT_OTHER] = "EVENT_OTHER",
+		[EVENT_PUBLISHER] = "EVENT_PUBLISHER",
+		[EVENT_WORKER] = "EVENT_WORKER",
+		[EVENT_CONTROL] = "EVENT_CONTROL",
+		[EVENT_OTHER] = "EVENT_OTHER",
 	};
 	const struct schema *schema = &event->current;
 	const char *c = schema->root->c_name;
@@ -114,10 +126,11 @@ static void put_event_type(const struct event *event, size_t ratio, struct buf *
 		emit_literal(out, schema->topic, strlen(schema->topic));
 	else
 		buf_putf(out, "NULL");
-	buf_putf(out, ",\n\t.key = %s%s,\n\t.size = sizeof(struct %s),\n\t.writers = %s_writers,\n"
-	              "\t.writer_count = sizeof %s_writers / sizeof *%s_writers,\n\t.record = &%s_record,\n"
-	              "\t.decode_ratio = %zu,\n\t.encode = any_encode_%s,\n\t.decode = any_decode_%s,\n"
-	              "\t.equal = any_equal_%s,\n};\n\n",
+	buf_putf(out,
+	         ",\n\t.key = %s%s,\n\t.size = sizeof(struct %s),\n\t.writers = %s_writers,\n"
+	         "\t.writer_count = sizeof %s_writers / sizeof *%s_writers,\n\t.record = &%s_record,\n"
+	         "\t.decode_ratio = %zu,\n\t.encode = any_encode_%s,\n\t.decode = any_decode_%s,\n"
+	         "\t.equal = any_equal_%s,\n};\n\n",
 	         schema->key ? "key_" : "NULL", schema->key ? c : "", c, c, c, c, c, ratio, c, c, c);
 }
 
@@ -176,8 +189,9 @@ static void put_tables(struct model *model, const char *name, struct buf *out)
 void emit_source(struct model *model, const char *name, struct buf *out)
 {
 	struct decoders decoders = {.model = model, .out = out};
-	buf_putf(out, "/* Generated by schemagen. Do not edit: edit the schemas. */\n"
-	              "#include \"%s.h\"\n\n#include \"event_reflect.h\"\n#include \"wire.h\"\n\n#include <string.h>\n\n",
+	buf_putf(out,
+	         "/* Generated by schemagen. Do not edit: edit the schemas. */\n"
+	         "#include \"%s.h\"\n\n#include \"event_reflect.h\"\n#include \"wire.h\"\n\n#include <string.h>\n\n",
 	         name);
 	for (size_t i = 0; i < model->type_count; i++)
 		put_type(model, model->types[i], out);

@@ -130,11 +130,11 @@ static void put_encode_record(struct model *model, const struct type *type, stru
 		const struct field *field = &type->fields[i];
 		bool has = field->use.nullable && !emit_null_is_pointer(field->use.type);
 		struct place p = {
-		        .use = &field->use,
-		        .value = arena_format(&model->arena, "in->%s", field->name),
-		        .has = has ? arena_format(&model->arena, "in->has_%s", field->name) : NULL,
-		        .label = arena_format(&model->arena, "%s.%s", type->name, field->name),
-		        .tabs = 1,
+			.use = &field->use,
+			.value = arena_format(&model->arena, "in->%s", field->name),
+			.has = has ? arena_format(&model->arena, "in->has_%s", field->name) : NULL,
+			.label = arena_format(&model->arena, "%s.%s", type->name, field->name),
+			.tabs = 1,
 		};
 		put_encode(model, p, out);
 	}
@@ -151,8 +151,10 @@ static void put_encode_array(struct model *model, const struct type *type, struc
 
 void emit_encoder(struct model *model, const struct type *type, struct buf *out)
 {
-	buf_putf(out, "static enum status encode_%s(const struct %s *in, struct buf *out, struct err *err)\n{\n"
-	              "\t(void)err;\n", type->c_name, type->c_name);
+	buf_putf(out,
+	         "static enum status encode_%s(const struct %s *in, struct buf *out, struct err *err)\n{\n"
+	         "\t(void)err;\n",
+	         type->c_name, type->c_name);
 	if (type->kind == KIND_RECORD)
 		put_encode_record(model, type, out);
 	else
@@ -267,8 +269,11 @@ static void put_array_value(struct model *model, const struct type *type, const 
 		return;
 	}
 	static const char *const names[] = {
-	        [KIND_BOOLEAN] = "bool", [KIND_INT] = "int32_t", [KIND_LONG] = "int64_t", [KIND_STRING] = "char *const",
-	        [KIND_BYTES] = "struct event_bytes",
+		[KIND_BOOLEAN] = "bool",
+		[KIND_INT] = "int32_t",
+		[KIND_LONG] = "int64_t",
+		[KIND_STRING] = "char *const",
+		[KIND_BYTES] = "struct event_bytes",
 	};
 	buf_putf(out, "{.items = (void *)(const ");
 	if (item->kind == KIND_FIXED)
@@ -373,9 +378,9 @@ void emit_defaults(struct model *model, const struct type *record, struct buf *o
 static void put_shape(const struct use *use, const char *value, struct buf *out)
 {
 	static const char *const kinds[] = {
-	        [KIND_BOOLEAN] = "BOOLEAN", [KIND_INT] = "INT",     [KIND_LONG] = "LONG",
-	        [KIND_STRING] = "STRING",   [KIND_BYTES] = "BYTES", [KIND_FIXED] = "FIXED",
-	        [KIND_ENUM] = "ENUM",       [KIND_ARRAY] = "ARRAY", [KIND_RECORD] = "RECORD",
+		[KIND_BOOLEAN] = "BOOLEAN", [KIND_INT] = "INT",     [KIND_LONG] = "LONG",
+		[KIND_STRING] = "STRING",   [KIND_BYTES] = "BYTES", [KIND_FIXED] = "FIXED",
+		[KIND_ENUM] = "ENUM",       [KIND_ARRAY] = "ARRAY", [KIND_RECORD] = "RECORD",
 	};
 	const struct type *type = use->type;
 	buf_putf(out, "{.kind = EVENT_%s, .nullable = %s, .size = sizeof %s, .type_name = \"%s\"", kinds[type->kind],
@@ -444,8 +449,9 @@ void emit_reflection(const struct type *type, struct buf *out)
 		put_field_entry(type, &type->fields[i], out);
 	buf_putf(out, "};\n\n");
 	put_by_name(type, out);
-	buf_putf(out, "static const struct event_record %s_record = {\n"
-	              "\t.full_name = \"%s\",\n\t.size = sizeof(struct %s),\n\t.fields = %s_fields,\n"
-	              "\t.field_count = %zu,\n\t.by_name = %s_by_name,\n\t.defaults = &%s_defaults,\n};\n\n",
+	buf_putf(out,
+	         "static const struct event_record %s_record = {\n"
+	         "\t.full_name = \"%s\",\n\t.size = sizeof(struct %s),\n\t.fields = %s_fields,\n"
+	         "\t.field_count = %zu,\n\t.by_name = %s_by_name,\n\t.defaults = &%s_defaults,\n};\n\n",
 	         c, type->full_name, c, c, type->field_count, c, c);
 }

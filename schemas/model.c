@@ -129,8 +129,8 @@ static const struct type *primitive(struct parse *p, enum kind kind, const char 
 static enum status parse_primitive(struct parse *p, const char *name, const json_t *json, struct use *use)
 {
 	static const char *const names[] = {
-	        [KIND_BOOLEAN] = "boolean", [KIND_INT] = "int",     [KIND_LONG] = "long",
-	        [KIND_STRING] = "string",   [KIND_BYTES] = "bytes",
+		[KIND_BOOLEAN] = "boolean", [KIND_INT] = "int",     [KIND_LONG] = "long",
+		[KIND_STRING] = "string",   [KIND_BYTES] = "bytes",
 	};
 	const char *logical = json ? text_of(json, "logicalType") : NULL;
 	bool timestamp = logical && strcmp(logical, "timestamp-millis") == 0 && strcmp(name, "long") == 0;
@@ -255,8 +255,10 @@ static enum status parse_symbols(struct parse *p, const json_t *json, struct typ
 	for (size_t i = 0; i < count; i++) {
 		const char *symbol = json_string_value(json_array_get(symbols, i));
 		if (!symbol || !name_valid(symbol))
-			return refuse(p, "found the symbol \"%s\"; supported: letters, digits and _, beginning with a "
-			                 "letter", symbol ? symbol : "(no string)");
+			return refuse(p,
+			              "found the symbol \"%s\"; supported: letters, digits and _, beginning with a "
+			              "letter",
+			              symbol ? symbol : "(no string)");
 		if (is_symbol(type, symbol))
 			return refuse(p, "the symbol %s is there twice", symbol);
 		type->symbols[type->symbol_count++] = symbol;
@@ -285,7 +287,8 @@ static enum status parse_field(struct parse p, const json_t *json, struct type *
 	struct field *field = &type->fields[type->field_count];
 	*field = (struct field){.name = text_of(json, "name"), .doc = text_of(json, "doc")};
 	if (!field->name || !name_valid(field->name))
-		return refuse(&p, "found the field name \"%s\"; supported: letters, digits and _, beginning with a letter",
+		return refuse(&p,
+		              "found the field name \"%s\"; supported: letters, digits and _, beginning with a letter",
 		              field->name ? field->name : "(none)");
 	if (type_field(type, field->name))
 		return refuse(&p, "the field %s is there twice", field->name);
@@ -333,7 +336,8 @@ static enum status parse_name(struct parse *p, const json_t *json, struct type *
 		p->name_space = name_space;
 	type->name = dot ? dot + 1 : name;
 	if (!name_valid(type->name))
-		return refuse(p, "found the name \"%s\"; supported: letters, digits and _, beginning with a letter", name);
+		return refuse(p, "found the name \"%s\"; supported: letters, digits and _, beginning with a letter",
+		              name);
 	type->full_name = *p->name_space ? arena_format(p->arena, "%s.%s", p->name_space, type->name) : type->name;
 	type->c_name = model_snake(p->arena, type->name);
 	type->doc = text_of(json, "doc");
@@ -418,8 +422,10 @@ static enum status parse_reference(struct parse p, const char *name, const json_
 	buf_fini(&full);
 	if (use->type)
 		return OK;
-	return refuse(&p, "found the type \"%s\", which is not defined before this place (recursive types are not "
-	                  "supported)", name);
+	return refuse(&p,
+	              "found the type \"%s\", which is not defined before this place (recursive types are not "
+	              "supported)",
+	              name);
 }
 
 static enum status parse_object(struct parse p, const json_t *json, struct use *use)
@@ -460,8 +466,10 @@ static enum status parse_use(struct parse p, const json_t *json, struct use *use
 static enum status parse_origin(struct parse *p, const json_t *json)
 {
 	static const char *const words[] = {
-	        [EVENT_PUBLISHER] = "publisher", [EVENT_WORKER] = "worker", [EVENT_CONTROL] = "control",
-	        [EVENT_OTHER] = "other",
+		[EVENT_PUBLISHER] = "publisher",
+		[EVENT_WORKER] = "worker",
+		[EVENT_CONTROL] = "control",
+		[EVENT_OTHER] = "other",
 	};
 	const char *word = text_of(json, "tandem.origin");
 	for (size_t i = 0; word && i < sizeof words / sizeof *words; i++)
@@ -480,7 +488,8 @@ static enum status parse_key(struct parse *p, const json_t *json)
 		return OK;
 	const struct field *field = p->schema->key ? type_field(p->schema->root, p->schema->key) : NULL;
 	if (!field || field->use.nullable || field->use.type->kind != KIND_STRING)
-		return refuse(p, "\"tandem.key\" must name a field of the event that is a string and not null; found %s",
+		return refuse(p,
+		              "\"tandem.key\" must name a field of the event that is a string and not null; found %s",
 		              p->schema->key ? p->schema->key : "no string");
 	return OK;
 }
@@ -618,8 +627,8 @@ static enum status load_history(struct model *model, const char *folder, struct 
 	char **files = list_folder(model, path, is_visible, &count);
 	for (size_t i = 0; i < count; i++)
 		if (!is_version(files[i]))
-			return err_set(err, REJECT, "bad_history", "%s/%s: found this; expected 1.avsc, 2.avsc, ...", path,
-			               files[i]);
+			return err_set(err, REJECT, "bad_history", "%s/%s: found this; expected 1.avsc, 2.avsc, ...",
+			               path, files[i]);
 	qsort(files, count, sizeof *files, compare_versions);
 	event->history = arena_alloc(&model->arena, count * sizeof *event->history + 1);
 	for (; event->history_count < count; event->history_count++) {
@@ -661,8 +670,7 @@ static bool text_same(const char *a, const char *b)
 static bool field_same(const struct field *a, const struct field *b)
 {
 	return text_same(a->name, b->name) && text_same(a->doc, b->doc) && use_same(&a->use, &b->use) &&
-	       a->use.type->timestamp == b->use.type->timestamp &&
-	       !a->default_json == !b->default_json &&
+	       a->use.type->timestamp == b->use.type->timestamp && !a->default_json == !b->default_json &&
 	       (!a->default_json || json_equal(a->default_json, b->default_json));
 }
 
@@ -692,7 +700,7 @@ const struct field *type_field(const struct type *record, const char *name)
 static enum status gather_types(struct model *model, const struct schema *schema, struct err *err)
 {
 	const struct type **types =
-	        arena_alloc(&model->arena, (model->type_count + schema->type_count) * sizeof *types);
+		arena_alloc(&model->arena, (model->type_count + schema->type_count) * sizeof *types);
 	if (model->type_count)
 		memcpy(types, model->types, model->type_count * sizeof *types);
 	model->types = types;
@@ -706,7 +714,8 @@ static enum status gather_types(struct model *model, const struct schema *schema
 		else if (!type_same(known, type))
 			return err_set(err, REJECT, "bad_schema",
 			               "%s: %s: another schema defines it differently (fields, defaults and docs must "
-			               "be the same)", schema->path, type->full_name);
+			               "be the same)",
+			               schema->path, type->full_name);
 	}
 	return OK;
 }

@@ -9,7 +9,17 @@
 #include "event.h"
 #include "json.h"
 
-enum kind { KIND_BOOLEAN, KIND_INT, KIND_LONG, KIND_STRING, KIND_BYTES, KIND_FIXED, KIND_ENUM, KIND_ARRAY, KIND_RECORD };
+enum kind {
+	KIND_BOOLEAN,
+	KIND_INT,
+	KIND_LONG,
+	KIND_STRING,
+	KIND_BYTES,
+	KIND_FIXED,
+	KIND_ENUM,
+	KIND_ARRAY,
+	KIND_RECORD
+};
 
 /* A type in a place: itself, or a union of it with null. */
 struct use {
@@ -26,18 +36,18 @@ struct field {
 
 struct type {
 	enum kind kind;
-	bool timestamp;         /* a long that is a timestamp-millis */
-	const char *name;       /* of fixed, enum, record: "OrderLine"; else Avro's word for the kind */
-	const char *full_name;  /* "tandem.OrderLine" */
-	const char *c_name;     /* "order_line"; of an array: "order_line_array" */
-	const char *doc;        /* of enum and record */
-	size_t bytes;           /* of a fixed */
-	size_t bytes_min;       /* the fewest bytes a value takes on the wire, at least 1 */
-	uint64_t signature;     /* of everything that its binary form depends on */
-	const char **symbols;   /* enum */
+	bool timestamp;        /* a long that is a timestamp-millis */
+	const char *name;      /* of fixed, enum, record: "OrderLine"; else Avro's word for the kind */
+	const char *full_name; /* "tandem.OrderLine" */
+	const char *c_name;    /* "order_line"; of an array: "order_line_array" */
+	const char *doc;       /* of enum and record */
+	size_t bytes;          /* of a fixed */
+	size_t bytes_min;      /* the fewest bytes a value takes on the wire, at least 1 */
+	uint64_t signature;    /* of everything that its binary form depends on */
+	const char **symbols;  /* enum */
 	size_t symbol_count, symbol_default;
-	struct use items;       /* array */
-	struct field *fields;   /* record */
+	struct use items;     /* array */
+	struct field *fields; /* record */
 	size_t field_count;
 };
 
@@ -49,7 +59,7 @@ struct schema {
 	const struct type *root;
 	uint64_t fingerprint;
 	enum event_origin origin;
-	const char *topic, *key; /* NULL: none */
+	const char *topic, *key;   /* NULL: none */
 	const struct type **types; /* every named and array type in it, each before those that use it */
 	size_t type_count;
 };

@@ -29,12 +29,13 @@ static bool listed(const char *name, const char *const *list, size_t count)
 static bool is_c_word(const char *name)
 {
 	static const char *const words[] = {
-	        "auto",     "break",    "case",     "char",   "const",   "continue", "default",  "do",     "double",
-	        "else",     "enum",     "extern",   "float",  "for",     "goto",     "if",       "inline", "int",
-	        "long",     "register", "restrict", "return", "short",   "signed",   "sizeof",   "static", "struct",
-	        "switch",   "typedef",  "union",    "unsigned", "void",  "volatile", "while",    "asm",    "typeof",
-	        "bool",     "true",     "false",    "alignas", "alignof", "thread_local", "static_assert", "errno",
-	        "stdin",    "stdout",   "stderr",   "EOF",    "NULL",
+		"auto",     "break",        "case",          "char",     "const",    "continue", "default",  "do",
+		"double",   "else",         "enum",          "extern",   "float",    "for",      "goto",     "if",
+		"inline",   "int",          "long",          "register", "restrict", "return",   "short",    "signed",
+		"sizeof",   "static",       "struct",        "switch",   "typedef",  "union",    "unsigned", "void",
+		"volatile", "while",        "asm",           "typeof",   "bool",     "true",     "false",    "alignas",
+		"alignof",  "thread_local", "static_assert", "errno",    "stdin",    "stdout",   "stderr",   "EOF",
+		"NULL",
 	};
 	return LISTED(name, words);
 }
@@ -50,8 +51,8 @@ static enum status take(struct names *names, const char *name, bool tag, const c
 {
 	if (is_c_word(name) || (tag && is_house_tag(name)))
 		return err_set(names->err, REJECT, "bad_schema",
-		               "%s: its name in C would be %s, which C or common/ has already; supported: another name", from,
-		               name);
+		               "%s: its name in C would be %s, which C or common/ has already; supported: another name",
+		               from, name);
 	for (size_t i = 0; i < names->count; i++)
 		if (names->made[i].tag == tag && strcmp(names->made[i].name, name) == 0)
 			return err_set(names->err, REJECT, "bad_schema", "%s and %s would both be %s in C",

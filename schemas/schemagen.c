@@ -92,9 +92,11 @@ static int usage(FILE *to, int status)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-	        {"out", required_argument, NULL, 'o'}, {"name", required_argument, NULL, 'n'},
-	        {"check", no_argument, NULL, 'c'},     {"help", no_argument, NULL, 'h'},
-	        {0},
+		{"out", required_argument, NULL, 'o'},
+		{"name", required_argument, NULL, 'n'},
+		{"check", no_argument, NULL, 'c'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	const char *out = NULL, *name = "events";
 	bool checking = false;

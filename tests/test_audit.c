@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define ORDER_PARTITIONS 2
+#define ORDER_PARTITIONS     2
 #define INVENTORY_PARTITIONS 3
 
 struct scene {
@@ -98,7 +98,8 @@ static void look(struct scene *scene, enum audit_verdict expected)
 		fail_msg("%s", err.text);
 	if (scene->audit->verdict != expected) {
 		audit_print(scene->audit, stderr);
-		fail_msg("expected %s, found %s", audit_verdict_name(expected), audit_verdict_name(scene->audit->verdict));
+		fail_msg("expected %s, found %s", audit_verdict_name(expected),
+		         audit_verdict_name(scene->audit->verdict));
 	}
 }
 
@@ -387,7 +388,8 @@ static void an_event_that_its_destination_lost_is_named_with_its_cure(void **sta
 	const struct audit_stream *stream = only(&scene, AUDIT_DIFFERS);
 	assert_int_equal(stream->sent, stream->received + 1);
 	char cure[128];
-	snprintf(cure, sizeof cure, "1 events are lost; tandem order resend --partitions %d --to inventory/%d --from %llu",
+	snprintf(cure, sizeof cure,
+	         "1 events are lost; tandem order resend --partitions %d --to inventory/%d --from %llu",
 	         stream->source->partition, p, (unsigned long long)stream->sent);
 	assert_string_equal(stream->what, cure);
 	assert_false(scene.audit->settled);
@@ -530,16 +532,19 @@ static void stock_that_does_not_add_up_is_named(void **state)
 	begin(&scene);
 	stop(&scene);
 	int32_t p = partition_with(&scene, "inventory", INVENTORY_PARTITIONS, "SELECT count(*) FROM stock");
-	change(&scene, "inventory", p, "UPDATE stock SET on_hand = on_hand - 1 WHERE sku = (SELECT min(sku) FROM stock)");
+	change(&scene, "inventory", p,
+	       "UPDATE stock SET on_hand = on_hand - 1 WHERE sku = (SELECT min(sku) FROM stock)");
 	look(&scene, AUDIT_DIFFERS);
 	assert_int_equal(wrong(&scene, RULE_COMMITTED), 1);
 	assert_int_equal(wrong(&scene, RULE_RECEIPTS) + wrong(&scene, RULE_RESERVED) + wrong(&scene, RULE_BOUNDS), 0);
 	assert_non_null(strstr(scene.audit->rules[RULE_COMMITTED].shown[0], "SKU SKU-"));
-	change(&scene, "inventory", p, "UPDATE receipt SET quantity = quantity + 1 WHERE sku = (SELECT min(sku) FROM receipt)");
+	change(&scene, "inventory", p,
+	       "UPDATE receipt SET quantity = quantity + 1 WHERE sku = (SELECT min(sku) FROM receipt)");
 	look(&scene, AUDIT_DIFFERS);
 	assert_int_equal(wrong(&scene, RULE_RECEIPTS), 1);
-	change(&scene, "inventory", p, "INSERT INTO receipt VALUES ('X', 'never seen', 9223372036854775807, 0), ('Y', 'never"
-	                               " seen', 1, 0)");
+	change(&scene, "inventory", p,
+	       "INSERT INTO receipt VALUES ('X', 'never seen', 9223372036854775807, 0), ('Y', 'never"
+	       " seen', 1, 0)");
 	look(&scene, AUDIT_DIFFERS);
 	assert_int_equal(wrong(&scene, RULE_RECEIPTS), 2);
 	end(&scene);
@@ -559,7 +564,8 @@ static void a_confirmed_order_whose_goods_are_not_committed_is_named(void **stat
 	assert_int_equal(wrong(&scene, RULE_CONFIRMED), 1);
 	assert_int_equal(wrong(&scene, RULE_ORPHAN), 1);
 	assert_true(wrong(&scene, RULE_RESERVED) >= 1);
-	assert_non_null(strstr(scene.audit->rules[RULE_CONFIRMED].shown[0], "is confirmed, its reservation in inventory/"));
+	assert_non_null(
+		strstr(scene.audit->rules[RULE_CONFIRMED].shown[0], "is confirmed, its reservation in inventory/"));
 	change(&scene, "inventory", p, "DELETE FROM reservation WHERE status = 1");
 	look(&scene, AUDIT_DIFFERS);
 	assert_int_equal(wrong(&scene, RULE_CONFIRMED), 1);
@@ -609,8 +615,12 @@ static void a_broken_file_is_unseen_and_the_rest_is_compared(void **state)
 	snprintf(path, sizeof path, "%s/order/0.db", scene.flow.data);
 	int fd = open(path, O_WRONLY | O_TRUNC);
 	assert_true(fd >= 0);
-	assert_int_equal(write(fd, "this is no database, and it is longer than the 100 bytes of a header, so that nobody takes "
-	                           "it for one that is cut off", 117), 117);
+	assert_int_equal(
+		write(fd,
+	              "this is no database, and it is longer than the 100 bytes of a header, so that nobody takes "
+	              "it for one that is cut off",
+	              117),
+		117);
 	close(fd);
 	look(&scene, AUDIT_UNSEEN);
 	assert_false(scene.audit->has_orders);
@@ -685,31 +695,31 @@ static void json_says_what_the_table_says(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(drained_services_agree_while_their_workers_run),
-	        cmocka_unit_test(without_files_the_log_is_folded),
-	        cmocka_unit_test(a_worker_that_nobody_runs_is_left_out),
-	        cmocka_unit_test(of_two_folders_the_file_that_is_further_counts),
-	        cmocka_unit_test(nothing_is_left_behind),
-	        cmocka_unit_test(what_is_not_folded_yet_is_unsettled_and_not_wrong),
-	        cmocka_unit_test(a_command_nobody_has_read_yet_is_unsettled),
-	        cmocka_unit_test(what_was_sent_and_not_committed_is_unsettled),
-	        cmocka_unit_test(whatever_the_workers_are_doing_nothing_differs),
-	        cmocka_unit_test(an_event_that_its_destination_lost_is_named_with_its_cure),
-	        cmocka_unit_test(an_event_that_order_events_lost_is_found),
-	        cmocka_unit_test(a_dead_letter_that_was_lost_is_found),
-	        cmocka_unit_test(the_same_number_with_another_hash_is_found),
-	        cmocka_unit_test(a_source_that_went_back_is_found),
-	        cmocka_unit_test(a_file_that_is_ahead_of_its_log_is_found),
-	        cmocka_unit_test(open_gaps_are_reported),
-	        cmocka_unit_test(records_of_unknown_sources_are_told_and_harm_nothing),
-	        cmocka_unit_test(stock_that_does_not_add_up_is_named),
-	        cmocka_unit_test(a_confirmed_order_whose_goods_are_not_committed_is_named),
-	        cmocka_unit_test(a_dead_order_that_holds_stock_is_named),
-	        cmocka_unit_test(an_order_without_an_end_is_named),
-	        cmocka_unit_test(a_broken_file_is_unseen_and_the_rest_is_compared),
-	        cmocka_unit_test(a_file_of_another_installation_is_unseen),
-	        cmocka_unit_test(a_long_fold_can_be_interrupted),
-	        cmocka_unit_test(json_says_what_the_table_says),
+		cmocka_unit_test(drained_services_agree_while_their_workers_run),
+		cmocka_unit_test(without_files_the_log_is_folded),
+		cmocka_unit_test(a_worker_that_nobody_runs_is_left_out),
+		cmocka_unit_test(of_two_folders_the_file_that_is_further_counts),
+		cmocka_unit_test(nothing_is_left_behind),
+		cmocka_unit_test(what_is_not_folded_yet_is_unsettled_and_not_wrong),
+		cmocka_unit_test(a_command_nobody_has_read_yet_is_unsettled),
+		cmocka_unit_test(what_was_sent_and_not_committed_is_unsettled),
+		cmocka_unit_test(whatever_the_workers_are_doing_nothing_differs),
+		cmocka_unit_test(an_event_that_its_destination_lost_is_named_with_its_cure),
+		cmocka_unit_test(an_event_that_order_events_lost_is_found),
+		cmocka_unit_test(a_dead_letter_that_was_lost_is_found),
+		cmocka_unit_test(the_same_number_with_another_hash_is_found),
+		cmocka_unit_test(a_source_that_went_back_is_found),
+		cmocka_unit_test(a_file_that_is_ahead_of_its_log_is_found),
+		cmocka_unit_test(open_gaps_are_reported),
+		cmocka_unit_test(records_of_unknown_sources_are_told_and_harm_nothing),
+		cmocka_unit_test(stock_that_does_not_add_up_is_named),
+		cmocka_unit_test(a_confirmed_order_whose_goods_are_not_committed_is_named),
+		cmocka_unit_test(a_dead_order_that_holds_stock_is_named),
+		cmocka_unit_test(an_order_without_an_end_is_named),
+		cmocka_unit_test(a_broken_file_is_unseen_and_the_rest_is_compared),
+		cmocka_unit_test(a_file_of_another_installation_is_unseen),
+		cmocka_unit_test(a_long_fold_can_be_interrupted),
+		cmocka_unit_test(json_says_what_the_table_says),
 	};
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
 }

@@ -65,8 +65,8 @@ static void what_is_no_csv_is_refused_with_the_reason(void **state)
 	static const struct {
 		const char *text, *reason;
 	} cases[] = {{"a\"b\n", "quote within an unquoted field"}, {"\"a\"b\n", "text behind a closing quote"},
-		     {"\"a", "end of the file within quotes"},     {"a\rb\n", "CR alone"},
-		     {"a\r", "CR at the end of the file"},         {"\"a\"\rb", "CR alone"}};
+	             {"\"a", "end of the file within quotes"},     {"a\rb\n", "CR alone"},
+	             {"a\r", "CR at the end of the file"},         {"\"a\"\rb", "CR alone"}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		assert_int_equal(parse(cases[i].text, strlen(cases[i].text), true), CSV_BAD);
 		assert_non_null(strstr(wrong, cases[i].reason));

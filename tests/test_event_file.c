@@ -335,20 +335,21 @@ static void what_a_file_claims_allocates_nothing(void **state)
 static void what_others_may_write_is_read(void **state)
 {
 	(void)state;
-	static const char bytes[] = "Obj\x01\x02\x16"
-				    "avro.schema"
-				    "\x96\x01"
-				    "[\"string\",{\"type\":\"array\",\"items\":\"long\"},{\"type\":\"map\",\"values\":\"null\"}]  "
-				    "\x00"
-				    "0123456789abcdef"
-				    "\x00\x00"
-				    "0123456789abcdef"
-				    "\x06\x26"
-				    "\x00\x06"
-				    "a\0b"
-				    "\x02\x02\x05\x01\x02\x06\x00"
-				    "\x04\x04\x02z\x02y\x00"
-				    "0123456789abcdef";
+	static const char bytes[] =
+		"Obj\x01\x02\x16"
+		"avro.schema"
+		"\x96\x01"
+		"[\"string\",{\"type\":\"array\",\"items\":\"long\"},{\"type\":\"map\",\"values\":\"null\"}]  "
+		"\x00"
+		"0123456789abcdef"
+		"\x00\x00"
+		"0123456789abcdef"
+		"\x06\x26"
+		"\x00\x06"
+		"a\0b"
+		"\x02\x02\x05\x01\x02\x06\x00"
+		"\x04\x04\x02z\x02y\x00"
+		"0123456789abcdef";
 	static const struct event_bytes expected[] = {
 		{(const uint8_t *)"\x00\x06"
 	                          "a\0b",

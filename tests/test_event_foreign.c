@@ -106,9 +106,10 @@ static void a_record_that_always_holds_itself_has_no_datum(void **state)
 static void types_that_hold_each_other_are_read(void **state)
 {
 	(void)state;
-	static const char schema[] = "{\"type\": \"record\", \"name\": \"a.R\", \"fields\": [{\"name\": \"s\", \"type\": "
-				     "{\"type\": \"array\", \"items\": {\"type\": \"record\", \"name\": \"b.S\", \"fields\": "
-				     "[{\"name\": \"r\", \"type\": [\"S\", \"a.R\", \"int\"]}]}}}]}";
+	static const char schema[] =
+		"{\"type\": \"record\", \"name\": \"a.R\", \"fields\": [{\"name\": \"s\", \"type\": "
+		"{\"type\": \"array\", \"items\": {\"type\": \"record\", \"name\": \"b.S\", \"fields\": "
+		"[{\"name\": \"r\", \"type\": [\"S\", \"a.R\", \"int\"]}]}}}]}";
 	assert_string_equal(PRINTED(schema, "\x02\x02\x02\x00\x04\x0e\x00\x00"),
 	                    "{\"s\":[{\"r\":{\"a.R\":{\"s\":[{\"r\":{\"b.S\":{\"r\":{\"int\":7}}}}]}}}]}");
 }
@@ -121,9 +122,9 @@ static void more_values_than_fit_in_memory_are_refused(void **state)
 	wire_put_long(&body, (int64_t)count);
 	memset(buf_grow(&body, count + 1), 0, count + 1);
 	body.len += count + 1;
-	assert_non_null(strstr(printed("{\"type\": \"array\", \"items\": \"boolean\"}", (const char *)body.data, body.len,
-	                               REJECT),
-	                       "more values than are read at once"));
+	assert_non_null(strstr(
+		printed("{\"type\": \"array\", \"items\": \"boolean\"}", (const char *)body.data, body.len, REJECT),
+		"more values than are read at once"));
 	buf_fini(&body);
 }
 
@@ -134,9 +135,9 @@ static void datums_that_are_wrong_are_refused(void **state)
 		"{\"type\": \"record\", \"name\": \"A\", \"fields\": [{\"name\": \"a\", \"type\": "
 		"{\"type\": \"record\", \"name\": \"B\", \"fields\": [{\"name\": \"a\", \"type\": "
 		"{\"type\": \"record\", \"name\": \"C\", \"fields\": [{\"name\": \"a\", \"type\": {\"type\": "
-	        "\"array\", \"items\": \"null\"}},"
+		"\"array\", \"items\": \"null\"}},"
 		"{\"name\": \"b\", \"type\": {\"type\": \"array\", \"items\": \"null\"}}]}}, {\"name\": \"b\", "
-	        "\"type\": \"C\"}]}},"
+		"\"type\": \"C\"}]}},"
 		"{\"name\": \"b\", \"type\": \"B\"}]}";
 	assert_non_null(strstr(REFUSED("\"int\"", ""), "ends within a number"));
 	assert_non_null(strstr(REFUSED("\"int\"", "\x02\x02"), "more bytes than its schema has"));

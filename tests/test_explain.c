@@ -414,8 +414,9 @@ static void files_of_another_installation_are_passed_over(void **state)
 	rest();
 	struct log_memory *memory = log_memory_new(&f.flow.seam);
 	struct log *log;
-	assert_int_equal(log_open("local::memory:", &(struct log_config){.seam = &f.flow.seam, .memory = memory}, &log, &err),
-	                 OK);
+	assert_int_equal(
+		log_open("local::memory:", &(struct log_config){.seam = &f.flow.seam, .memory = memory}, &log, &err),
+		OK);
 	installation_make(log, 9, 1, 1);
 	const char *data = f.flow.data;
 	assert_int_equal(story_tell(&story, log, "o", &data, 1, &err), OK);
@@ -444,16 +445,16 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 		int exit_status;
 		const char *message;
 	} table[] = {
-	        {{"--log", url}, EXIT_USAGE, "found no order, expected ORDER_ID"},
-	        {{"--log", url, "a", "b"}, EXIT_USAGE, "found several operands, expected one ORDER_ID"},
-	        {{"--log", url, "a\nb"}, EXIT_USAGE, "printable ASCII"},
-	        {{"--log", url, ""}, EXIT_USAGE, "1 to 64"},
-	        {{"--dta", "x", "a"}, EXIT_USAGE, "did you mean '--data'?"},
-	        {{"a"}, EXIT_USAGE, "no log was named"},
-	        {{"--log", "http://x", "a"}, EXIT_USAGE, "neither kafka://"},
-	        {{"--log", empty, "a"}, EXIT_FAILED, "orders"},
-	        {{"--log", url, "--data", dir, "a"}, EXIT_FAILED, "/order/0.db: No such file or directory"},
-	        {{"--help"}, EXIT_DONE, ""},
+		{{"--log", url}, EXIT_USAGE, "found no order, expected ORDER_ID"},
+		{{"--log", url, "a", "b"}, EXIT_USAGE, "found several operands, expected one ORDER_ID"},
+		{{"--log", url, "a\nb"}, EXIT_USAGE, "printable ASCII"},
+		{{"--log", url, ""}, EXIT_USAGE, "1 to 64"},
+		{{"--dta", "x", "a"}, EXIT_USAGE, "did you mean '--data'?"},
+		{{"a"}, EXIT_USAGE, "no log was named"},
+		{{"--log", "http://x", "a"}, EXIT_USAGE, "neither kafka://"},
+		{{"--log", empty, "a"}, EXIT_FAILED, "orders"},
+		{{"--log", url, "--data", dir, "a"}, EXIT_FAILED, "/order/0.db: No such file or directory"},
+		{{"--help"}, EXIT_DONE, ""},
 	};
 	unsetenv("TANDEM_LOG");
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -480,21 +481,21 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_rejection_tells_the_numbers_that_led_to_it),
-	        cmocka_unit_test(an_order_over_many_partitions_is_told_group_by_group),
-	        cmocka_unit_test(a_confirmed_order_that_is_cancelled_has_both_endings),
-	        cmocka_unit_test(a_cancel_before_its_order_is_told_before_and_after),
-	        cmocka_unit_test(a_late_answer_is_what_its_release_follows_from),
-	        cmocka_unit_test(an_answer_that_the_order_worker_has_not_taken_is_told),
-	        cmocka_unit_test(what_a_publisher_sends_again_is_told_apart_from_a_conflict),
-	        cmocka_unit_test(a_second_copy_in_the_log_is_a_repeat),
-	        cmocka_unit_test(without_the_inventorys_files_its_records_are_found_by_time),
-	        cmocka_unit_test(what_lies_too_far_away_is_said_not_found),
-	        cmocka_unit_test(what_the_log_has_lost_is_said_not_found),
-	        cmocka_unit_test(json_names_each_cause_by_its_index),
-	        cmocka_unit_test(an_order_no_file_knows_gives_the_places_that_were_looked_at),
-	        cmocka_unit_test(files_of_another_installation_are_passed_over),
-	        cmocka_unit_test(wrong_inputs_are_told_with_their_exit_status),
+		cmocka_unit_test(a_rejection_tells_the_numbers_that_led_to_it),
+		cmocka_unit_test(an_order_over_many_partitions_is_told_group_by_group),
+		cmocka_unit_test(a_confirmed_order_that_is_cancelled_has_both_endings),
+		cmocka_unit_test(a_cancel_before_its_order_is_told_before_and_after),
+		cmocka_unit_test(a_late_answer_is_what_its_release_follows_from),
+		cmocka_unit_test(an_answer_that_the_order_worker_has_not_taken_is_told),
+		cmocka_unit_test(what_a_publisher_sends_again_is_told_apart_from_a_conflict),
+		cmocka_unit_test(a_second_copy_in_the_log_is_a_repeat),
+		cmocka_unit_test(without_the_inventorys_files_its_records_are_found_by_time),
+		cmocka_unit_test(what_lies_too_far_away_is_said_not_found),
+		cmocka_unit_test(what_the_log_has_lost_is_said_not_found),
+		cmocka_unit_test(json_names_each_cause_by_its_index),
+		cmocka_unit_test(an_order_no_file_knows_gives_the_places_that_were_looked_at),
+		cmocka_unit_test(files_of_another_installation_are_passed_over),
+		cmocka_unit_test(wrong_inputs_are_told_with_their_exit_status),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,11 +186,11 @@ static void killed_after_any_step_the_workers_reach_the_same_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(an_order_that_stock_covers_is_confirmed_and_its_stock_leaves),
-	        cmocka_unit_test(an_order_over_many_partitions_is_reserved_whole_or_not_at_all),
-	        cmocka_unit_test(publishing_everything_again_changes_no_row),
-	        cmocka_unit_test(a_conflicting_repeat_becomes_a_dead_letter_and_changes_nothing),
-	        cmocka_unit_test(killed_after_any_step_the_workers_reach_the_same_end),
+		cmocka_unit_test(an_order_that_stock_covers_is_confirmed_and_its_stock_leaves),
+		cmocka_unit_test(an_order_over_many_partitions_is_reserved_whole_or_not_at_all),
+		cmocka_unit_test(publishing_everything_again_changes_no_row),
+		cmocka_unit_test(a_conflicting_repeat_becomes_a_dead_letter_and_changes_nothing),
+		cmocka_unit_test(killed_after_any_step_the_workers_reach_the_same_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,10 @@ static void each_number_is_chained_to_the_one_before(void **state)
 	for (size_t i = 0; i < sizeof body; i++)
 		body[i] = (uint8_t)i;
 	const struct log_bytes some = {"A-1", 3}, null = {NULL, -1}, empty = {"", 0};
-	assert_true(hash_chain(key, START, 1, 0x0123456789abcdefu, &some, "\x06" "A-1", 4) == FIRST);
+	assert_true(hash_chain(key, START, 1, 0x0123456789abcdefu, &some,
+	                       "\x06"
+	                       "A-1",
+	                       4) == FIRST);
 	assert_true(hash_chain(key, FIRST, 2, 0, &null, NULL, 0) == SECOND);
 	assert_true(hash_chain(key, FIRST, 2, 0, &empty, NULL, 0) != SECOND);
 	assert_true(hash_chain(key, SECOND, 3, UINT64_MAX, &empty, body, sizeof body) == LONG);
@@ -72,11 +75,11 @@ static void an_output_is_hashed_by_its_place_in_its_stream(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(it_is_siphash_2_4),
-	        cmocka_unit_test(a_stream_begins_with_the_hash_of_who_sends_where),
-	        cmocka_unit_test(each_number_is_chained_to_the_one_before),
-	        cmocka_unit_test(a_record_is_hashed_with_all_that_was_delivered),
-	        cmocka_unit_test(an_output_is_hashed_by_its_place_in_its_stream),
+		cmocka_unit_test(it_is_siphash_2_4),
+		cmocka_unit_test(a_stream_begins_with_the_hash_of_who_sends_where),
+		cmocka_unit_test(each_number_is_chained_to_the_one_before),
+		cmocka_unit_test(a_record_is_hashed_with_all_that_was_delivered),
+		cmocka_unit_test(an_output_is_hashed_by_its_place_in_its_stream),
 	};
 	return cmocka_run_group_tests_name("hash", tests, NULL, NULL);
 }

@@ -120,8 +120,9 @@ static void phantom_commands_of_a_rejected_order_are_never_sent(void **state)
 	play(&stage);
 	stage_stop(&stage, STAGE_ORDER);
 	edit_service(&edited, "order", &order_placed_type, emit_then_reject);
-	stage_start_with(&stage, STAGE_ORDER,
-	                 &(struct worker_config){.service = &edited.service, .partitions = first, .partition_count = 1});
+	stage_start_with(
+		&stage, STAGE_ORDER,
+		&(struct worker_config){.service = &edited.service, .partitions = first, .partition_count = 1});
 	order(&stage, "phantom");
 	order(&stage, "next");
 	stage_rest(&stage);
@@ -134,14 +135,16 @@ static void phantom_commands_of_a_rejected_order_are_never_sent(void **state)
 }
 
 /* Copies the last record of a topic's partition to another partition; without its `tandem` header as `tandem replay` does. */
-static void copy_last(struct stage *stage, const char *from, int32_t from_partition, const char *to, int32_t to_partition,
-                      bool with_ours)
+static void copy_last(struct stage *stage, const char *from, int32_t from_partition, const char *to,
+                      int32_t to_partition, bool with_ours)
 {
 	struct err err = {0};
 	struct log_record record;
 	bool found;
 	const int64_t last = stage_end(stage, from, from_partition) - 1;
-	assert_int_equal(log_read_at(stage->flow.log, from, from_partition, last, &stage->flow.arena, &record, &found, &err), OK);
+	assert_int_equal(
+		log_read_at(stage->flow.log, from, from_partition, last, &stage->flow.arena, &record, &found, &err),
+		OK);
 	record.partition = to_partition;
 	struct log_header kept[32];
 	size_t count = 0;
@@ -198,8 +201,9 @@ static void dead_command_halts_and_is_answered_by_the_program_that_can(void **st
 	play(&stage);
 	stage_stop(&stage, STAGE_INVENTORY);
 	edit_service(&edited, "inventory", &reserve_stock_type, cannot);
-	stage_start_with(&stage, STAGE_INVENTORY,
-	                 &(struct worker_config){.service = &edited.service, .partitions = first, .partition_count = 1});
+	stage_start_with(
+		&stage, STAGE_INVENTORY,
+		&(struct worker_config){.service = &edited.service, .partitions = first, .partition_count = 1});
 	order(&stage, "1");
 	stage_rest(&stage);
 	const struct err *why = stage_task(&stage, STAGE_INVENTORY, 0).why;
@@ -254,7 +258,8 @@ static void mark_laundered_is_impossible_while_catching_up_no_mark_is_committed(
 	start_static(&stage, STAGE_ORDER);
 	stage_run(&stage, 10000);
 	assert_true(stage_task(&stage, STAGE_ORDER, 0).catching_up);
-	assert_true(flow_number(&stage.flow, "order", 0, "SELECT next_offset FROM meta") == 3); /* a part is committed */
+	assert_true(flow_number(&stage.flow, "order", 0, "SELECT next_offset FROM meta") ==
+	            3); /* a part is committed */
 	assert_int_equal(log_committed(stage.flow.log, "tandem-order", "orders", &after, &err), OK);
 	assert_int_equal(after.offset, before.offset);
 	assert_string_equal(after.metadata, before.metadata);
@@ -309,7 +314,7 @@ static void foreign_mark_is_no_mark_and_everything_is_sent_again(void **state)
 	stage_crash(&stage, STAGE_ORDER);
 	stage_delete(&stage, STAGE_ORDER, 0);
 	const struct log_consumer_config config = {
-	        .topic = "orders", .group = "tandem-order", .partitions = first, .partition_count = 1};
+		.topic = "orders", .group = "tandem-order", .partitions = first, .partition_count = 1};
 	assert_int_equal(log_consumer_open(stage.flow.log, &config, &tool, &err), OK);
 	assert_int_equal(log_consumer_commit(tool, &mark, 1, &err), OK);
 	log_consumer_close(tool, true);
@@ -331,7 +336,7 @@ static void rebuild_to_the_end_stops_at_the_mark_and_run_sends_the_rest(void **s
 	const int64_t end = stage_end(&stage, "orders", 0);
 	order(&stage, "2"); /* folded by nobody yet */
 	const struct rebuild_config config = {
-	        .service = flow_service("order"), .log = stage.flow.log, .data = stage.flow.data};
+		.service = flow_service("order"), .log = stage.flow.log, .data = stage.flow.data};
 	assert_int_equal(rebuild_partition(&config, &records, &err), OK);
 	assert_int_equal(flow_number(&stage.flow, "order", 0, "SELECT next_offset FROM meta"), end);
 	start_static(&stage, STAGE_ORDER);
@@ -360,7 +365,8 @@ static void fork_uncommitted_is_seen_by_its_reader(void **state)
 	stage_rest(&stage);
 	start_static(&stage, STAGE_INVENTORY);
 	stage_rest(&stage);
-	assert_int_equal(sum(&stage, STAGE_INVENTORY, "SELECT count(*) FROM reservation WHERE order_id IN ('2', '4')"), 0);
+	assert_int_equal(sum(&stage, STAGE_INVENTORY, "SELECT count(*) FROM reservation WHERE order_id IN ('2', '4')"),
+	                 0);
 	loud_gap(&stage, "fork");
 }
 
@@ -552,24 +558,25 @@ static void destination_recreated_is_a_gap_at_once_and_refused_at_the_next_look(
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(phantom_commands_of_a_rejected_order_are_never_sent),
-	        cmocka_unit_test(wrong_partition_and_redrive_a_dead_letter_is_seen_with_its_own_number_and_taken_without),
-	        cmocka_unit_test(dead_command_halts_and_is_answered_by_the_program_that_can),
-	        cmocka_unit_test(mark_behind_the_end_is_loud_and_nothing_is_folded_with_outputs_off),
-	        cmocka_unit_test(mark_laundered_is_impossible_while_catching_up_no_mark_is_committed),
-	        cmocka_unit_test(remedy_loses_nothing_since_the_file_went_before_the_halt),
-	        cmocka_unit_test(foreign_mark_is_no_mark_and_everything_is_sent_again),
-	        cmocka_unit_test(rebuild_to_the_end_stops_at_the_mark_and_run_sends_the_rest),
-	        cmocka_unit_test(fork_uncommitted_is_seen_by_its_reader),
-	        cmocka_unit_test(fork_start_check_the_last_records_twin_has_another_time),
-	        cmocka_unit_test(lost_tail_read_is_seen_when_the_leader_changes),
-	        cmocka_unit_test(lost_tail_unread_is_a_gap),
-	        cmocka_unit_test(lost_tail_silent_is_what_audit_compares),
-	        cmocka_unit_test(lost_tail_healed_by_resend),
-	        cmocka_unit_test(head_gone_is_loud),
-	        cmocka_unit_test(answer_before_its_order_is_loud),
-	        cmocka_unit_test(same_first_record_is_another_installation),
-	        cmocka_unit_test(destination_recreated_is_a_gap_at_once_and_refused_at_the_next_look),
+		cmocka_unit_test(phantom_commands_of_a_rejected_order_are_never_sent),
+		cmocka_unit_test(
+			wrong_partition_and_redrive_a_dead_letter_is_seen_with_its_own_number_and_taken_without),
+		cmocka_unit_test(dead_command_halts_and_is_answered_by_the_program_that_can),
+		cmocka_unit_test(mark_behind_the_end_is_loud_and_nothing_is_folded_with_outputs_off),
+		cmocka_unit_test(mark_laundered_is_impossible_while_catching_up_no_mark_is_committed),
+		cmocka_unit_test(remedy_loses_nothing_since_the_file_went_before_the_halt),
+		cmocka_unit_test(foreign_mark_is_no_mark_and_everything_is_sent_again),
+		cmocka_unit_test(rebuild_to_the_end_stops_at_the_mark_and_run_sends_the_rest),
+		cmocka_unit_test(fork_uncommitted_is_seen_by_its_reader),
+		cmocka_unit_test(fork_start_check_the_last_records_twin_has_another_time),
+		cmocka_unit_test(lost_tail_read_is_seen_when_the_leader_changes),
+		cmocka_unit_test(lost_tail_unread_is_a_gap),
+		cmocka_unit_test(lost_tail_silent_is_what_audit_compares),
+		cmocka_unit_test(lost_tail_healed_by_resend),
+		cmocka_unit_test(head_gone_is_loud),
+		cmocka_unit_test(answer_before_its_order_is_loud),
+		cmocka_unit_test(same_first_record_is_another_installation),
+		cmocka_unit_test(destination_recreated_is_a_gap_at_once_and_refused_at_the_next_look),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

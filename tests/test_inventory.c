@@ -27,7 +27,7 @@ static const char *own_sku(struct records *records, int from)
 static struct stock_received delivery(const char *receipt_id, const char *sku, int64_t quantity)
 {
 	return (struct stock_received){
-	        .receipt_id = receipt_id, .sku = sku, .quantity = quantity, .received_at = 1291191960000};
+		.receipt_id = receipt_id, .sku = sku, .quantity = quantity, .received_at = 1291191960000};
 }
 
 static void receive(struct records *records, const char *receipt_id, const char *sku, int64_t quantity)
@@ -101,10 +101,11 @@ static void release(struct records *records, const char *order_id)
 
 static void stock_is(struct records *records, const char *sku, int64_t on_hand, int64_t held, int64_t received)
 {
-	const char *sql = arena_format(&records->arena,
-	                               "SELECT count(*) FROM stock WHERE sku = '%s' AND on_hand = %lld AND reserved = %lld"
-	                               " AND received = %lld",
-	                               sku, (long long)on_hand, (long long)held, (long long)received);
+	const char *sql =
+		arena_format(&records->arena,
+	                     "SELECT count(*) FROM stock WHERE sku = '%s' AND on_hand = %lld AND reserved = %lld"
+	                     " AND received = %lld",
+	                     sku, (long long)on_hand, (long long)held, (long long)received);
 	if (records_number(records, sql) != 1)
 		fail_msg("expected %s: on hand %lld, reserved %lld, received %lld in\n%s", sku, (long long)on_hand,
 		         (long long)held, (long long)received, records_dump(records));
@@ -112,22 +113,25 @@ static void stock_is(struct records *records, const char *sku, int64_t on_hand, 
 
 static void reservation_is(struct records *records, const char *order_id, int64_t status)
 {
-	const char *sql = arena_format(&records->arena, "SELECT status FROM reservation WHERE order_id = '%s'", order_id);
+	const char *sql =
+		arena_format(&records->arena, "SELECT status FROM reservation WHERE order_id = '%s'", order_id);
 	assert_int_equal(records_number(records, sql), status);
 }
 
 static void balanced(struct records *records)
 {
-	static const char lines[] = "(SELECT ifnull(sum(l.quantity), 0) FROM reservation_line l JOIN reservation r USING"
-	                            " (order_id) WHERE l.sku = stock.sku AND r.status = %d)";
+	static const char lines[] =
+		"(SELECT ifnull(sum(l.quantity), 0) FROM reservation_line l JOIN reservation r USING"
+		" (order_id) WHERE l.sku = stock.sku AND r.status = %d)";
 	char held[256], gone[256];
 	snprintf(held, sizeof held, lines, RESERVED);
 	snprintf(gone, sizeof gone, lines, COMMITTED);
-	const char *sql = arena_format(&records->arena,
-	                               "SELECT count(*) FROM stock WHERE NOT (0 <= reserved AND reserved <= on_hand AND reserved ="
-	                               " %s AND received = on_hand + %s AND received = (SELECT sum(quantity) FROM receipt WHERE"
-	                               " receipt.sku = stock.sku))",
-	                               held, gone);
+	const char *sql = arena_format(
+		&records->arena,
+		"SELECT count(*) FROM stock WHERE NOT (0 <= reserved AND reserved <= on_hand AND reserved ="
+		" %s AND received = on_hand + %s AND received = (SELECT sum(quantity) FROM receipt WHERE"
+		" receipt.sku = stock.sku))",
+		held, gone);
 	if (records_number(records, sql) != 0)
 		fail_msg("the stock does not balance in\n%s", records_dump(records));
 }
@@ -202,7 +206,8 @@ static void what_is_no_receipt_is_a_dead_letter(void **state)
 	const char *accented = records_id(&records, "\xc3\xa9", 1, records.partition, RECORDS_INVENTORY_PARTITIONS);
 	const struct stock_received event = delivery("R-1", accented, 1);
 	not_taken(&records, &event, "invalid_id");
-	assert_int_equal(records_number(&records, "SELECT (SELECT count(*) FROM stock) + (SELECT count(*) FROM receipt)"), 0);
+	assert_int_equal(
+		records_number(&records, "SELECT (SELECT count(*) FROM stock) + (SELECT count(*) FROM receipt)"), 0);
 	end(&records);
 }
 
@@ -452,7 +457,7 @@ static void illegal(const enum command *commands, size_t count, bool refused)
 	reserve(&records, "A-1", &line, 1);
 	for (size_t i = 0; i < count; i++) {
 		struct log_record record =
-		        commands[i] == COMMIT ? commit_record(&records, "A-1") : release_record(&records, "A-1");
+			commands[i] == COMMIT ? commit_record(&records, "A-1") : release_record(&records, "A-1");
 		if (i + 1 < count)
 			assert_int_equal(records_fold(&records, &record), TASK_APPLIED);
 		else
@@ -481,21 +486,21 @@ static void what_does_not_fit_the_reservation_halts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(receipts_add_up),
-	        cmocka_unit_test(the_same_receipt_again_changes_nothing),
-	        cmocka_unit_test(what_is_no_receipt_is_a_dead_letter),
-	        cmocka_unit_test(stock_ends_at_two_to_the_63_minus_one),
-	        cmocka_unit_test(all_lines_are_reserved),
-	        cmocka_unit_test(or_none_is),
-	        cmocka_unit_test(an_unknown_sku_is_named),
-	        cmocka_unit_test(at_most_20_shortages_are_named_and_all_are_counted),
-	        cmocka_unit_test(a_second_command_for_an_order_gets_the_first_outcome),
-	        cmocka_unit_test(lines_that_this_partition_does_not_own_halt),
-	        cmocka_unit_test(lines_that_are_not_in_order_halt),
-	        cmocka_unit_test(what_is_committed_leaves_the_stock),
-	        cmocka_unit_test(what_is_released_is_free_again),
-	        cmocka_unit_test(what_was_committed_comes_back),
-	        cmocka_unit_test(what_does_not_fit_the_reservation_halts),
+		cmocka_unit_test(receipts_add_up),
+		cmocka_unit_test(the_same_receipt_again_changes_nothing),
+		cmocka_unit_test(what_is_no_receipt_is_a_dead_letter),
+		cmocka_unit_test(stock_ends_at_two_to_the_63_minus_one),
+		cmocka_unit_test(all_lines_are_reserved),
+		cmocka_unit_test(or_none_is),
+		cmocka_unit_test(an_unknown_sku_is_named),
+		cmocka_unit_test(at_most_20_shortages_are_named_and_all_are_counted),
+		cmocka_unit_test(a_second_command_for_an_order_gets_the_first_outcome),
+		cmocka_unit_test(lines_that_this_partition_does_not_own_halt),
+		cmocka_unit_test(lines_that_are_not_in_order_halt),
+		cmocka_unit_test(what_is_committed_leaves_the_stock),
+		cmocka_unit_test(what_is_released_is_free_again),
+		cmocka_unit_test(what_was_committed_comes_back),
+		cmocka_unit_test(what_does_not_fit_the_reservation_halts),
 	};
 	return cmocka_run_group_tests_name("inventory", tests, NULL, NULL);
 }

@@ -44,7 +44,8 @@ static void the_second_owner_waits_and_hears_who_has_it(void **state)
 		lock_set(first, (enum lock_state)i);
 		assert_int_equal(lock_open(path, &second, &err), RETRY);
 		assert_string_equal(err.code, "locked");
-		snprintf(who, sizeof who, "process %d (%s); stop it, or wait", getpid(), lock_state_name((enum lock_state)i));
+		snprintf(who, sizeof who, "process %d (%s); stop it, or wait", getpid(),
+		         lock_state_name((enum lock_state)i));
 		assert_non_null(strstr(err.text, who));
 	}
 	lock_close(first);
@@ -125,10 +126,12 @@ static void a_lock_file_that_cannot_be_made_says_why(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(the_second_owner_waits_and_hears_who_has_it, make_folder, remove_folder),
-	        cmocka_unit_test_setup_teardown(looking_does_not_disturb_the_holder, make_folder, remove_folder),
-	        cmocka_unit_test_setup_teardown(a_holder_that_has_not_said_who_it_is_is_held_by_another_process, make_folder, remove_folder),
-	        cmocka_unit_test_setup_teardown(a_lock_file_that_cannot_be_made_says_why, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(the_second_owner_waits_and_hears_who_has_it, make_folder,
+	                                        remove_folder),
+		cmocka_unit_test_setup_teardown(looking_does_not_disturb_the_holder, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(a_holder_that_has_not_said_who_it_is_is_held_by_another_process,
+	                                        make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(a_lock_file_that_cannot_be_made_says_why, make_folder, remove_folder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

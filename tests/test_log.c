@@ -42,13 +42,15 @@ static struct log *handle(struct world *w)
 {
 	struct log *log;
 	assert_int_equal(
-	        log_open("local::memory:", &(struct log_config){.seam = &w->seam, .memory = w->memory}, &log, &w->err), OK);
+		log_open("local::memory:", &(struct log_config){.seam = &w->seam, .memory = w->memory}, &log, &w->err),
+		OK);
 	return log;
 }
 
 static void topic(struct world *w, const char *name, int32_t partitions)
 {
-	assert_int_equal(log_topic_create(w->log, &(struct log_topic){.name = name, .partitions = partitions}, &w->err), OK);
+	assert_int_equal(log_topic_create(w->log, &(struct log_topic){.name = name, .partitions = partitions}, &w->err),
+	                 OK);
 }
 
 static int world_open(void **state)
@@ -81,7 +83,7 @@ static struct log_consumer *member(struct world *w, struct log *log, const char 
 {
 	struct log_consumer *consumer;
 	struct log_consumer_config config = {
-	        .topic = "t", .group = "g", .instance_id = instance, .session_timeout_ms = 1000};
+		.topic = "t", .group = "g", .instance_id = instance, .session_timeout_ms = 1000};
 	assert_int_equal(log_consumer_open(log, &config, &consumer, &w->err), OK);
 	return consumer;
 }
@@ -150,8 +152,11 @@ static void a_fault_decides_what_is_written_and_what_is_said(void **state)
 		enum log_memory_fate fate;
 		enum status status;
 		int64_t written;
-	} cases[] = {{LOG_MEMORY_WRITE, OK, 1},   {LOG_MEMORY_UNKNOWN, RETRY, 1}, {LOG_MEMORY_LOSE, RETRY, 0},
-	             {LOG_MEMORY_REFUSE, FATAL, 0}, {LOG_MEMORY_DOUBLE, OK, 2}};
+	} cases[] = {{LOG_MEMORY_WRITE, OK, 1},
+	             {LOG_MEMORY_UNKNOWN, RETRY, 1},
+	             {LOG_MEMORY_LOSE, RETRY, 0},
+	             {LOG_MEMORY_REFUSE, FATAL, 0},
+	             {LOG_MEMORY_DOUBLE, OK, 2}};
 	struct log_producer *producer;
 	assert_int_equal(log_producer_open(w->log, &producer, &w->err), OK);
 	log_memory_set_faults(w->memory, &(struct log_memory_faults){.produce = fate});
@@ -306,12 +311,12 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
 	const struct CMUnitTest tests[] = {
-	        CASE(time_is_the_seams_and_never_goes_back_in_a_partition),
-	        CASE(a_fault_decides_what_is_written_and_what_is_said),
-	        CASE(a_delayed_write_lands_in_order_even_after_its_producer_is_closed),
-	        CASE(a_member_that_does_not_poll_is_gone_after_its_session),
-	        CASE(a_static_member_comes_back_to_its_partitions_and_fences_its_old_self),
-	        CASE(a_check_and_a_truncation_reach_the_consumer),
+		CASE(time_is_the_seams_and_never_goes_back_in_a_partition),
+		CASE(a_fault_decides_what_is_written_and_what_is_said),
+		CASE(a_delayed_write_lands_in_order_even_after_its_producer_is_closed),
+		CASE(a_member_that_does_not_poll_is_gone_after_its_session),
+		CASE(a_static_member_comes_back_to_its_partitions_and_fences_its_old_self),
+		CASE(a_check_and_a_truncation_reach_the_consumer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,7 +135,8 @@ static const char *refusal(const char *url, const struct log_setting *setting)
 static void a_url_without_brokers_is_refused(void **state)
 {
 	(void)state;
-	static const char *const wrong[] = {"kafka://", "kafka://,", "kafka://:9092", "kafka://a b:9092", "kafka://a/topic"};
+	static const char *const wrong[] = {"kafka://", "kafka://,", "kafka://:9092", "kafka://a b:9092",
+	                                    "kafka://a/topic"};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		assert_non_null(strstr(refusal(wrong[i], NULL), wrong[i]));
 	log_close(log_of("kafka://[::1]:9092,broker-2.example:9093", NULL, 0, 0));
@@ -144,7 +145,8 @@ static void a_url_without_brokers_is_refused(void **state)
 static void a_wrong_property_is_refused_when_the_log_is_opened(void **state)
 {
 	(void)state;
-	assert_non_null(strstr(refusal("kafka://x", &(struct log_setting){"no.such.property", "1"}), "no.such.property"));
+	assert_non_null(
+		strstr(refusal("kafka://x", &(struct log_setting){"no.such.property", "1"}), "no.such.property"));
 	const char *text = refusal("kafka://x", &(struct log_setting){"linger.ms", "secret-word"});
 	assert_non_null(strstr(text, "linger.ms"));
 	assert_null(strstr(text, "secret-word"));
@@ -166,13 +168,14 @@ static void the_user_s_properties_go_before_ours_but_not_before_the_protocol_s(v
 	struct log *log = log_of("kafka://127.0.0.1:1", settings, 3, 0);
 	const struct kafka_role role = {
 		.type = RD_KAFKA_CONSUMER,
-		.defaults = (const struct log_setting[]){{"fetch.wait.max.ms", "100"}, {"queued.min.messages", "10"}, {0}},
+		.defaults =
+			(const struct log_setting[]){{"fetch.wait.max.ms", "100"}, {"queued.min.messages", "10"}, {0}},
 		.fixed = (const struct log_setting[]){{"isolation.level", "read_committed"}, {0}},
 	};
 	struct kafka_client client;
 	struct err err = {0};
-	assert_int_equal(kafka_client_open(kafka_of(log), &role, (const struct log_setting[]){{"client.rack", "r1"}, {0}},
-	                                   &client, &err),
+	assert_int_equal(kafka_client_open(kafka_of(log), &role,
+	                                   (const struct log_setting[]){{"client.rack", "r1"}, {0}}, &client, &err),
 	                 OK);
 	check_conf(client.rk, "client.id", "shop");
 	check_conf(client.rk, "fetch.wait.max.ms", "7");
@@ -204,8 +207,8 @@ static void a_dead_broker_holds_no_call_beyond_its_time(void **state)
 	assert_int_equal(log_bounds(log, "t", 0, &low, &high, &err), RETRY);
 	struct log_mark mark = {.partition = 0};
 	assert_int_equal(log_committed(log, "g", "t", &mark, &err), RETRY);
-	assert_int_equal(log_consumer_open(log, &(struct log_consumer_config){.topic = "t", .group = "g"}, &consumer, &err),
-	                 OK);
+	assert_int_equal(
+		log_consumer_open(log, &(struct log_consumer_config){.topic = "t", .group = "g"}, &consumer, &err), OK);
 	log_consumer_poll(consumer, &event);
 	assert_int_equal(event.kind, LOG_NOTHING);
 	assert_int_equal(log_producer_open(log, &producer, &err), OK);
@@ -297,7 +300,8 @@ static void every_delivery_error_is_reported_with_its_record(void **state)
 	assert_int_equal(log_producer_open(mock->log, &producer, NULL), OK);
 	produce(producer, 0, 1);
 	assert_int_equal(next_ack(mock->log, producer).status, OK);
-	rd_kafka_mock_push_request_errors(mock->cluster, 0 /* Produce */, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+	rd_kafka_mock_push_request_errors(mock->cluster, 0 /* Produce */, 1,
+	                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
 	produce(producer, 0, 2);
 	struct log_ack ack = next_ack(mock->log, producer);
 	assert_int_equal(ack.token, 2);
@@ -333,18 +337,18 @@ static void a_new_leader_is_told_as_a_check(void **state)
 	assert_int_equal(log_producer_open(mock->log, &producer, NULL), OK);
 	produce(producer, partition, 1);
 	assert_int_equal(next_ack(mock->log, producer).status, OK);
-	assert_int_equal(log_consumer_open(mock->log,
-	                                   &(struct log_consumer_config){.topic = "t",
-	                                                                 .group = "g",
-	                                                                 .partitions = &partition,
-	                                                                 .partition_count = 1},
-	                                   &consumer, NULL),
-	                 OK);
+	assert_int_equal(
+		log_consumer_open(mock->log,
+	                          &(struct log_consumer_config){
+					  .topic = "t", .group = "g", .partitions = &partition, .partition_count = 1},
+	                          &consumer, NULL),
+		OK);
 	assert_int_equal(next_event(mock->log, consumer).kind, LOG_ASSIGNED);
 	assert_int_equal(log_consumer_assign(consumer, &(struct log_position){.partition = partition}, 1, NULL), OK);
 	assert_int_equal(next_event(mock->log, consumer).kind, LOG_RECORD);
 	struct log_event event = {.kind = LOG_NOTHING};
-	for (int32_t i = 0; i < 10 && event.kind != LOG_CHECK; i++) { /* the first change may come before the first look */
+	for (int32_t i = 0; i < 10 && event.kind != LOG_CHECK;
+	     i++) { /* the first change may come before the first look */
 		rd_kafka_mock_partition_set_leader(mock->cluster, "t", partition, 2 + i % 2);
 		event = event_within(mock->log, consumer, 6000000);
 	}
@@ -367,7 +371,8 @@ static void a_group_member_is_assigned_and_fenced_by_an_error_of_its_commit(void
 	assert_int_equal(log_consumer_assign(consumer, NULL, 0, NULL), OK);
 	rd_kafka_mock_push_request_errors(mock->cluster, 8 /* OffsetCommit */, 1, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION);
 	assert_int_equal(log_consumer_commit(consumer, &(struct log_mark){.partition = 1, .offset = 5}, 1, NULL), OK);
-	assert_int_equal(log_consumer_commit(consumer, &(struct log_mark){.partition = 1, .offset = 5}, 1, NULL), RETRY);
+	assert_int_equal(log_consumer_commit(consumer, &(struct log_mark){.partition = 1, .offset = 5}, 1, NULL),
+	                 RETRY);
 	do
 		event = next_event(mock->log, consumer);
 	while (event.kind != LOG_COMMITTED);

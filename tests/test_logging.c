@@ -64,9 +64,9 @@ static void a_line_is_one_json_object_with_typed_fields(void **state)
 	struct fixture f;
 	begin(&f, LOGGING_JSON);
 	logging_write(f.logging, LOGGING_WARNING, "gap", LOGGING_TEXT("topic", "orders"), LOGGING_INT("partition", 3),
-		      LOGGING_BOOL("standing", true), LOGGING_TEXT("absent", NULL));
+	              LOGGING_BOOL("standing", true), LOGGING_TEXT("absent", NULL));
 	assert_string_equal(f.text, "{\"ts\":\"2026-11-23T04:00:35.042Z\",\"level\":\"warning\",\"msg\":\"gap\","
-				    "\"service\":\"order\",\"topic\":\"orders\",\"partition\":3,\"standing\":true}\n");
+	                            "\"service\":\"order\",\"topic\":\"orders\",\"partition\":3,\"standing\":true}\n");
 	end(&f);
 }
 
@@ -76,9 +76,9 @@ static void plain_text_quotes_what_could_mislead(void **state)
 	struct fixture f;
 	begin(&f, LOGGING_PLAIN);
 	logging_write(f.logging, LOGGING_INFO, "started", LOGGING_TEXT("id", "a-1"),
-		      LOGGING_TEXT("text", "a b\x1b[2J\n\"x"));
+	              LOGGING_TEXT("text", "a b\x1b[2J\n\"x"));
 	assert_string_equal(f.text, "2026-11-23T04:00:35.042Z info    started service=order id=a-1 "
-				    "text=\"a b\\u001B[2J\\n\\\"x\"\n");
+	                            "text=\"a b\\u001B[2J\\n\\\"x\"\n");
 	end(&f);
 }
 
@@ -92,7 +92,7 @@ static void hostile_bytes_still_give_one_valid_object(void **state)
 	json_t *object = json_loads(f.text, 0, NULL);
 	assert_non_null(object);
 	assert_string_equal(json_string_value(json_object_get(object, "id")),
-			    "\xef\xbf\xbd\xef\xbf\xbd\n{\"level\":\"error\"}");
+	                    "\xef\xbf\xbd\xef\xbf\xbd\n{\"level\":\"error\"}");
 	json_decref(object);
 	end(&f);
 }

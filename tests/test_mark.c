@@ -72,23 +72,34 @@ static void anything_else_is_no_mark(void **state)
 {
 	(void)state;
 	static const char *const texts[] = {
-	        "", " ", "tandem1", "tandem1 42", "{\"offset\":42}", "%s%n%s%n",
-	        " " SAMPLE, SAMPLE " ", SAMPLE "\n", SAMPLE " 4", "tandem2" "" " 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1  42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 +42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 042 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 40 0123456789ABCDEF ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 40 0x23456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 40 123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 40 0123456789abcdef0 ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 -1 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 42 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 43 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 0",
-	        "tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 -3",
-	        "tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3.0",
-	        "tandem1 99999999999999999999 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
-	        "tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 99999999999",
+		"",
+		" ",
+		"tandem1",
+		"tandem1 42",
+		"{\"offset\":42}",
+		"%s%n%s%n",
+		" " SAMPLE,
+		SAMPLE " ",
+		SAMPLE "\n",
+		SAMPLE " 4",
+		"tandem2"
+		""
+		" 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1  42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 +42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 042 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 40 0123456789ABCDEF ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 40 0x23456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 40 123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 40 0123456789abcdef0 ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 -1 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 42 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 43 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 0",
+		"tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 -3",
+		"tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 3.0",
+		"tandem1 99999999999999999999 40 0123456789abcdef ffffffffffffffff 0000000000000001 3",
+		"tandem1 42 40 0123456789abcdef ffffffffffffffff 0000000000000001 99999999999",
 	};
 	struct task_position q;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -150,13 +161,13 @@ static void a_halt_whose_text_is_no_utf_8_is_written_all_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_mark_is_the_text_that_the_details_say),
-	        cmocka_unit_test(every_printed_mark_is_read_back),
-	        cmocka_unit_test(the_longest_mark_fits_200_bytes),
-	        cmocka_unit_test(anything_else_is_no_mark),
-	        cmocka_unit_test(a_text_of_any_length_is_read_no_further_than_a_mark_goes),
-	        cmocka_unit_test(a_halt_is_read_as_it_was_written_and_gone_when_removed),
-	        cmocka_unit_test(a_halt_whose_text_is_no_utf_8_is_written_all_the_same),
+		cmocka_unit_test(a_mark_is_the_text_that_the_details_say),
+		cmocka_unit_test(every_printed_mark_is_read_back),
+		cmocka_unit_test(the_longest_mark_fits_200_bytes),
+		cmocka_unit_test(anything_else_is_no_mark),
+		cmocka_unit_test(a_text_of_any_length_is_read_no_further_than_a_mark_goes),
+		cmocka_unit_test(a_halt_is_read_as_it_was_written_and_gone_when_removed),
+		cmocka_unit_test(a_halt_whose_text_is_no_utf_8_is_written_all_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

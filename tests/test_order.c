@@ -72,8 +72,9 @@ static enum task_verdict cancel(struct records *records, const char *order_id)
 
 static void order_is(struct records *records, int64_t status, const char *groups)
 {
-	const char *sql = arena_format(&records->arena, "SELECT count(*) FROM orders WHERE status = %lld AND groups = '%s'",
-	                               (long long)status, groups);
+	const char *sql =
+		arena_format(&records->arena, "SELECT count(*) FROM orders WHERE status = %lld AND groups = '%s'",
+	                     (long long)status, groups);
 	if (records_number(records, sql) != 1)
 		fail_msg("expected status %lld, groups %s in\n%s", (long long)status, groups, records_dump(records));
 }
@@ -81,7 +82,8 @@ static void order_is(struct records *records, int64_t status, const char *groups
 enum { PENDING = 1, CONFIRMED, REJECTED, CANCELLED };
 
 /* Output i is this command, to this partition, with the order as key. */
-static void told(struct records *records, size_t i, const struct event_type *type, int32_t partition, const char *order_id)
+static void told(struct records *records, size_t i, const struct event_type *type, int32_t partition,
+                 const char *order_id)
 {
 	const struct task_output *output = records_raw_output(records, i);
 	records_output(records, i, type);
@@ -108,7 +110,7 @@ static void lines_are_grouped_by_partition_and_summed_by_sku(void **state)
 	struct records records;
 	records_begin(&records, "order", 0);
 	const char *a = sku_of(&records, 1), *b = records_id(&records, "T", 1, 1, RECORDS_INVENTORY_PARTITIONS),
-	           *c = sku_of(&records, 3);
+		   *c = sku_of(&records, 3);
 	const struct order_line lines[] = {{.sku = b, .quantity = 4, .unit_price_minor = 1},
 	                                   {.sku = c, .quantity = 1, .unit_price_minor = 0},
 	                                   {.sku = a, .quantity = 2, .unit_price_minor = 10},
@@ -139,7 +141,8 @@ static void skus_that_differ_in_case_are_different(void **state)
 	(void)state;
 	struct records records;
 	records_begin(&records, "order", 0);
-	const struct order_line lines[] = {{.sku = "15056bl", .quantity = 1}, {.sku = "15056BL", .quantity = 2},
+	const struct order_line lines[] = {{.sku = "15056bl", .quantity = 1},
+	                                   {.sku = "15056BL", .quantity = 2},
 	                                   {.sku = "BANK CHARGES", .quantity = 3}};
 	const struct order_placed event = an_order(own_id(&records, 1), lines, 3);
 	assert_int_equal(records_publish(&records, &order_placed_type, &event), TASK_APPLIED);
@@ -352,7 +355,8 @@ static void a_uuid_is_kept_in_its_16_bytes_and_comes_out_as_text(void **state)
 	records_begin(&records, "order", log_partition_of(uuid, strlen(uuid), RECORDS_ORDER_PARTITIONS));
 	const struct order_placed event = an_order(uuid, one_line, 1);
 	assert_int_equal(records_publish(&records, &order_placed_type, &event), TASK_APPLIED);
-	assert_int_equal(records_number(&records, "SELECT length(order_id) FROM orders WHERE typeof(order_id) = 'blob'"), 16);
+	assert_int_equal(
+		records_number(&records, "SELECT length(order_id) FROM orders WHERE typeof(order_id) = 'blob'"), 16);
 	const struct reserve_stock *command = records_output(&records, 0, &reserve_stock_type);
 	assert_string_equal(command->order_id, uuid);
 	assert_int_equal(reserved(&records, uuid, records_raw_output(&records, 0)->partition), TASK_APPLIED);
@@ -456,14 +460,15 @@ static void an_answer_that_contradicts_the_one_before_halts(void **state)
 	for (int first = 0; first < 3; first++) {
 		records_begin(&records, "order", 0);
 		const char *order_id = place(&records, 2);
-		assert_int_equal(first ? reserved(&records, order_id, 0) : refused(&records, order_id, 0), TASK_APPLIED);
+		assert_int_equal(first ? reserved(&records, order_id, 0) : refused(&records, order_id, 0),
+		                 TASK_APPLIED);
 		if (first == 2)
 			assert_int_equal(cancel(&records, order_id), TASK_APPLIED);
 		const struct stock_reserved yes = {.order_id = order_id};
 		const struct stock_rejected no = {.order_id = order_id, .reason = REJECT_REASON_UNKNOWN_SKU};
 		struct log_record record =
-		        first ? records_numbered(&records, "inventory", 0, order_id, &stock_rejected_type, &no)
-		              : records_numbered(&records, "inventory", 0, order_id, &stock_reserved_type, &yes);
+			first ? records_numbered(&records, "inventory", 0, order_id, &stock_rejected_type, &no)
+			      : records_numbered(&records, "inventory", 0, order_id, &stock_reserved_type, &yes);
 		assert_string_equal(records_refused(&records, &record), "contradiction");
 		records_drop(&records);
 	}
@@ -614,30 +619,30 @@ static void an_order_that_was_not_taken_can_come_again_right(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(lines_are_grouped_by_partition_and_summed_by_sku),
-	        cmocka_unit_test(skus_that_differ_in_case_are_different),
-	        cmocka_unit_test(an_order_needs_lines_and_not_too_many),
-	        cmocka_unit_test(the_largest_order_gives_commands_that_fit),
-	        cmocka_unit_test(a_quantity_below_one_is_a_dead_letter),
-	        cmocka_unit_test(amounts_end_at_two_to_the_63_minus_one),
-	        cmocka_unit_test(an_order_has_one_currency),
-	        cmocka_unit_test(identifiers_are_1_to_64_printable_ascii_bytes),
-	        cmocka_unit_test(a_free_text_has_a_limit),
-	        cmocka_unit_test(the_same_order_again_changes_nothing),
-	        cmocka_unit_test(the_same_order_with_other_content_is_a_conflict),
-	        cmocka_unit_test(a_uuid_is_kept_in_its_16_bytes_and_comes_out_as_text),
-	        cmocka_unit_test(an_order_is_confirmed_when_every_group_is_reserved),
-	        cmocka_unit_test(one_refusal_rejects_the_order_and_releases_what_was_reserved),
-	        cmocka_unit_test(a_second_refusal_changes_nothing_more),
-	        cmocka_unit_test(the_same_answer_under_a_new_number_changes_nothing),
-	        cmocka_unit_test(an_answer_that_contradicts_the_one_before_halts),
-	        cmocka_unit_test(an_answer_nobody_asked_for_halts),
-	        cmocka_unit_test(a_pending_order_that_is_cancelled_releases_now_and_later),
-	        cmocka_unit_test(a_confirmed_order_that_is_cancelled_gives_all_back),
-	        cmocka_unit_test(cancelling_a_dead_order_is_accepted_and_changes_nothing),
-	        cmocka_unit_test(a_cancel_before_its_order_is_kept_and_nothing_is_reserved),
-	        cmocka_unit_test(the_same_cancel_with_other_content_is_a_conflict),
-	        cmocka_unit_test(an_order_that_was_not_taken_can_come_again_right),
+		cmocka_unit_test(lines_are_grouped_by_partition_and_summed_by_sku),
+		cmocka_unit_test(skus_that_differ_in_case_are_different),
+		cmocka_unit_test(an_order_needs_lines_and_not_too_many),
+		cmocka_unit_test(the_largest_order_gives_commands_that_fit),
+		cmocka_unit_test(a_quantity_below_one_is_a_dead_letter),
+		cmocka_unit_test(amounts_end_at_two_to_the_63_minus_one),
+		cmocka_unit_test(an_order_has_one_currency),
+		cmocka_unit_test(identifiers_are_1_to_64_printable_ascii_bytes),
+		cmocka_unit_test(a_free_text_has_a_limit),
+		cmocka_unit_test(the_same_order_again_changes_nothing),
+		cmocka_unit_test(the_same_order_with_other_content_is_a_conflict),
+		cmocka_unit_test(a_uuid_is_kept_in_its_16_bytes_and_comes_out_as_text),
+		cmocka_unit_test(an_order_is_confirmed_when_every_group_is_reserved),
+		cmocka_unit_test(one_refusal_rejects_the_order_and_releases_what_was_reserved),
+		cmocka_unit_test(a_second_refusal_changes_nothing_more),
+		cmocka_unit_test(the_same_answer_under_a_new_number_changes_nothing),
+		cmocka_unit_test(an_answer_that_contradicts_the_one_before_halts),
+		cmocka_unit_test(an_answer_nobody_asked_for_halts),
+		cmocka_unit_test(a_pending_order_that_is_cancelled_releases_now_and_later),
+		cmocka_unit_test(a_confirmed_order_that_is_cancelled_gives_all_back),
+		cmocka_unit_test(cancelling_a_dead_order_is_accepted_and_changes_nothing),
+		cmocka_unit_test(a_cancel_before_its_order_is_kept_and_nothing_is_reserved),
+		cmocka_unit_test(the_same_cancel_with_other_content_is_a_conflict),
+		cmocka_unit_test(an_order_that_was_not_taken_can_come_again_right),
 	};
 	return cmocka_run_group_tests_name("order", tests, NULL, NULL);
 }

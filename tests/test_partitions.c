@@ -19,8 +19,10 @@ static void a_list_is_sorted_and_each_is_there_once(void **state)
 		size_t count;
 		int32_t items[8];
 	} cases[] = {
-	        {"0", 1, {0}},         {"4095", 1, {4095}},          {"3,1,2", 3, {1, 2, 3}}, {"0,2-4", 4, {0, 2, 3, 4}},
-	        {"5-5", 1, {5}},       {"2-4,3,0-2", 5, {0, 1, 2, 3, 4}}, {"007", 1, {7}},
+		{"0", 1, {0}},           {"4095", 1, {4095}},
+		{"3,1,2", 3, {1, 2, 3}}, {"0,2-4", 4, {0, 2, 3, 4}},
+		{"5-5", 1, {5}},         {"2-4,3,0-2", 5, {0, 1, 2, 3, 4}},
+		{"007", 1, {7}},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct partitions found;
@@ -35,8 +37,25 @@ static void a_list_is_sorted_and_each_is_there_once(void **state)
 static void what_is_no_list_is_refused_with_an_example(void **state)
 {
 	(void)state;
-	static const char *const texts[] = {"",    ",",     "1,",    ",1",  "1,,2", "-1",   "1-",   "3-2", "1-2-3", "a", "1 ",
-	                                    " 1",  "1;2",   "+1",    "0x1", "4096", "0-4096", "1.5", "99999999999999999999"};
+	static const char *const texts[] = {"",
+	                                    ",",
+	                                    "1,",
+	                                    ",1",
+	                                    "1,,2",
+	                                    "-1",
+	                                    "1-",
+	                                    "3-2",
+	                                    "1-2-3",
+	                                    "a",
+	                                    "1 ",
+	                                    " 1",
+	                                    "1;2",
+	                                    "+1",
+	                                    "0x1",
+	                                    "4096",
+	                                    "0-4096",
+	                                    "1.5",
+	                                    "99999999999999999999"};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		struct partitions found;
 		struct err err = {0};
@@ -72,9 +91,9 @@ static void what_is_chosen_must_be_in_the_topic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_list_is_sorted_and_each_is_there_once),
-	        cmocka_unit_test(what_is_no_list_is_refused_with_an_example),
-	        cmocka_unit_test(what_is_chosen_must_be_in_the_topic),
+		cmocka_unit_test(a_list_is_sorted_and_each_is_there_once),
+		cmocka_unit_test(what_is_no_list_is_refused_with_an_example),
+		cmocka_unit_test(what_is_chosen_must_be_in_the_topic),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

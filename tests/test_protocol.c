@@ -26,12 +26,13 @@ static void all_is_well(struct stage *stage)
 	}
 	assert_int_equal(flow_sum(&stage->flow, "order", "SELECT count(*) FROM orders WHERE status = 1"), 0);
 	assert_int_equal(flow_sum(&stage->flow, "inventory", "SELECT sum(reserved) FROM stock"), 0);
-	assert_int_equal(flow_sum(&stage->flow, "inventory",
-	                          "SELECT coalesce((SELECT sum(received) FROM stock), 0)"
-	                          " - coalesce((SELECT sum(on_hand) FROM stock), 0)"
-	                          " - coalesce((SELECT sum(quantity) FROM reservation_line JOIN reservation USING (order_id)"
-	                          " WHERE status = 2), 0)"),
-	                 0);
+	assert_int_equal(
+		flow_sum(&stage->flow, "inventory",
+	                 "SELECT coalesce((SELECT sum(received) FROM stock), 0)"
+	                 " - coalesce((SELECT sum(on_hand) FROM stock), 0)"
+	                 " - coalesce((SELECT sum(quantity) FROM reservation_line JOIN reservation USING (order_id)"
+	                 " WHERE status = 2), 0)"),
+		0);
 	flow_verify(&stage->flow);
 }
 
@@ -125,7 +126,8 @@ static void what_a_dead_worker_had_under_way_lands_late_and_is_dropped(void **st
 		struct stage stage;
 		struct one_fault fault = {.at = at, .delay_us = 70000000};
 		stage_make(&stage, 1, 1);
-		log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &fault, .produce = one_fault});
+		log_memory_set_faults(stage.flow.memory,
+		                      &(struct log_memory_faults){.arg = &fault, .produce = one_fault});
 		stage_start(&stage, STAGE_ORDER);
 		stage_start(&stage, STAGE_INVENTORY);
 		for (int i = 0; i < 4; i++)
@@ -155,8 +157,10 @@ static void a_zombie_that_wakes_after_a_takeover_changes_nothing(void **state)
 		const char *own = arena_format(&stage.flow.arena, "%s/zombie", stage.flow.data);
 		struct flow_worker zombie;
 		flow_start_with(&stage.flow, &zombie,
-		                &(struct worker_config){
-		                        .service = flow_service("order"), .data = own, .partitions = all, .partition_count = 1});
+		                &(struct worker_config){.service = flow_service("order"),
+		                                        .data = own,
+		                                        .partitions = all,
+		                                        .partition_count = 1});
 		for (int i = 0; i < 3; i++)
 			stage_order(&stage, 0, 0);
 		int steps = 0;
@@ -231,7 +235,8 @@ static void a_file_restored_from_an_earlier_moment_catches_up_in_silence(void **
 			stage_order(&stage, 0, 0);
 		stage_rest(&stage);
 		stage_stop(&stage, which);
-		const int64_t events = stage_end(&stage, "order-events", 0), commands = stage_end(&stage, "inventory", 0);
+		const int64_t events = stage_end(&stage, "order-events", 0),
+			      commands = stage_end(&stage, "inventory", 0);
 		stage_delete(&stage, which, 0);
 		copy_file(&stage, kept, live);
 		stage_start(&stage, which);
@@ -282,7 +287,7 @@ static void a_mark_older_than_the_file_does_not_move_it_back(void **state)
 	stage_rest(&stage);
 	stage_stop(&stage, STAGE_ORDER);
 	const struct log_consumer_config config = {
-	        .topic = "orders", .group = "tandem-order", .partitions = all, .partition_count = 1};
+		.topic = "orders", .group = "tandem-order", .partitions = all, .partition_count = 1};
 	assert_int_equal(log_consumer_open(stage.flow.log, &config, &tool, &err), OK);
 	assert_int_equal(log_consumer_commit(tool, &old, 1, &err), OK);
 	log_consumer_close(tool, true);
@@ -334,7 +339,8 @@ static uint32_t roll(struct dice *dice, uint32_t sides)
 	return (uint32_t)(dice->state >> 33) % sides;
 }
 
-static enum log_memory_fate random_fate(void *arg, const char *topic, const struct log_record *record, int64_t *delay_us)
+static enum log_memory_fate random_fate(void *arg, const char *topic, const struct log_record *record,
+                                        int64_t *delay_us)
 {
 	struct dice *dice = arg;
 	(void)topic;
@@ -428,8 +434,9 @@ static void run_at_random(uint64_t seed)
 	struct stage stage;
 	struct dice dice = {.state = seed};
 	stage_make(&stage, 2, 2);
-	log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){
-	                                                 .arg = &dice, .produce = random_fate, .commit = random_commit});
+	log_memory_set_faults(
+		stage.flow.memory,
+		&(struct log_memory_faults){.arg = &dice, .produce = random_fate, .commit = random_commit});
 	stage_start(&stage, STAGE_ORDER);
 	stage_start(&stage, STAGE_INVENTORY);
 	for (int i = 0; i < 30; i++) {
@@ -452,8 +459,8 @@ static int say_seed(void **state)
 {
 	(void)state;
 	if (seed_now)
-		print_error("seed %llu; again: TANDEM_SEED=%llu build/tests/test_protocol\n", (unsigned long long)seed_now,
-		            (unsigned long long)seed_now);
+		print_error("seed %llu; again: TANDEM_SEED=%llu build/tests/test_protocol\n",
+		            (unsigned long long)seed_now, (unsigned long long)seed_now);
 	return 0;
 }
 
@@ -478,19 +485,19 @@ static void whatever_goes_wrong_at_random_heals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(an_output_that_is_lost_is_sent_again),
-	        cmocka_unit_test(an_output_that_was_written_without_an_acknowledgement_is_sent_again_and_dropped),
-	        cmocka_unit_test(an_output_that_is_written_twice_is_dropped_once),
-	        cmocka_unit_test(an_output_that_is_acknowledged_late_is_waited_for),
-	        cmocka_unit_test(a_failure_that_is_reported_late_rolls_back_what_is_still_open),
-	        cmocka_unit_test(what_a_dead_worker_had_under_way_lands_late_and_is_dropped),
-	        cmocka_unit_test(a_zombie_that_wakes_after_a_takeover_changes_nothing),
-	        cmocka_unit_test(a_member_that_was_thrown_out_drops_its_batch_and_the_same_comes_out_again),
-	        cmocka_unit_test(a_file_restored_from_an_earlier_moment_catches_up_in_silence),
-	        cmocka_unit_test(without_file_and_without_marks_everything_is_sent_again_and_dropped),
-	        cmocka_unit_test(a_mark_older_than_the_file_does_not_move_it_back),
-	        cmocka_unit_test(a_commit_that_fails_in_one_task_leaves_the_others_and_is_folded_again),
-	        cmocka_unit_test_teardown(whatever_goes_wrong_at_random_heals, say_seed),
+		cmocka_unit_test(an_output_that_is_lost_is_sent_again),
+		cmocka_unit_test(an_output_that_was_written_without_an_acknowledgement_is_sent_again_and_dropped),
+		cmocka_unit_test(an_output_that_is_written_twice_is_dropped_once),
+		cmocka_unit_test(an_output_that_is_acknowledged_late_is_waited_for),
+		cmocka_unit_test(a_failure_that_is_reported_late_rolls_back_what_is_still_open),
+		cmocka_unit_test(what_a_dead_worker_had_under_way_lands_late_and_is_dropped),
+		cmocka_unit_test(a_zombie_that_wakes_after_a_takeover_changes_nothing),
+		cmocka_unit_test(a_member_that_was_thrown_out_drops_its_batch_and_the_same_comes_out_again),
+		cmocka_unit_test(a_file_restored_from_an_earlier_moment_catches_up_in_silence),
+		cmocka_unit_test(without_file_and_without_marks_everything_is_sent_again_and_dropped),
+		cmocka_unit_test(a_mark_older_than_the_file_does_not_move_it_back),
+		cmocka_unit_test(a_commit_that_fails_in_one_task_leaves_the_others_and_is_folded_again),
+		cmocka_unit_test_teardown(whatever_goes_wrong_at_random_heals, say_seed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,12 +82,12 @@ static int setup(void **state)
 	f.options = (struct publish_options){
 		.source = PUBLISH_GENERATED,
 		.generate = {.seed = 1,
-			     .orders = 200,
-			     .skus = 20,
-			     .hot_skus = 10,
-			     .lines_min = 1,
-			     .lines_max = 3,
-			     .stock = 5},
+	                     .orders = 200,
+	                     .skus = 20,
+	                     .hot_skus = 10,
+	                     .lines_min = 1,
+	                     .lines_max = 3,
+	                     .stock = 5},
 		.sender = {.log = f.log, .seam = &seam, .patience_ms = 60000, .stopped = stop_later}};
 	return 0;
 }
@@ -160,8 +160,8 @@ static void look(void *arg, const struct log_record *record)
 	}
 	void *event = arena_alloc(&arena, type->size);
 	f.bad += event_decode(type, fingerprint, body, len, &arena, event, &f.err) != OK ||
-		 strcmp(type->topic, arg) != 0 || strlen(type->key(event)) != (size_t)record->key.len ||
-		 memcmp(type->key(event), record->key.data, (size_t)record->key.len) != 0;
+	         strcmp(type->topic, arg) != 0 || strlen(type->key(event)) != (size_t)record->key.len ||
+	         memcmp(type->key(event), record->key.data, (size_t)record->key.len) != 0;
 	names_add(&f.keys, arena_format(&arena, "%s %s", type->name, type->key(event)));
 	arena_fini(&arena);
 }
@@ -290,16 +290,16 @@ static void cloudevents_name_the_natural_key(void **state)
 	install();
 	f.options.sender.cloudevents = true;
 	assert_int_equal(publish_text("{\"type\":\"StockReceived\",\"event\":{\"receipt_id\":\"r\",\"sku\":\"s\","
-				      "\"quantity\":1,\"received_at\":2}}\n"),
-			 OK);
+	                              "\"quantity\":1,\"received_at\":2}}\n"),
+	                 OK);
 	read_back();
 	assert_int_equal(f.headers, 5);
 	struct arena arena = {0};
 	struct log_record record;
 	bool found;
 	assert_int_equal(log_read_at(f.log, "inventory", log_partition_of("s", 1, PARTITIONS + 1), 1, &arena, &record,
-				     &found, &f.err),
-			 OK);
+	                             &found, &f.err),
+	                 OK);
 	assert_true(found);
 	assert_string_equal(record.headers[1].name, "ce_id");
 	assert_int_equal(record.headers[1].value.len, strlen("StockReceived/r/s"));
@@ -315,9 +315,9 @@ static void json_lines_are_published(void **state)
 	install();
 	assert_int_equal(
 		publish_text(GOOD
-			     "\n"
-			     "{\"type\":\"OrderPlaced\",\"event\":{\"order_id\":\"1\",\"currency\":\"GBP\","
-			     "\"placed_at\":5,\"lines\":[{\"sku\":\"a b\",\"quantity\":1,\"unit_price_minor\":2}]}}"),
+	                     "\n"
+	                     "{\"type\":\"OrderPlaced\",\"event\":{\"order_id\":\"1\",\"currency\":\"GBP\","
+	                     "\"placed_at\":5,\"lines\":[{\"sku\":\"a b\",\"quantity\":1,\"unit_price_minor\":2}]}}"),
 		OK);
 	assert_int_equal(f.result.sent.acknowledged, 2);
 	read_back();
@@ -334,20 +334,20 @@ static void a_file_with_a_wrong_line_is_not_begun(void **state)
 		{"[]", "expected {\"type\""},
 		{"{\"type\":\"OrderPlaced\"}", "expected {\"type\""},
 		{"{\"type\":\"OrderPlaecd\",\"event\":{}}",
-		 "found 'OrderPlaecd', expected a publisher's event; did you mean 'OrderPlaced'?"},
+	         "found 'OrderPlaecd', expected a publisher's event; did you mean 'OrderPlaced'?"},
 		{"{\"type\":\"ReserveStock\",\"event\":{}}", "found 'ReserveStock', which only a worker sends"},
 		{"{\"type\":\"Genesis\",\"event\":{}}", "found 'Genesis'"},
 		{"{\"type\":\"OrderCancelRequested\",\"event\":{\"order_id\":\"1\"}}", "requested_at"},
 		{"{\"type\":\"OrderCancelRequested\",\"event\":{\"order_id\":7,\"requested_at\":1}}", "order_id"},
 		{"{\"type\":\"OrderCancelRequested\",\"event\":{\"order_id\":\"\",\"requested_at\":1}}",
-		 "order_id: found '', expected 1 to 64 printable ASCII"},
+	         "order_id: found '', expected 1 to 64 printable ASCII"},
 		{"{\"type\":\"OrderCancelRequested\",\"event\":{\"order_id\":\"\xc3\xa4\",\"requested_at\":1}}",
-		 "order_id"},
+	         "order_id"},
 		{"{\"type\":\"OrderPlaced\",\"event\":{\"order_id\":\"1\",\"currency\":\"GBP\",\"placed_at\":5,"
-		 "\"lines\":[{\"sku\":\"\",\"quantity\":1,\"unit_price_minor\":2}]}}",
-		 "lines: [0]: sku: found ''"},
+	         "\"lines\":[{\"sku\":\"\",\"quantity\":1,\"unit_price_minor\":2}]}}",
+	         "lines: [0]: sku: found ''"},
 		{"{\"type\":\"OrderCancelRequested\",\"event\":{\"order_id\":\"1\",\"requested_at\":1,\"more\":1}}",
-		 "more"},
+	         "more"},
 	};
 	install();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

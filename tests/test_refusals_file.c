@@ -47,10 +47,9 @@ static void open_and_stop(struct stage *stage)
 static void refused_then_deleted(struct stage *stage, const char *code, const char *found)
 {
 	stage_start(stage, STAGE_INVENTORY);
-	stage_refused(stage, &(struct stage_refusal){.which = STAGE_INVENTORY,
-	                                             .partition = 0,
-	                                             .code = code,
-	                                             .words = {found, "delete"}});
+	stage_refused(stage,
+	              &(struct stage_refusal){
+			      .which = STAGE_INVENTORY, .partition = 0, .code = code, .words = {found, "delete"}});
 	stage_delete(stage, STAGE_INVENTORY, 0);
 	stage_recovers(stage, STAGE_INVENTORY, 0);
 	stage_close(stage);
@@ -70,15 +69,16 @@ static void the_file_of_another_partition_is_refused_until_the_right_one_is_back
 	(void)state;
 	struct stage stage;
 	open_and_stop(&stage);
-	const char *live = stage_path(&stage, STAGE_INVENTORY, 0, ".db"), *kept = stage_path(&stage, STAGE_INVENTORY, 0, ".kept");
+	const char *live = stage_path(&stage, STAGE_INVENTORY, 0, ".db"),
+		   *kept = stage_path(&stage, STAGE_INVENTORY, 0, ".kept");
 	copy_file(live, kept);
 	copy_file(stage_path(&stage, STAGE_INVENTORY, 1, ".db"), live);
 	stage_start(&stage, STAGE_INVENTORY);
-	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_INVENTORY,
-	                                              .partition = 0,
-	                                              .code = "foreign_file",
-	                                              .words = {"another service, topic or partition",
-	                                                        "put the right file here"}});
+	stage_refused(&stage, &(struct stage_refusal){
+				      .which = STAGE_INVENTORY,
+				      .partition = 0,
+				      .code = "foreign_file",
+				      .words = {"another service, topic or partition", "put the right file here"}});
 	stage_delete(&stage, STAGE_INVENTORY, 0);
 	copy_file(kept, live);
 	stage_recovers(&stage, STAGE_INVENTORY, 0);
@@ -99,7 +99,8 @@ static void a_file_that_is_no_database_is_refused_until_it_is_deleted(void **sta
 	(void)state;
 	struct stage stage;
 	open_and_stop(&stage);
-	write_text(stage_path(&stage, STAGE_INVENTORY, 0, ".db"), "This is a letter to my aunt, and no database at all.\n");
+	write_text(stage_path(&stage, STAGE_INVENTORY, 0, ".db"),
+	           "This is a letter to my aunt, and no database at all.\n");
 	refused_then_deleted(&stage, "corrupt", "file is not a database");
 }
 
@@ -270,19 +271,19 @@ static void every_refusal_promised_here_was_provoked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(the_file_of_another_partition_is_refused_until_it_is_deleted),
-	        cmocka_unit_test(the_file_of_another_partition_is_refused_until_the_right_one_is_back),
-	        cmocka_unit_test(tables_of_another_program_are_refused_until_the_file_is_deleted),
-	        cmocka_unit_test(a_file_that_is_no_database_is_refused_until_it_is_deleted),
-	        cmocka_unit_test(an_unreadable_mark_in_the_file_is_refused_until_it_is_deleted),
-	        cmocka_unit_test(pinned_counts_that_differ_from_the_log_are_refused_until_the_file_is_deleted),
-	        cmocka_unit_test(the_file_of_another_installation_is_refused_until_it_is_deleted),
-	        cmocka_unit_test(a_file_of_a_newer_version_waits_for_a_newer_program),
-	        cmocka_unit_test(rows_that_contradict_each_other_halt_until_the_file_is_deleted),
-	        cmocka_unit_test(a_file_that_another_process_holds_is_waited_for),
-	        cmocka_unit_test(a_folder_that_cannot_be_made_is_tried_again_and_shown),
-	        cmocka_unit_test(a_full_disk_stops_one_task_and_the_others_stand),
-	        cmocka_unit_test(every_refusal_promised_here_was_provoked),
+		cmocka_unit_test(the_file_of_another_partition_is_refused_until_it_is_deleted),
+		cmocka_unit_test(the_file_of_another_partition_is_refused_until_the_right_one_is_back),
+		cmocka_unit_test(tables_of_another_program_are_refused_until_the_file_is_deleted),
+		cmocka_unit_test(a_file_that_is_no_database_is_refused_until_it_is_deleted),
+		cmocka_unit_test(an_unreadable_mark_in_the_file_is_refused_until_it_is_deleted),
+		cmocka_unit_test(pinned_counts_that_differ_from_the_log_are_refused_until_the_file_is_deleted),
+		cmocka_unit_test(the_file_of_another_installation_is_refused_until_it_is_deleted),
+		cmocka_unit_test(a_file_of_a_newer_version_waits_for_a_newer_program),
+		cmocka_unit_test(rows_that_contradict_each_other_halt_until_the_file_is_deleted),
+		cmocka_unit_test(a_file_that_another_process_holds_is_waited_for),
+		cmocka_unit_test(a_folder_that_cannot_be_made_is_tried_again_and_shown),
+		cmocka_unit_test(a_full_disk_stops_one_task_and_the_others_stand),
+		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

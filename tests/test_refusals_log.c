@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define TEN_MINUTES_MS 601000
-#define AFRESH "--delete-marks"
+#define AFRESH         "--delete-marks"
 
 static void look_again(struct stage *stage, const char *topic)
 {
@@ -43,10 +43,11 @@ static void a_topic_that_has_gone_halts_until_it_is_created_again(void **state)
 	assert_int_equal(log_topic_delete(stage.flow.log, "orders.dlq", &err), OK);
 	stage_run(&stage, TEN_MINUTES_MS); /* the settings are looked at every ten minutes */
 	for (int which = 0; which < 2; which++)
-		stage_refused(&stage, &(struct stage_refusal){.which = which,
-		                                              .partition = STAGE_ALL,
-		                                              .code = "unknown_topic",
-		                                              .words = {"orders.dlq", "does not exist", "tandem topics create"}});
+		stage_refused(&stage, &(struct stage_refusal){
+					      .which = which,
+					      .partition = STAGE_ALL,
+					      .code = "unknown_topic",
+					      .words = {"orders.dlq", "does not exist", "tandem topics create"}});
 	stage_restore(&stage, copy);
 	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
 	stage_recovers(&stage, STAGE_INVENTORY, STAGE_ALL);
@@ -61,10 +62,11 @@ static void an_input_that_has_gone_halts_until_it_is_back(void **state)
 	stage_open(&stage, 2, 2);
 	struct stage_copy *copy = stage_save(&stage, "orders");
 	assert_int_equal(log_topic_delete(stage.flow.log, "orders", &err), OK);
-	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_ORDER,
-	                                              .partition = STAGE_ALL,
-	                                              .code = "unknown_topic",
-	                                              .words = {"topic orders does not exist", "tandem topics create"}});
+	stage_refused(&stage,
+	              &(struct stage_refusal){.which = STAGE_ORDER,
+	                                      .partition = STAGE_ALL,
+	                                      .code = "unknown_topic",
+	                                      .words = {"topic orders does not exist", "tandem topics create"}});
 	stage_restore(&stage, copy);
 	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
 	stage_close(&stage);
@@ -119,13 +121,15 @@ static void more_partitions_than_pinned_end_in_a_new_installation_with_the_publi
 	const int64_t orders = flow_sum(&stage.flow, "order", "SELECT count(*) FROM orders WHERE status = 2");
 	assert_int_equal(orders, 4);
 	assert_int_equal(log_topic_delete(stage.flow.log, "inventory.dlq", &err), OK);
-	assert_int_equal(log_topic_create(stage.flow.log, &(struct log_topic){.name = "inventory.dlq", .partitions = 3}, &err), OK);
+	assert_int_equal(
+		log_topic_create(stage.flow.log, &(struct log_topic){.name = "inventory.dlq", .partitions = 3}, &err),
+		OK);
 	stage_run(&stage, TEN_MINUTES_MS);
 	stage_refused(&stage, &(struct stage_refusal){
-	                              .which = STAGE_ORDER,
-	                              .partition = STAGE_ALL,
-	                              .code = "partition_count",
-	                              .words = {"inventory.dlq has 3", "pins 2", "new installation", "tandem replay"}});
+				      .which = STAGE_ORDER,
+				      .partition = STAGE_ALL,
+				      .code = "partition_count",
+				      .words = {"inventory.dlq has 3", "pins 2", "new installation", "tandem replay"}});
 	stage_open(&fresh, 2, 2);
 	copy_publishers(&stage, &fresh, "inventory");
 	copy_publishers(&stage, &fresh, "orders");
@@ -142,21 +146,23 @@ static void a_setting_that_would_lose_records_halts_until_it_is_set_right(void *
 	static const struct {
 		const char *topic, *name, *wrong, *right;
 	} cases[] = {
-	        {"order-events", "cleanup.policy", "compact", "delete"},
-	        {"orders", "retention.ms", "604800000", "-1"},
-	        {"inventory", "retention.bytes", "1000000", "-1"},
-	        {"inventory.dlq", "message.timestamp.type", "CreateTime", "LogAppendTime"},
+		{"order-events", "cleanup.policy", "compact", "delete"},
+		{"orders", "retention.ms", "604800000", "-1"},
+		{"inventory", "retention.bytes", "1000000", "-1"},
+		{"inventory.dlq", "message.timestamp.type", "CreateTime", "LogAppendTime"},
 	};
 	struct stage stage;
 	stage_open(&stage, 2, 2);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		const char *found = arena_format(&stage.flow.arena, "%s has %s=%s", cases[i].topic, cases[i].name, cases[i].wrong);
+		const char *found =
+			arena_format(&stage.flow.arena, "%s has %s=%s", cases[i].topic, cases[i].name, cases[i].wrong);
 		assert_true(log_memory_set(stage.flow.memory, cases[i].topic, cases[i].name, cases[i].wrong));
 		stage_run(&stage, TEN_MINUTES_MS);
-		stage_refused(&stage, &(struct stage_refusal){.which = STAGE_INVENTORY,
-		                                              .partition = STAGE_ALL,
-		                                              .code = "topic_settings",
-		                                              .words = {found, "expected", cases[i].right, "kafka-configs"}});
+		stage_refused(&stage,
+		              &(struct stage_refusal){.which = STAGE_INVENTORY,
+		                                      .partition = STAGE_ALL,
+		                                      .code = "topic_settings",
+		                                      .words = {found, "expected", cases[i].right, "kafka-configs"}});
 		assert_true(log_memory_set(stage.flow.memory, cases[i].topic, cases[i].name, cases[i].right));
 		stage_recovers(&stage, STAGE_INVENTORY, STAGE_ALL);
 	}
@@ -180,7 +186,8 @@ static void edit_record_0(struct log_record *record, void *arg)
 	if (record->offset != 0)
 		return;
 	const int64_t ms = record->timestamp_ms;
-	assert_int_equal(genesis_parse(record, how->topic, how->partition, &how->stage->flow.arena, &genesis, &err), OK);
+	assert_int_equal(genesis_parse(record, how->topic, how->partition, &how->stage->flow.arena, &genesis, &err),
+	                 OK);
 	how->edit(&genesis);
 	assert_int_equal(genesis_record(&genesis, &how->stage->flow.arena, record, &err), OK);
 	record->timestamp_ms = ms;
@@ -205,10 +212,11 @@ static void a_partition_without_genesis_halts_until_topics_create_has_written_it
 	stage_restore_tail(&stage, copy, 0, 0, NULL, NULL);
 	stage_start(&stage, STAGE_ORDER);
 	stage_start(&stage, STAGE_INVENTORY);
-	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_ORDER,
-	                                              .partition = 1,
-	                                              .code = "no_genesis",
-	                                              .words = {"orders/1 has no record at offset 0", "tandem topics create"}});
+	stage_refused(&stage,
+	              &(struct stage_refusal){.which = STAGE_ORDER,
+	                                      .partition = 1,
+	                                      .code = "no_genesis",
+	                                      .words = {"orders/1 has no record at offset 0", "tandem topics create"}});
 	stage_restore_tail(&stage, copy, 1, 0, NULL, NULL); /* topics create writes to empty partitions */
 	stage_recovers(&stage, STAGE_ORDER, 1);
 	stage_close(&stage);
@@ -225,11 +233,11 @@ static void a_topic_that_was_not_made_by_us_halts_until_it_is_made_anew(void **s
 	flow_write(&stage.flow, "orders", &(struct log_record){.partition = 1, .key = {"k", 1}, .value = {"v", 1}});
 	stage_start(&stage, STAGE_ORDER);
 	stage_start(&stage, STAGE_INVENTORY);
-	stage_refused(&stage, &(struct stage_refusal){
-	                              .which = STAGE_ORDER,
-	                              .partition = 1,
-	                              .code = "no_genesis",
-	                              .words = {"record 0 of orders/1 is no genesis", "delete the topic", "tandem topics create"}});
+	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_ORDER,
+	                                              .partition = 1,
+	                                              .code = "no_genesis",
+	                                              .words = {"record 0 of orders/1 is no genesis",
+	                                                        "delete the topic", "tandem topics create"}});
 	stage_restore_partition(&stage, copy, 1);
 	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
 	stage_close(&stage);
@@ -279,12 +287,13 @@ static void a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored(void
 		void (*edit)(struct genesis *genesis);
 		const char *code, *found, *way_out;
 	} cases[] = {
-	        {another_partition, "bad_genesis", "orders/1 begins with the genesis of orders/0", "restore the topic"},
-	        {not_counted, "bad_genesis", "does not count this partition", "restore the topic"},
-	        {no_partitions, "bad_genesis", "0 partitions", "restore the topic"},
-	        {version_0, "bad_genesis", "logic version 0, expected 1 or more", "restore the topic"},
-	        {keyed, "unknown_version", "chains of this installation are keyed", "run a newer program"},
-	        {without_dead_letters, "foreign_log", "does not name the topic orders.dlq", "create a new installation"},
+		{another_partition, "bad_genesis", "orders/1 begins with the genesis of orders/0", "restore the topic"},
+		{not_counted, "bad_genesis", "does not count this partition", "restore the topic"},
+		{no_partitions, "bad_genesis", "0 partitions", "restore the topic"},
+		{version_0, "bad_genesis", "logic version 0, expected 1 or more", "restore the topic"},
+		{keyed, "unknown_version", "chains of this installation are keyed", "run a newer program"},
+		{without_dead_letters, "foreign_log", "does not name the topic orders.dlq",
+	         "create a new installation"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct stage stage;
@@ -324,8 +333,8 @@ static void a_genesis_that_cannot_be_read_halts_until_it_can(void **state)
 		void (*edit)(struct log_record *, void *);
 		const char *code, *found, *way_out;
 	} cases[] = {
-	        {spoil_schema, "unknown_version", "which this program does not know", "run a newer program"},
-	        {spoil_body, "bad_genesis", "record 0 of orders/1 cannot be read", "restore the topic"},
+		{spoil_schema, "unknown_version", "which this program does not know", "run a newer program"},
+		{spoil_body, "bad_genesis", "record 0 of orders/1 cannot be read", "restore the topic"},
 	};
 	for (size_t i = 0; i < 2; i++) {
 		struct stage stage;
@@ -385,11 +394,12 @@ static void outputs_to_a_topic_of_another_installation_wait_until_it_is_restored
 	for (how.partition = 0; how.partition < 2; how.partition++)
 		stage_restore_tail(&stage, copy, how.partition, 0, edit_record_0, &how);
 	stage_order(&stage, 0, 1);
-	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_ORDER,
-	                                              .partition = 0,
-	                                              .code = "foreign_destination",
-	                                              .words = {"order-events/0 is of installation 7777",
-	                                                        "re-created alone", "restore the one that is missing"}});
+	stage_refused(&stage,
+	              &(struct stage_refusal){.which = STAGE_ORDER,
+	                                      .partition = 0,
+	                                      .code = "foreign_destination",
+	                                      .words = {"order-events/0 is of installation 7777", "re-created alone",
+	                                                "restore the one that is missing"}});
 	assert_int_equal(stage_end(&stage, "order-events", 0), 1);
 	stage_restore(&stage, copy);
 	stage_recovers(&stage, STAGE_ORDER, 0);
@@ -412,18 +422,18 @@ static void a_log_without_its_head_is_refused_until_it_is_restored(void **state)
 	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_ORDER,
 	                                              .partition = 0,
 	                                              .code = "retention",
-	                                              .words = {"orders/0 begins at offset 2", "expected 0", "restore the topic",
-	                                                        "retention.ms=-1"}});
+	                                              .words = {"orders/0 begins at offset 2", "expected 0",
+	                                                        "restore the topic", "retention.ms=-1"}});
 	stage_restore_partition(&stage, copy, 0);
 	stage_recovers(&stage, STAGE_ORDER, 0);
 	stage_close(&stage);
 }
 
 static const struct stage_refusal truncated = {
-        .which = STAGE_INVENTORY,
-        .partition = 0,
-        .code = "truncated",
-        .words = {"inventory/0", "lost its tail", "restore it", "publish what is missing again", AFRESH},
+	.which = STAGE_INVENTORY,
+	.partition = 0,
+	.code = "truncated",
+	.words = {"inventory/0", "lost its tail", "restore it", "publish what is missing again", AFRESH},
 };
 
 static void a_log_without_its_tail_is_refused_until_it_is_restored(void **state)
@@ -456,7 +466,8 @@ static void a_log_without_its_tail_is_accepted_by_folding_afresh(void **state)
 	fold_afresh(&stage, STAGE_INVENTORY, 0);
 	flow_receive(&stage.flow, "lost", sku, 5); /* what is missing is published again */
 	stage_recovers(&stage, STAGE_INVENTORY, 0);
-	assert_int_equal(flow_number(&stage.flow, "inventory", 0, "SELECT count(*) FROM receipt WHERE receipt_id = 'lost'"), 1);
+	assert_int_equal(
+		flow_number(&stage.flow, "inventory", 0, "SELECT count(*) FROM receipt WHERE receipt_id = 'lost'"), 1);
 	stage_close(&stage);
 }
 
@@ -470,7 +481,8 @@ static void a_tail_that_goes_while_the_task_is_opened_is_seen_at_the_end(void **
 	stage_until(&stage, STAGE_INVENTORY, WORKER_ASSIGNED);
 	log_memory_truncate(stage.flow.memory, "inventory", 0, stage_end(&stage, "inventory", 0) - 1);
 	stage_until(&stage, STAGE_INVENTORY, WORKER_HALTED);
-	assert_non_null(strstr(stage_task(&stage, STAGE_INVENTORY, 0).why->text, "ends before the last record consumed"));
+	assert_non_null(
+		strstr(stage_task(&stage, STAGE_INVENTORY, 0).why->text, "ends before the last record consumed"));
 	stage_refused(&stage, &truncated);
 	stage_restore_tail(&stage, copy, 0, stage_end(&stage, "inventory", 0), NULL, NULL);
 	stage_recovers(&stage, STAGE_INVENTORY, 0);
@@ -507,10 +519,10 @@ static void another_record_where_the_last_one_was_is_a_fork_restored_or_folded_a
 /* ---- the mark ---- */
 
 static const struct stage_refusal mark_record = {
-        .which = STAGE_ORDER,
-        .partition = 0,
-        .code = "mark_record",
-        .words = {"orders/0", "mark", "restore it", AFRESH},
+	.which = STAGE_ORDER,
+	.partition = 0,
+	.code = "mark_record",
+	.words = {"orders/0", "mark", "restore it", AFRESH},
 };
 
 static void a_mark_beyond_the_log_is_refused_and_nothing_is_folded_in_silence(void **state)
@@ -671,28 +683,28 @@ static void every_refusal_promised_here_was_provoked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_topic_that_has_gone_halts_until_it_is_created_again),
-	        cmocka_unit_test(an_input_that_has_gone_halts_until_it_is_back),
-	        cmocka_unit_test(without_its_topic_a_worker_ends_and_says_how_to_make_it),
-	        cmocka_unit_test(more_partitions_than_pinned_end_in_a_new_installation_with_the_publishers_events),
-	        cmocka_unit_test(a_setting_that_would_lose_records_halts_until_it_is_set_right),
-	        cmocka_unit_test(a_partition_without_genesis_halts_until_topics_create_has_written_it),
-	        cmocka_unit_test(a_topic_that_was_not_made_by_us_halts_until_it_is_made_anew),
-	        cmocka_unit_test(a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored),
-	        cmocka_unit_test(a_genesis_that_cannot_be_read_halts_until_it_can),
-	        cmocka_unit_test(a_log_that_begins_with_a_newer_version_waits_for_a_newer_program),
-	        cmocka_unit_test(outputs_to_a_topic_of_another_installation_wait_until_it_is_restored),
-	        cmocka_unit_test(a_log_without_its_head_is_refused_until_it_is_restored),
-	        cmocka_unit_test(a_log_without_its_tail_is_refused_until_it_is_restored),
-	        cmocka_unit_test(a_log_without_its_tail_is_accepted_by_folding_afresh),
-	        cmocka_unit_test(a_tail_that_goes_while_the_task_is_opened_is_seen_at_the_end),
-	        cmocka_unit_test(another_record_where_the_last_one_was_is_a_fork_restored_or_folded_afresh),
-	        cmocka_unit_test(a_mark_beyond_the_log_is_refused_and_nothing_is_folded_in_silence),
-	        cmocka_unit_test(the_mark_in_a_file_outlives_the_groups_so_the_file_goes_with_it),
-	        cmocka_unit_test(a_tail_that_goes_while_catching_up_is_seen_at_the_end),
-	        cmocka_unit_test(a_changed_log_below_the_mark_deletes_the_file_before_it_halts),
-	        cmocka_unit_test(marks_are_not_committed_beside_a_group_until_it_has_ended),
-	        cmocka_unit_test(every_refusal_promised_here_was_provoked),
+		cmocka_unit_test(a_topic_that_has_gone_halts_until_it_is_created_again),
+		cmocka_unit_test(an_input_that_has_gone_halts_until_it_is_back),
+		cmocka_unit_test(without_its_topic_a_worker_ends_and_says_how_to_make_it),
+		cmocka_unit_test(more_partitions_than_pinned_end_in_a_new_installation_with_the_publishers_events),
+		cmocka_unit_test(a_setting_that_would_lose_records_halts_until_it_is_set_right),
+		cmocka_unit_test(a_partition_without_genesis_halts_until_topics_create_has_written_it),
+		cmocka_unit_test(a_topic_that_was_not_made_by_us_halts_until_it_is_made_anew),
+		cmocka_unit_test(a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored),
+		cmocka_unit_test(a_genesis_that_cannot_be_read_halts_until_it_can),
+		cmocka_unit_test(a_log_that_begins_with_a_newer_version_waits_for_a_newer_program),
+		cmocka_unit_test(outputs_to_a_topic_of_another_installation_wait_until_it_is_restored),
+		cmocka_unit_test(a_log_without_its_head_is_refused_until_it_is_restored),
+		cmocka_unit_test(a_log_without_its_tail_is_refused_until_it_is_restored),
+		cmocka_unit_test(a_log_without_its_tail_is_accepted_by_folding_afresh),
+		cmocka_unit_test(a_tail_that_goes_while_the_task_is_opened_is_seen_at_the_end),
+		cmocka_unit_test(another_record_where_the_last_one_was_is_a_fork_restored_or_folded_afresh),
+		cmocka_unit_test(a_mark_beyond_the_log_is_refused_and_nothing_is_folded_in_silence),
+		cmocka_unit_test(the_mark_in_a_file_outlives_the_groups_so_the_file_goes_with_it),
+		cmocka_unit_test(a_tail_that_goes_while_catching_up_is_seen_at_the_end),
+		cmocka_unit_test(a_changed_log_below_the_mark_deletes_the_file_before_it_halts),
+		cmocka_unit_test(marks_are_not_committed_beside_a_group_until_it_has_ended),
+		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,8 @@ static void refused_until_newer(struct stage *stage, const struct stage_refusal 
 	stage_close(stage);
 }
 
-static void refused_until_restored(struct stage *stage, const struct stage_copy *copy, const struct stage_refusal *refusal)
+static void refused_until_restored(struct stage *stage, const struct stage_copy *copy,
+                                   const struct stage_refusal *refusal)
 {
 	stage_refused(stage, refusal);
 	stage_restore_partition(stage, copy, 0);
@@ -77,8 +78,9 @@ static void forged_to_inventory(const struct event_type *type, const void *event
 	stage_open(&stage, 2, 2);
 	stage_forge(&stage, &(struct stage_forgery){.which = STAGE_INVENTORY, .from = 1, .type = type, .event = event});
 	refused_until_newer(&stage,
-	                    &(struct stage_refusal){
-	                            .which = STAGE_INVENTORY, .code = code, .words = {"inventory/0 offset", found, way_out}},
+	                    &(struct stage_refusal){.which = STAGE_INVENTORY,
+	                                            .code = code,
+	                                            .words = {"inventory/0 offset", found, way_out}},
 	                    type);
 }
 
@@ -88,8 +90,8 @@ static void a_numbered_event_of_an_unknown_type_waits_for_a_newer_program(void *
 {
 	(void)state;
 	const struct order_confirmed event = {.order_id = "x", .currency = "GBP"};
-	forged_to_inventory(&order_confirmed_type, &event, "unknown_schema", "number 1 of order/1 is written with schema",
-	                    "run a newer program");
+	forged_to_inventory(&order_confirmed_type, &event, "unknown_schema",
+	                    "number 1 of order/1 is written with schema", "run a newer program");
 }
 
 static void a_numbered_event_of_a_schema_that_nobody_knows_stays_until_the_log_is_restored(void **state)
@@ -112,13 +114,14 @@ static void a_publishers_event_that_comes_numbered_halts(void **state)
 	const struct stock_received event = {.receipt_id = "r", .sku = "S", .quantity = 1};
 	stage_open(&stage, 2, 2);
 	struct stage_copy *copy = stage_save(&stage, "inventory");
-	stage_forge(&stage, &(struct stage_forgery){
-	                            .which = STAGE_INVENTORY, .from = 1, .type = &stock_received_type, .event = &event});
+	stage_forge(&stage,
+	            &(struct stage_forgery){
+			    .which = STAGE_INVENTORY, .from = 1, .type = &stock_received_type, .event = &event});
 	refused_until_restored(&stage, copy,
 	                       &(struct stage_refusal){.which = STAGE_INVENTORY,
 	                                               .code = "numbered_publisher_event",
-	                                               .words = {"number 1 of order/1 is a StockReceived", "publisher's event",
-	                                                         "run a program that takes it"}});
+	                                               .words = {"number 1 of order/1 is a StockReceived",
+	                                                         "publisher's event", "run a program that takes it"}});
 }
 
 static void a_command_for_stock_of_another_partition_halts(void **state)
@@ -153,8 +156,10 @@ static void a_commit_of_nothing_halts(void **state)
 {
 	(void)state;
 	struct commit_stock command = {.order_id = "x"};
-	forged_to_inventory(&commit_stock_type, &command, "illegal_transition", "CommitStock for order x, whose reservation is"
-	                                                                       " unknown", NUMBERED);
+	forged_to_inventory(&commit_stock_type, &command, "illegal_transition",
+	                    "CommitStock for order x, whose reservation is"
+	                    " unknown",
+	                    NUMBERED);
 }
 
 static void a_refusal_that_cannot_be_read_back_halts_until_the_file_is_rebuilt(void **state)
@@ -171,7 +176,7 @@ static void a_refusal_that_cannot_be_read_back_halts_until_the_file_is_rebuilt(v
 	struct reserve_line line = {.sku = sku, .quantity = 3};
 	struct reserve_stock again = {.order_id = order, .lines = {&line, 1}};
 	stage_forge(&stage, &(struct stage_forgery){
-	                            .which = STAGE_INVENTORY, .from = 0, .type = &reserve_stock_type, .event = &again});
+				    .which = STAGE_INVENTORY, .from = 0, .type = &reserve_stock_type, .event = &again});
 	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_INVENTORY,
 	                                              .code = "corrupt",
 	                                              .words = {"the refusal kept for order", "delete it", "rebuilt"}});
@@ -187,13 +192,14 @@ static void an_answer_for_an_order_that_is_not_there_halts(void **state)
 	struct stock_reserved event = {.order_id = "nobody's", .inventory_partition = 1};
 	stage_open(&stage, 2, 2);
 	stage_forge(&stage, &(struct stage_forgery){
-	                            .which = STAGE_ORDER, .from = 1, .type = &stock_reserved_type, .event = &event});
-	refused_until_newer(&stage,
-	                    &(struct stage_refusal){.which = STAGE_ORDER,
-	                                            .code = "unknown_order",
-	                                            .words = {"answers for order nobody's", "the input log has lost records",
-	                                                      "tandem audit", NUMBERED}},
-	                    &stock_reserved_type);
+				    .which = STAGE_ORDER, .from = 1, .type = &stock_reserved_type, .event = &event});
+	refused_until_newer(
+		&stage,
+		&(struct stage_refusal){.which = STAGE_ORDER,
+	                                .code = "unknown_order",
+	                                .words = {"answers for order nobody's", "the input log has lost records",
+	                                          "tandem audit", NUMBERED}},
+		&stock_reserved_type);
 }
 
 static void an_answer_that_contradicts_the_one_before_halts(void **state)
@@ -204,13 +210,13 @@ static void an_answer_that_contradicts_the_one_before_halts(void **state)
 	const char *order = stage_order(&stage, 0, 1);
 	stage_rest(&stage);
 	struct stock_rejected event = {
-	        .order_id = order, .inventory_partition = 1, .reason = REJECT_REASON_INSUFFICIENT_STOCK};
+		.order_id = order, .inventory_partition = 1, .reason = REJECT_REASON_INSUFFICIENT_STOCK};
 	stage_forge(&stage, &(struct stage_forgery){
-	                            .which = STAGE_ORDER, .from = 1, .type = &stock_rejected_type, .event = &event});
-	refused_until_newer(&stage,
-	                    &(struct stage_refusal){
-	                            .which = STAGE_ORDER, .code = "contradiction", .words = {order, NUMBERED}},
-	                    &stock_rejected_type);
+				    .which = STAGE_ORDER, .from = 1, .type = &stock_rejected_type, .event = &event});
+	refused_until_newer(
+		&stage,
+		&(struct stage_refusal){.which = STAGE_ORDER, .code = "contradiction", .words = {order, NUMBERED}},
+		&stock_rejected_type);
 }
 
 /* ---- control records and headers ---- */
@@ -220,7 +226,7 @@ static void write_control(struct stage *stage, const void *value, size_t len)
 	const struct log_header header = {GENESIS_CONTROL_HEADER, {"1", 1}};
 	flow_write(&stage->flow, "inventory",
 	           &(struct log_record){
-	                   .key = {NULL, -1}, .value = {value, (int32_t)len}, .headers = &header, .header_count = 1});
+			   .key = {NULL, -1}, .value = {value, (int32_t)len}, .headers = &header, .header_count = 1});
 }
 
 static void a_control_record_that_is_none_of_ours_stays_until_the_log_is_restored(void **state)
@@ -229,8 +235,10 @@ static void a_control_record_that_is_none_of_ours_stays_until_the_log_is_restore
 	static const struct {
 		const char *value, *found, *way_out;
 	} cases[] = {
-	        {"rubbish, no control", "not single-object encoded", "restore the topic without it"},
-	        {"\xc3\x01" "ABCDEFGH1", "schema 4847464544434241", "run a newer program"},
+		{"rubbish, no control", "not single-object encoded", "restore the topic without it"},
+		{"\xc3\x01"
+	         "ABCDEFGH1",
+	         "schema 4847464544434241", "run a newer program"},
 	};
 	for (size_t i = 0; i < 2; i++) {
 		struct stage stage;
@@ -254,11 +262,12 @@ static void a_logic_version_that_is_too_new_waits_for_a_newer_program(void **sta
 	assert_int_equal(event_encode(&logic_version_type, &(struct logic_version){2}, &value, &err), OK);
 	write_control(&stage, value.data, value.len);
 	buf_fini(&value);
-	refused_until_newer(&stage,
-	                    &(struct stage_refusal){.which = STAGE_INVENTORY,
-	                                            .code = "unknown_version",
-	                                            .words = {"asks for logic version 2", "knows up to 1", "run a newer program"}},
-	                    NULL);
+	refused_until_newer(
+		&stage,
+		&(struct stage_refusal){.which = STAGE_INVENTORY,
+	                                .code = "unknown_version",
+	                                .words = {"asks for logic version 2", "knows up to 1", "run a newer program"}},
+		NULL);
 }
 
 static void a_header_of_a_newer_version_stays_until_the_log_is_restored(void **state)
@@ -301,7 +310,8 @@ static void a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced(
 	const struct worker_task task = stage_task(&stage, STAGE_INVENTORY, 0);
 	assert_non_null(task.why);
 	assert_string_equal(task.why->code, "handler");
-	assert_non_null(strstr(task.why->text, "inventory emits StockReceived to orders/99, which is none of its outputs"));
+	assert_non_null(
+		strstr(task.why->text, "inventory emits StockReceived to orders/99, which is none of its outputs"));
 	assert_non_null(strstr(task.why->text, "run one without it"));
 	assert_null(stage_task(&stage, STAGE_INVENTORY, 1).why);
 	stage_provoked("handler");
@@ -319,7 +329,8 @@ static void an_output_that_is_too_large_halts_its_own_task_alone(void **state)
 	struct order_line lines[200];
 	stage_open(&stage, 2, 2);
 	for (int i = 0; i < 200; i++)
-		lines[i] = (struct order_line){.sku = stage_id(&stage, "S", 1, 2), .quantity = 1, .unit_price_minor = 1};
+		lines[i] =
+			(struct order_line){.sku = stage_id(&stage, "S", 1, 2), .quantity = 1, .unit_price_minor = 1};
 	assert_true(log_memory_set(stage.flow.memory, "inventory", "max.message.bytes", "600"));
 	flow_order(&stage.flow, stage_id(&stage, "O", 0, 2), lines, 200);
 	const char *mate = stage_order(&stage, 1, 1);
@@ -406,24 +417,24 @@ static void every_refusal_promised_here_was_provoked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_numbered_event_of_an_unknown_type_waits_for_a_newer_program),
-	        cmocka_unit_test(a_numbered_event_of_a_schema_that_nobody_knows_stays_until_the_log_is_restored),
-	        cmocka_unit_test(a_publishers_event_that_comes_numbered_halts),
-	        cmocka_unit_test(a_command_for_stock_of_another_partition_halts),
-	        cmocka_unit_test(a_command_with_lines_out_of_order_halts),
-	        cmocka_unit_test(a_command_without_lines_halts),
-	        cmocka_unit_test(a_commit_of_nothing_halts),
-	        cmocka_unit_test(a_refusal_that_cannot_be_read_back_halts_until_the_file_is_rebuilt),
-	        cmocka_unit_test(an_answer_for_an_order_that_is_not_there_halts),
-	        cmocka_unit_test(an_answer_that_contradicts_the_one_before_halts),
-	        cmocka_unit_test(a_control_record_that_is_none_of_ours_stays_until_the_log_is_restored),
-	        cmocka_unit_test(a_logic_version_that_is_too_new_waits_for_a_newer_program),
-	        cmocka_unit_test(a_header_of_a_newer_version_stays_until_the_log_is_restored),
-	        cmocka_unit_test(a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced),
-	        cmocka_unit_test(an_output_that_is_too_large_halts_its_own_task_alone),
-	        cmocka_unit_test(an_output_that_the_log_refuses_is_tried_again_with_growing_pauses),
-	        cmocka_unit_test(a_task_wants_its_records_in_order_and_from_the_first),
-	        cmocka_unit_test(every_refusal_promised_here_was_provoked),
+		cmocka_unit_test(a_numbered_event_of_an_unknown_type_waits_for_a_newer_program),
+		cmocka_unit_test(a_numbered_event_of_a_schema_that_nobody_knows_stays_until_the_log_is_restored),
+		cmocka_unit_test(a_publishers_event_that_comes_numbered_halts),
+		cmocka_unit_test(a_command_for_stock_of_another_partition_halts),
+		cmocka_unit_test(a_command_with_lines_out_of_order_halts),
+		cmocka_unit_test(a_command_without_lines_halts),
+		cmocka_unit_test(a_commit_of_nothing_halts),
+		cmocka_unit_test(a_refusal_that_cannot_be_read_back_halts_until_the_file_is_rebuilt),
+		cmocka_unit_test(an_answer_for_an_order_that_is_not_there_halts),
+		cmocka_unit_test(an_answer_that_contradicts_the_one_before_halts),
+		cmocka_unit_test(a_control_record_that_is_none_of_ours_stays_until_the_log_is_restored),
+		cmocka_unit_test(a_logic_version_that_is_too_new_waits_for_a_newer_program),
+		cmocka_unit_test(a_header_of_a_newer_version_stays_until_the_log_is_restored),
+		cmocka_unit_test(a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced),
+		cmocka_unit_test(an_output_that_is_too_large_halts_its_own_task_alone),
+		cmocka_unit_test(an_output_that_the_log_refuses_is_tried_again_with_growing_pauses),
+		cmocka_unit_test(a_task_wants_its_records_in_order_and_from_the_first),
+		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,12 +61,12 @@ static int setup(void **state)
 	f = (struct fixture){0};
 	flow_init(&f.flow, 2, 3);
 	f.memory = log_memory_new(&f.flow.seam);
-	assert_int_equal(log_open("local::memory:", &(struct log_config){.seam = &f.flow.seam, .memory = f.memory}, &f.other,
-	                          NULL),
+	assert_int_equal(log_open("local::memory:", &(struct log_config){.seam = &f.flow.seam, .memory = f.memory},
+	                          &f.other, NULL),
 	                 OK);
 	make_topic(f.flow.log, "plain", 2);
-	f.selection = (struct replay_selection){
-	        .topics = one_topic, .topic_count = 1, .partition = -1, .to_offset = -1};
+	f.selection =
+		(struct replay_selection){.topics = one_topic, .topic_count = 1, .partition = -1, .to_offset = -1};
 	return 0;
 }
 
@@ -203,9 +203,9 @@ static void positions_are_what_kcat_has(void **state)
 	            {"@1291191960000", REPLAY_TIME, 1291191960000},
 	            {"@2010-12-01T08:26:00Z", REPLAY_TIME, 1291191960000},
 	            {"@2010-12-01T09:26+01:00", REPLAY_TIME, 1291191960000}};
-	static const char *const bad[] = {"",   "-",   "begin", "endless", "1x",  "9223372036854775808",
-	                                  " 1", "--1", "@",     "@x",      "1 ",  "@2010-13-01",
-	                                  "+1", "0x1", "@2010-02-30", "@2010-12-01T25:00"};
+	static const char *const bad[] = {
+		"",   "-",           "begin", "endless", "1x",          "9223372036854775808", " 1", "--1", "@", "@x",
+		"1 ", "@2010-13-01", "+1",    "0x1",     "@2010-02-30", "@2010-12-01T25:00"};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		struct replay_position position = {0};
 		assert_true(position_parse(good[i].text, &position));
@@ -229,20 +229,20 @@ static void a_selection_is_bounded_by_offsets_times_key_and_count(void **state)
 		struct replay_selection selection;
 		const char *expected;
 	} table[] = {
-	        {all, "v0 v2 v4 v6 v8 v10 v1 v3 v5 v7 v9 v11 "},
-	        {{.partition = 1, .to_offset = -1}, "v1 v3 v5 v7 v9 v11 "},
-	        {{.partition = -1, .to_offset = 2}, "v0 v2 v1 v3 "},
-	        {{.partition = 0, .to_offset = -1, .from = {REPLAY_OFFSET, 4}}, "v8 v10 "},
-	        {{.partition = 0, .to_offset = -1, .from = {REPLAY_OFFSET, 99}}, ""},
-	        {{.partition = -1, .to_offset = -1, .from = {REPLAY_BEFORE_END, 1}}, "v10 v11 "},
-	        {{.partition = -1, .to_offset = -1, .from = {REPLAY_BEFORE_END, 100}, .count = 7},
+		{all, "v0 v2 v4 v6 v8 v10 v1 v3 v5 v7 v9 v11 "},
+		{{.partition = 1, .to_offset = -1}, "v1 v3 v5 v7 v9 v11 "},
+		{{.partition = -1, .to_offset = 2}, "v0 v2 v1 v3 "},
+		{{.partition = 0, .to_offset = -1, .from = {REPLAY_OFFSET, 4}}, "v8 v10 "},
+		{{.partition = 0, .to_offset = -1, .from = {REPLAY_OFFSET, 99}}, ""},
+		{{.partition = -1, .to_offset = -1, .from = {REPLAY_BEFORE_END, 1}}, "v10 v11 "},
+		{{.partition = -1, .to_offset = -1, .from = {REPLAY_BEFORE_END, 100}, .count = 7},
 	         "v0 v2 v4 v6 v8 v10 v1 "},
-	        {{.partition = -1, .to_offset = -1, .from = {REPLAY_END, 0}}, ""},
-	        {{.partition = -1, .to_offset = -1, .from = {REPLAY_TIME, base + 9000}}, "v10 v9 v11 "},
-	        {{.partition = -1, .to_offset = -1, .has_until = true, .until_ms = base + 2000}, "v0 v1 "},
-	        {{.partition = -1, .to_offset = -1, .key = "b"}, "v0 v6 v3 v9 "},
-	        {{.partition = -1, .to_offset = -1, .key = "b", .count = 3}, "v0 v6 v3 "},
-	        {{.partition = -1, .to_offset = -1, .type = &order_placed_type}, ""},
+		{{.partition = -1, .to_offset = -1, .from = {REPLAY_END, 0}}, ""},
+		{{.partition = -1, .to_offset = -1, .from = {REPLAY_TIME, base + 9000}}, "v10 v9 v11 "},
+		{{.partition = -1, .to_offset = -1, .has_until = true, .until_ms = base + 2000}, "v0 v1 "},
+		{{.partition = -1, .to_offset = -1, .key = "b"}, "v0 v6 v3 v9 "},
+		{{.partition = -1, .to_offset = -1, .key = "b", .count = 3}, "v0 v6 v3 "},
+		{{.partition = -1, .to_offset = -1, .type = &order_placed_type}, ""},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		f.selection = table[i].selection;
@@ -491,8 +491,11 @@ static void a_missing_target_is_made_only_on_request(void **state)
 {
 	(void)state;
 	struct log_topic topic;
-	struct copy_config config = {
-	        .source = f.flow.log, .target = f.flow.log, .seam = &f.flow.seam, .topic = "fresh", .patience_ms = 1000};
+	struct copy_config config = {.source = f.flow.log,
+	                             .target = f.flow.log,
+	                             .seam = &f.flow.seam,
+	                             .topic = "fresh",
+	                             .patience_ms = 1000};
 	fill_plain(4);
 	assert_int_equal(copy_with(&config), FATAL);
 	assert_non_null(strstr(f.err.text, "there is no topic fresh; --create-topic makes it"));
@@ -671,7 +674,7 @@ static void compare_logs(struct log *a, struct log *b, const char *topic, int32_
 static enum status mirror(struct mirror_result *result)
 {
 	const struct mirror_config config = {
-	        .source = f.flow.log, .target = f.other, .seam = &f.flow.seam, .stopped = stop_later};
+		.source = f.flow.log, .target = f.other, .seam = &f.flow.seam, .stopped = stop_later};
 	return mirror_run(&config, result, &f.err);
 }
 
@@ -690,7 +693,7 @@ static void a_mirror_is_the_installation_record_by_record_and_verifies(void **st
 	compare_logs(f.flow.log, f.other, "inventory", 3);
 	for (int32_t p = 0; p < 2; p++) {
 		const struct verify_config config = {
-		        .service = flow_service("order"), .log = f.other, .data = f.flow.data, .partition = p};
+			.service = flow_service("order"), .log = f.other, .data = f.flow.data, .partition = p};
 		assert_int_equal(verify_partition(&config, &verified, &f.err), OK);
 		assert_true(verified.same && verified.records > 0);
 	}
@@ -709,7 +712,7 @@ static void a_mirror_keeps_holes(void **state)
 	                                     {.offset = 7, .timestamp_ms = 2, .key = {NULL, -1}, .value = {"b", 1}}};
 	assert_int_equal(log_import(f.flow.log, "holes", 0, records, 2, NULL), OK);
 	const struct mirror_config config = {
-	        .source = f.flow.log, .target = f.other, .seam = &f.flow.seam, .topics = topics, .topic_count = 1};
+		.source = f.flow.log, .target = f.other, .seam = &f.flow.seam, .topics = topics, .topic_count = 1};
 	assert_int_equal(mirror_run(&config, &result, &f.err), OK);
 	assert_int_equal(result.records, 2);
 	assert_int_equal(log_bounds(f.other, "holes", 0, &low, &high, NULL), OK);
@@ -758,7 +761,8 @@ static void an_export_holds_the_events_of_its_type(void **state)
 		size_t len, count = 0;
 		const char *path = arena_format(&f.arena, "%s/orders.avro", f.flow.data);
 		f.result = (struct replay_result){0};
-		assert_int_equal(export_open(path, &order_placed_type, codecs[i], false, &f.result, &export, &sink, &f.err), OK);
+		assert_int_equal(
+			export_open(path, &order_placed_type, codecs[i], false, &f.result, &export, &sink, &f.err), OK);
 		assert_int_equal(run(&sink), OK);
 		export_close(export);
 		assert_int_equal(f.result.taken, 21);
@@ -770,8 +774,8 @@ static void an_export_holds_the_events_of_its_type(void **state)
 		json_decref(schema);
 		while (event_file_next(file, &f.arena, &body, &len, &f.err) == OK && body) {
 			struct order_placed placed;
-			assert_int_equal(event_decode(&order_placed_type, order_placed_type.fingerprint, body, len, &f.arena,
-			                              &placed, &f.err),
+			assert_int_equal(event_decode(&order_placed_type, order_placed_type.fingerprint, body, len,
+			                              &f.arena, &placed, &f.err),
 			                 OK);
 			count++;
 		}
@@ -817,33 +821,35 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 		int exit_status;
 		const char *message;
 	} table[] = {
-	        {{"--log", url}, EXIT_USAGE, "found no topic, expected -t TOPIC"},
-	        {{"--log", url, "orders"}, EXIT_USAGE, "found an operand"},
-	        {{"-t", "orders"}, EXIT_USAGE, "no log was named"},
-	        {{"--log", url, "-t", "order"}, EXIT_FAILED, "there is no topic order; did you mean orders?"},
-	        {{"--log", url, "-t", "orders", "-p", "1"}, EXIT_FAILED, "partitions 0 to 0, found -p 1"},
-	        {{"--log", url, "-t", "orders", "-p", "x"}, EXIT_USAGE, "--partition"},
-	        {{"--log", url, "-t", "orders", "-o", "stored"}, EXIT_USAGE, "-o stored: expected beginning"},
-	        {{"--log", url, "-t", "orders", "--until-time", "noon"}, EXIT_USAGE, "--until-time noon"},
-	        {{"--log", url, "-t", "orders", "--type", "OrderPlace"}, EXIT_USAGE, "did you mean OrderPlaced?"},
-	        {{"--log", url, "-t", "orders", "--type", "other.OrderPlaced"}, EXIT_USAGE, "there is no such event"},
-	        {{"--log", url, "-t", "orders", "-c", "-1"}, EXIT_USAGE, "--count"},
-	        {{"--log", url, "-t", "orders", "--export", file}, EXIT_USAGE, "--export needs --type"},
-	        {{"--log", url, "-t", "orders", "--type", "OrderPlaced", "--export", file}, EXIT_FAILED, "No such file"},
-	        {{"--log", url, "-t", "orders", "--export", file, "--mirror", "m"}, EXIT_USAGE, "exclude each other"},
-	        {{"--log", url, "-t", "orders", "--follow", "--until-time", "1"}, EXIT_USAGE, "exclude each other"},
-	        {{"--log", url, "-t", "orders", "--create-topic"}, EXIT_USAGE, "--create-topic goes with"},
-	        {{"--log", url, "-t", "orders", "--codec", "snappy"}, EXIT_USAGE, "deflate, null"},
-	        {{"--log", url, "-t", "orders", "--to-topic", "orders"}, EXIT_USAGE, "as source and target"},
-	        {{"--log", url, "-t", "orders", "--to-topic", "order-events"}, EXIT_USAGE, "only its workers"},
-	        {{"--log", url, "-t", "orders", "--to-topic", "x"}, EXIT_FAILED, "--create-topic makes it"},
-	        {{"--log", url, "--mirror", "kafka://h"}, EXIT_USAGE, "Kafka gives records its own offsets"},
-	        {{"--log", url, "--mirror", "m", "-p", "0"}, EXIT_USAGE, "--mirror takes whole topics"},
-	        {{"--log", url, "--mirror", url}, EXIT_FAILED, "expected a new, empty log"},
-	        {{"--log", "kafka://127.0.0.1:1", "-X", "group.id=x", "-t", "orders"}, EXIT_USAGE, "group.id"},
-	        {{"--log", url, "-t", "orders", "-n"}, EXIT_DONE, ""},
-	        {{"--log", url, "-t", "orders", "-J"}, EXIT_DONE, ""},
-	        {{"--help"}, EXIT_DONE, ""},
+		{{"--log", url}, EXIT_USAGE, "found no topic, expected -t TOPIC"},
+		{{"--log", url, "orders"}, EXIT_USAGE, "found an operand"},
+		{{"-t", "orders"}, EXIT_USAGE, "no log was named"},
+		{{"--log", url, "-t", "order"}, EXIT_FAILED, "there is no topic order; did you mean orders?"},
+		{{"--log", url, "-t", "orders", "-p", "1"}, EXIT_FAILED, "partitions 0 to 0, found -p 1"},
+		{{"--log", url, "-t", "orders", "-p", "x"}, EXIT_USAGE, "--partition"},
+		{{"--log", url, "-t", "orders", "-o", "stored"}, EXIT_USAGE, "-o stored: expected beginning"},
+		{{"--log", url, "-t", "orders", "--until-time", "noon"}, EXIT_USAGE, "--until-time noon"},
+		{{"--log", url, "-t", "orders", "--type", "OrderPlace"}, EXIT_USAGE, "did you mean OrderPlaced?"},
+		{{"--log", url, "-t", "orders", "--type", "other.OrderPlaced"}, EXIT_USAGE, "there is no such event"},
+		{{"--log", url, "-t", "orders", "-c", "-1"}, EXIT_USAGE, "--count"},
+		{{"--log", url, "-t", "orders", "--export", file}, EXIT_USAGE, "--export needs --type"},
+		{{"--log", url, "-t", "orders", "--type", "OrderPlaced", "--export", file},
+	         EXIT_FAILED,
+	         "No such file"},
+		{{"--log", url, "-t", "orders", "--export", file, "--mirror", "m"}, EXIT_USAGE, "exclude each other"},
+		{{"--log", url, "-t", "orders", "--follow", "--until-time", "1"}, EXIT_USAGE, "exclude each other"},
+		{{"--log", url, "-t", "orders", "--create-topic"}, EXIT_USAGE, "--create-topic goes with"},
+		{{"--log", url, "-t", "orders", "--codec", "snappy"}, EXIT_USAGE, "deflate, null"},
+		{{"--log", url, "-t", "orders", "--to-topic", "orders"}, EXIT_USAGE, "as source and target"},
+		{{"--log", url, "-t", "orders", "--to-topic", "order-events"}, EXIT_USAGE, "only its workers"},
+		{{"--log", url, "-t", "orders", "--to-topic", "x"}, EXIT_FAILED, "--create-topic makes it"},
+		{{"--log", url, "--mirror", "kafka://h"}, EXIT_USAGE, "Kafka gives records its own offsets"},
+		{{"--log", url, "--mirror", "m", "-p", "0"}, EXIT_USAGE, "--mirror takes whole topics"},
+		{{"--log", url, "--mirror", url}, EXIT_FAILED, "expected a new, empty log"},
+		{{"--log", "kafka://127.0.0.1:1", "-X", "group.id=x", "-t", "orders"}, EXIT_USAGE, "group.id"},
+		{{"--log", url, "-t", "orders", "-n"}, EXIT_DONE, ""},
+		{{"--log", url, "-t", "orders", "-J"}, EXIT_DONE, ""},
+		{{"--help"}, EXIT_DONE, ""},
 	};
 	unsetenv("TANDEM_LOG");
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -869,34 +875,34 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	        TEST(positions_are_what_kcat_has),
-	        TEST(a_selection_is_bounded_by_offsets_times_key_and_count),
-	        TEST(what_retention_has_eaten_is_refused_never_skipped),
-	        TEST(holes_are_passed_over),
-	        TEST(unknown_topics_and_partitions_are_named),
-	        TEST(an_event_is_one_line_with_its_headers_decoded),
-	        TEST(json_is_as_kcats_with_headers_as_pairs),
-	        TEST(hostile_bytes_come_out_in_a_safe_form),
-	        TEST(what_is_no_event_says_why),
-	        TEST(following_shows_what_comes_until_it_is_stopped),
-	        TEST(a_stop_says_how_far_each_partition_came),
-	        TEST(nothing_is_committed_and_no_group_is_joined),
-	        TEST(a_plain_copy_keeps_key_value_headers_and_time),
-	        TEST(another_count_places_by_key_and_control_records_stay_behind),
-	        TEST(a_missing_target_is_made_only_on_request),
-	        TEST(an_installation_gets_publishers_events_as_a_publisher_sends_them),
-	        TEST(a_lost_record_is_sent_again),
-	        TEST(a_record_whose_acknowledgement_is_lost_arrives_again),
-	        TEST(a_refused_record_ends_the_copy_and_says_where),
-	        TEST(a_dead_letter_is_redriven_without_what_made_it_one),
-	        TEST(a_topic_that_only_workers_write_is_no_target),
-	        TEST(a_mirror_is_the_installation_record_by_record_and_verifies),
-	        TEST(a_mirror_keeps_holes),
-	        TEST(a_log_that_lost_its_beginning_makes_no_mirror),
-	        TEST(what_was_not_mirrored_is_told_by_a_stop),
-	        TEST(an_export_holds_the_events_of_its_type),
-	        TEST(an_export_that_does_not_end_leaves_no_file),
-	        TEST(wrong_inputs_are_told_with_their_exit_status),
+		TEST(positions_are_what_kcat_has),
+		TEST(a_selection_is_bounded_by_offsets_times_key_and_count),
+		TEST(what_retention_has_eaten_is_refused_never_skipped),
+		TEST(holes_are_passed_over),
+		TEST(unknown_topics_and_partitions_are_named),
+		TEST(an_event_is_one_line_with_its_headers_decoded),
+		TEST(json_is_as_kcats_with_headers_as_pairs),
+		TEST(hostile_bytes_come_out_in_a_safe_form),
+		TEST(what_is_no_event_says_why),
+		TEST(following_shows_what_comes_until_it_is_stopped),
+		TEST(a_stop_says_how_far_each_partition_came),
+		TEST(nothing_is_committed_and_no_group_is_joined),
+		TEST(a_plain_copy_keeps_key_value_headers_and_time),
+		TEST(another_count_places_by_key_and_control_records_stay_behind),
+		TEST(a_missing_target_is_made_only_on_request),
+		TEST(an_installation_gets_publishers_events_as_a_publisher_sends_them),
+		TEST(a_lost_record_is_sent_again),
+		TEST(a_record_whose_acknowledgement_is_lost_arrives_again),
+		TEST(a_refused_record_ends_the_copy_and_says_where),
+		TEST(a_dead_letter_is_redriven_without_what_made_it_one),
+		TEST(a_topic_that_only_workers_write_is_no_target),
+		TEST(a_mirror_is_the_installation_record_by_record_and_verifies),
+		TEST(a_mirror_keeps_holes),
+		TEST(a_log_that_lost_its_beginning_makes_no_mirror),
+		TEST(what_was_not_mirrored_is_told_by_a_stop),
+		TEST(an_export_holds_the_events_of_its_type),
+		TEST(an_export_that_does_not_end_leaves_no_file),
+		TEST(wrong_inputs_are_told_with_their_exit_status),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

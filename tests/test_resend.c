@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-static enum status resend(struct stage *stage, int64_t from, bool dry_run, struct resend_result *result, struct err *err)
+static enum status resend(struct stage *stage, int64_t from, bool dry_run, struct resend_result *result,
+                          struct err *err)
 {
 	return resend_stream(&(struct resend_config){.service = flow_service("order"),
 	                                             .log = stage->flow.log,
@@ -26,9 +27,11 @@ static void stream_agrees(struct stage *stage)
 {
 	static const char *const columns[] = {"number", "chain"};
 	for (int i = 0; i < 2; i++) {
-		const char *out = arena_format(&stage->flow.arena, "SELECT %s FROM outbound WHERE topic = 'inventory'", columns[i]);
+		const char *out = arena_format(&stage->flow.arena, "SELECT %s FROM outbound WHERE topic = 'inventory'",
+		                               columns[i]);
 		const char *in = arena_format(&stage->flow.arena, "SELECT %s FROM inbound", columns[i]);
-		assert_int_equal(flow_number(&stage->flow, "order", 0, out), flow_number(&stage->flow, "inventory", 0, in));
+		assert_int_equal(flow_number(&stage->flow, "order", 0, out),
+		                 flow_number(&stage->flow, "inventory", 0, in));
 	}
 	assert_int_equal(flow_sum(&stage->flow, "inventory", "SELECT count(*) FROM gap"), 0);
 	assert_int_equal(flow_sum(&stage->flow, "order", "SELECT count(*) FROM orders WHERE status = 1"), 0);
@@ -49,7 +52,8 @@ static void lose_commands(struct stage *stage, int lost, int after)
 			stage_rest(stage);
 			log_memory_truncate(stage->flow.memory, "inventory", 0, end);
 		}
-		flow_order_one(&stage->flow, arena_format(&stage->flow.arena, "L%d", i), arena_format(&stage->flow.arena, "S%d", i), 1);
+		flow_order_one(&stage->flow, arena_format(&stage->flow.arena, "L%d", i),
+		               arena_format(&stage->flow.arena, "S%d", i), 1);
 	}
 	stage_rest(stage);
 	if (!after)
@@ -66,13 +70,15 @@ static void a_lost_tail_is_healed_and_its_gap_closes(void **state)
 		struct err err = {0};
 		struct resend_result result;
 		lose_commands(&stage, 3, after);
-		assert_int_equal(flow_sum(&stage.flow, "order", "SELECT count(*) FROM orders WHERE status = 1"), 3 + after);
+		assert_int_equal(flow_sum(&stage.flow, "order", "SELECT count(*) FROM orders WHERE status = 1"),
+		                 3 + after);
 		assert_int_equal(flow_sum(&stage.flow, "inventory", "SELECT count(*) FROM gap"), after > 0);
 		assert_int_equal(resend(&stage, 1, true, &result, &err), OK);
 		assert_int_equal(result.sent, 3 + after);
 		assert_int_equal(result.last, 0);
 		stage_rest(&stage);
-		assert_int_equal(flow_sum(&stage.flow, "order", "SELECT count(*) FROM orders WHERE status = 1"), 3 + after);
+		assert_int_equal(flow_sum(&stage.flow, "order", "SELECT count(*) FROM orders WHERE status = 1"),
+		                 3 + after);
 		assert_int_equal(resend(&stage, 1, false, &result, &err), OK);
 		assert_int_equal(result.last, 3 + after);
 		stage_rest(&stage);
@@ -161,7 +167,8 @@ static void a_resend_that_fails_says_to_run_it_again_and_that_heals(void **state
 		struct resend_result result;
 		int left = at;
 		lose_commands(&stage, 3, 1);
-		log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &left, .produce = lose_one});
+		log_memory_set_faults(stage.flow.memory,
+		                      &(struct log_memory_faults){.arg = &left, .produce = lose_one});
 		assert_int_equal(resend(&stage, 1, false, &result, &err), RETRY);
 		assert_non_null(strstr(err.text, "run it again, repeats are dropped"));
 		log_memory_set_faults(stage.flow.memory, NULL);
@@ -231,7 +238,8 @@ static void a_topic_that_is_no_output_is_a_mistake_of_the_caller(void **state)
 	struct err err = {0};
 	struct resend_result result;
 	flow_init(&flow, 1, 1);
-	const struct resend_config config = {.service = flow_service("order"), .log = flow.log, .topic = "orders", .from = 1};
+	const struct resend_config config = {
+		.service = flow_service("order"), .log = flow.log, .topic = "orders", .from = 1};
 	assert_int_equal(resend_stream(&config, &result, &err), REJECT);
 	assert_string_equal(err.code, "usage");
 	flow_fini(&flow);
@@ -240,12 +248,12 @@ static void a_topic_that_is_no_output_is_a_mistake_of_the_caller(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_lost_tail_is_healed_and_its_gap_closes),
-	        cmocka_unit_test(a_live_worker_that_writes_between_is_followed_until_its_numbers_are_covered),
-	        cmocka_unit_test(a_resend_that_fails_says_to_run_it_again_and_that_heals),
-	        cmocka_unit_test(a_destination_of_another_installation_is_refused),
-	        cmocka_unit_test(a_destination_with_another_list_of_topics_is_refused),
-	        cmocka_unit_test(a_topic_that_is_no_output_is_a_mistake_of_the_caller),
+		cmocka_unit_test(a_lost_tail_is_healed_and_its_gap_closes),
+		cmocka_unit_test(a_live_worker_that_writes_between_is_followed_until_its_numbers_are_covered),
+		cmocka_unit_test(a_resend_that_fails_says_to_run_it_again_and_that_heals),
+		cmocka_unit_test(a_destination_of_another_installation_is_refused),
+		cmocka_unit_test(a_destination_with_another_list_of_topics_is_refused),
+		cmocka_unit_test(a_topic_that_is_no_output_is_a_mistake_of_the_caller),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

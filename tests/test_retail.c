@@ -206,7 +206,7 @@ static void the_same_file_and_options_give_the_same_events(void **state)
 	assert_int_equal(read_path(SAMPLE), OK);
 	assert_string_equal(events(&options), first);
 	assert_string_not_equal(events(&(struct retail_options){.seed = 4, .stock_cover = 90, .cancel_one_in = 20}),
-				first);
+	                        first);
 	mem_free(first);
 }
 
@@ -216,10 +216,10 @@ static void an_invoice_is_gathered_and_keeps_its_earliest_time(void **state)
 {
 	(void)state;
 	assert_int_equal(read_text("1,b,\"x, \"\"y\"\"\",2,2010-12-01T08:27:00Z,2.5,,UK\n"
-				   "2,b,,1,2011-01-01T00:00:00Z,3,17850,UK\r\n"
-				   "1,a,,3,2010-12-01T08:26:00Z,0,12,UK\n"
-				   "1,b,,1,2010-12-01T08:28:00Z,2.55,12,UK\n"),
-			 OK);
+	                           "2,b,,1,2011-01-01T00:00:00Z,3,17850,UK\r\n"
+	                           "1,a,,3,2010-12-01T08:26:00Z,0,12,UK\n"
+	                           "1,b,,1,2010-12-01T08:28:00Z,2.55,12,UK\n"),
+	                 OK);
 	assert_string_equal(
 		events(&(struct retail_options){0}),
 		"OrderPlaced {\"order_id\":\"1\",\"customer_id\":{\"string\":\"12\"},\"currency\":\"GBP\","
@@ -240,10 +240,10 @@ static void returns_come_back_as_stock_summed_by_sku(void **state)
 {
 	(void)state;
 	assert_int_equal(read_text("C9,a,,-2,2010-12-01T08:26:00Z,2.5,,UK\n"
-				   "C9,b,,-1,2010-12-01T08:26:00Z,0.001,,UK\n"
-				   "C9,a,,-5,2010-12-01T08:26:00Z,2,,UK\n"
-				   "C9,c,,1,2010-12-01T08:26:00Z,2,,UK\n"),
-			 OK);
+	                           "C9,b,,-1,2010-12-01T08:26:00Z,0.001,,UK\n"
+	                           "C9,a,,-5,2010-12-01T08:26:00Z,2,,UK\n"
+	                           "C9,c,,1,2010-12-01T08:26:00Z,2,,UK\n"),
+	                 OK);
 	assert_string_equal(
 		events(&(struct retail_options){0}),
 		"StockReceived {\"receipt_id\":\"C9\",\"sku\":\"a\",\"quantity\":7,\"received_at\":1291191960000}\n"
@@ -256,12 +256,12 @@ static void odd_rows_are_skipped_and_counted_by_reason(void **state)
 {
 	(void)state;
 	assert_int_equal(read_text("A1,B,Adjust bad debt,1,2010-12-01T08:26:00Z,-11062.06,,UK\n"
-				   "1,a,damaged,0,2010-12-01T08:26:00Z,0,,UK\n"
-				   "1,a,lost,-7,2010-12-01T08:26:00Z,0,,UK\n"
-				   "1,a,,1,2010-12-01T08:26:00Z,0.001,,UK\n"
-				   "1,a,,1,2010-12-01T08:26:00Z,-1,,UK\n"
-				   "2,BANK CHARGES,,1,2010-12-01T08:26:00Z,2.500,,UK\n\n"),
-			 OK);
+	                           "1,a,damaged,0,2010-12-01T08:26:00Z,0,,UK\n"
+	                           "1,a,lost,-7,2010-12-01T08:26:00Z,0,,UK\n"
+	                           "1,a,,1,2010-12-01T08:26:00Z,0.001,,UK\n"
+	                           "1,a,,1,2010-12-01T08:26:00Z,-1,,UK\n"
+	                           "2,BANK CHARGES,,1,2010-12-01T08:26:00Z,2.500,,UK\n\n"),
+	                 OK);
 	assert_int_equal(retail.rows, 6);
 	assert_int_equal(retail.row_counts[RETAIL_ADJUSTMENT], 1);
 	assert_int_equal(retail.row_counts[RETAIL_NOT_POSITIVE], 2);
@@ -270,7 +270,7 @@ static void odd_rows_are_skipped_and_counted_by_reason(void **state)
 	assert_int_equal(retail.row_counts[RETAIL_LINE], 1);
 	assert_int_equal(retail.notes[RETAIL_EMPTY], 2);
 	assert_non_null(strstr(events(&(struct retail_options){0}),
-			       "\"BANK CHARGES\",\"quantity\":1,\"unit_price_minor\":250"));
+	                       "\"BANK CHARGES\",\"quantity\":1,\"unit_price_minor\":250"));
 }
 
 static void a_wrong_field_is_named_with_file_line_found_and_expected(void **state)
@@ -294,7 +294,7 @@ static void a_wrong_field_is_named_with_file_line_found_and_expected(void **stat
 		{"1,a,1,2010-12-01T08:26:00Z,1,,UK\n", "found 7 fields, expected 8"},
 		{"1,\"a\"b,,1,2010-12-01T08:26:00Z,1,,UK\n", ":2: found text behind a closing quote"},
 		{"1,a,\"two\nlines\",1,2010-12-01T08:26:00Z,1,,UK\n2,a,,x,2010-12-01T08:26:00Z,1,,UK\n",
-		 ":4: Quantity"},
+	         ":4: Quantity"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		assert_int_equal(read_text(cases[i].row), REJECT);

@@ -266,12 +266,12 @@ static void names_documentation_and_types_of_a_schema_are_those_of_the_header(vo
 	folder_write(
 		&folder, "s/SKUReceived.avsc",
 		"{\"type\": \"record\", \"name\": \"SKUReceived\", \"doc\": \"Goods came.\", \"tandem.origin\": "
-	        "\"other\","
+		"\"other\","
 		" \"fields\": ["
 		"{\"name\": \"sku\", \"type\": \"string\", \"doc\": \"The SKU.\"},"
 		"{\"name\": \"how_many\", \"type\": \"long\", \"doc\": \"How many.\"},"
 		"{\"name\": \"why\", \"doc\": \"Why; ends */ not here.\", \"type\": {\"type\": \"enum\", \"name\": "
-	        "\"WhyNot\","
+		"\"WhyNot\","
 		" \"doc\": \"Why.\", \"symbols\": [\"A\", \"so_what\"], \"default\": \"A\"}}," FIELD(
 			"parts",
 			ARRAY(RECORD(
@@ -280,12 +280,14 @@ static void names_documentation_and_types_of_a_schema_are_those_of_the_header(vo
 	                              "\"int\"")))) "," FIELD("last",
 	                                                      "[\"Part\", \"null\"]") ","
 										      "{\"name\": \"said\", \"type\": "
-	                                                                              "[\"null\", \"string\"], "
-	                                                                              "\"doc\": \"Said; or "
-	                                                                              "not.\"}," FIELD("raw", "\"bytes"
-	                                                                                                      "\"") "," FIELD(
-											      "id",
-											      FIXED("Id", "16")) "]}");
+										      "[\"null\", \"string\"], "
+										      "\"doc\": \"Said; or "
+										      "not.\"}," FIELD(
+											      "raw",
+											      "\"bytes"
+											      "\"") "," FIELD("id",
+	                                                                                                      FIXED("Id",
+	                                                                                                            "16")) "]}");
 	assert_int_equal(schemagen("--out . --name things s"), 0);
 	expect_in_file("things.h", header);
 	expect_in_file("things.c", (const char *const[]){"const struct event_type sku_received_type = {", NULL});

@@ -17,7 +17,8 @@ static struct status_report look(struct stage *stage, int which, bool with_log)
 	struct status_report report;
 	struct err err = {0};
 	assert_int_equal(status_read(flow_service(which ? "inventory" : "order"), stage->flow.data, 0,
-	                             with_log ? stage->flow.log : NULL, &stage->flow.seam, &stage->flow.arena, &report, &err),
+	                             with_log ? stage->flow.log : NULL, &stage->flow.seam, &stage->flow.arena, &report,
+	                             &err),
 	                 OK);
 	return report;
 }
@@ -111,7 +112,8 @@ static void a_foreign_header_is_counted_and_shown_with_the_way_to_find_its_write
 	stage_open(&stage, 1, 1);
 	for (int i = 0; i < 3; i++)
 		flow_write(&stage.flow, "inventory",
-		           &(struct log_record){.key = {"k", 1}, .value = {"v", 1}, .headers = &header, .header_count = 1});
+		           &(struct log_record){
+				   .key = {"k", 1}, .value = {"v", 1}, .headers = &header, .header_count = 1});
 	stage_rest(&stage);
 	struct status_report report = look(&stage, STAGE_INVENTORY, true);
 	assert_int_equal(report.gap_count, 1);
@@ -128,7 +130,8 @@ static void a_halt_file_that_is_no_json_is_not_shown(void **state)
 	(void)state;
 	struct stage stage;
 	stage_open(&stage, 1, 1);
-	static const char *const texts[] = {"", "{", "[]", "{\"reason\":1}", "\xff", "{\"reason\":\"x\",\"message\":\"y\"}"};
+	static const char *const texts[] = {
+		"", "{", "[]", "{\"reason\":1}", "\xff", "{\"reason\":\"x\",\"message\":\"y\"}"};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		FILE *out = fopen(stage_path(&stage, STAGE_ORDER, 0, ".halt"), "wb");
 		assert_non_null(out);
@@ -164,13 +167,13 @@ static void a_file_that_is_no_database_is_an_error_beside_what_is_known(void **s
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(without_a_file_there_is_only_the_log),
-	        cmocka_unit_test(a_running_task_is_shown_with_its_owner_and_streams),
-	        cmocka_unit_test(without_the_log_lag_is_not_known_and_with_a_broken_one_it_says_why),
-	        cmocka_unit_test(a_gap_is_young_then_standing_and_its_command_heals_it),
-	        cmocka_unit_test(a_foreign_header_is_counted_and_shown_with_the_way_to_find_its_writer),
-	        cmocka_unit_test(a_halt_file_that_is_no_json_is_not_shown),
-	        cmocka_unit_test(a_file_that_is_no_database_is_an_error_beside_what_is_known),
+		cmocka_unit_test(without_a_file_there_is_only_the_log),
+		cmocka_unit_test(a_running_task_is_shown_with_its_owner_and_streams),
+		cmocka_unit_test(without_the_log_lag_is_not_known_and_with_a_broken_one_it_says_why),
+		cmocka_unit_test(a_gap_is_young_then_standing_and_its_command_heals_it),
+		cmocka_unit_test(a_foreign_header_is_counted_and_shown_with_the_way_to_find_its_writer),
+		cmocka_unit_test(a_halt_file_that_is_no_json_is_not_shown),
+		cmocka_unit_test(a_file_that_is_no_database_is_an_error_beside_what_is_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,9 @@ static struct store *memory(bool deterministic)
 {
 	struct store *store;
 	struct err err = {0};
-	assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH, .deterministic = deterministic}, &store, &err),
-	                 OK);
+	assert_int_equal(
+		store_open(&(struct store_config){.mode = STORE_SCRATCH, .deterministic = deterministic}, &store, &err),
+		OK);
 	return store;
 }
 
@@ -87,17 +88,20 @@ static void clocks_and_random_numbers_fail(void **state)
 static void a_guarded_statement_reaches_only_the_workers_tables(void **state)
 {
 	(void)state;
-	static const char *const wrong[] = {"UPDATE meta SET next = 0", "SELECT * FROM inbound", "PRAGMA user_version=1",
-	                                    "ATTACH 'x' AS y", "DROP TABLE mine", "BEGIN", "DELETE FROM outbound"};
+	static const char *const wrong[] = {"UPDATE meta SET next = 0", "SELECT * FROM inbound",
+	                                    "PRAGMA user_version=1",    "ATTACH 'x' AS y",
+	                                    "DROP TABLE mine",          "BEGIN",
+	                                    "DELETE FROM outbound"};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		struct err err = {0};
 		struct store *store = memory(true);
 		struct store_statement *s;
-		assert_int_equal(store_exec(store,
-		                            "CREATE TABLE meta (next INTEGER) STRICT; CREATE TABLE inbound (a INTEGER) STRICT;"
-		                            "CREATE TABLE outbound (a INTEGER) STRICT; CREATE TABLE mine (a INTEGER) STRICT",
-		                            &err),
-		                 OK);
+		assert_int_equal(
+			store_exec(store,
+		                   "CREATE TABLE meta (next INTEGER) STRICT; CREATE TABLE inbound (a INTEGER) STRICT;"
+		                   "CREATE TABLE outbound (a INTEGER) STRICT; CREATE TABLE mine (a INTEGER) STRICT",
+		                   &err),
+			OK);
 		assert_int_equal(store_prepare(store, "SELECT a FROM mine WHERE a = ?1", true, &s, &err), OK);
 		assert_int_equal(store_prepare(store, wrong[i], true, &s, &err), FATAL);
 		store_close(store);
@@ -110,15 +114,20 @@ static void a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text(void 
 	static const struct {
 		const char *id;
 		int64_t stored_bytes;
-	} cases[] = {{"0190a8f6-7b1c-7def-8a3b-0123456789ab", 16}, {"0190A8F6-7B1C-7DEF-8A3B-0123456789AB", 36},
-	             {"0190a8f67b1c-7def-8a3b-0123456789abc", 36}, {"536365", 6}, {"0123456789abcdef", 16}};
+	} cases[] = {{"0190a8f6-7b1c-7def-8a3b-0123456789ab", 16},
+	             {"0190A8F6-7B1C-7DEF-8A3B-0123456789AB", 36},
+	             {"0190a8f67b1c-7def-8a3b-0123456789abc", 36},
+	             {"536365", 6},
+	             {"0123456789abcdef", 16}};
 	struct err err = {0};
 	struct arena arena = {0};
 	struct store *store = memory(false);
 	assert_int_equal(store_exec(store, "CREATE TABLE t (id ANY PRIMARY KEY) STRICT", &err), OK);
 	struct store_statement *put, *get;
 	assert_int_equal(store_prepare(store, "INSERT INTO t VALUES (?1)", false, &put, &err), OK);
-	assert_int_equal(store_prepare(store, "SELECT id, length(CAST(id AS BLOB)) FROM t WHERE id = ?1", false, &get, &err), OK);
+	assert_int_equal(
+		store_prepare(store, "SELECT id, length(CAST(id AS BLOB)) FROM t WHERE id = ?1", false, &get, &err),
+		OK);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		bool row;
 		store_bind_id(put, 1, cases[i].id);
@@ -141,13 +150,13 @@ static void the_linter_wants_strict_tables_without_floats_or_computed_defaults(v
 		const char *ddl;
 		enum status status;
 	} cases[] = {
-	        {"CREATE TABLE t (a INTEGER DEFAULT 0, b TEXT DEFAULT 'x y') STRICT", OK},
-	        {"CREATE TABLE t (a INTEGER NOT NULL DEFAULT -1) WITHOUT ROWID, STRICT", OK},
-	        {"CREATE TABLE t (a INTEGER)", REJECT},
-	        {"CREATE TABLE t (a REAL) STRICT", REJECT},
-	        {"CREATE TABLE t (a real) STRICT", REJECT},
-	        {"CREATE TABLE t (a TEXT DEFAULT CURRENT_TIMESTAMP) STRICT", REJECT},
-	        {"CREATE TABLE t (a INTEGER DEFAULT (random())) STRICT", REJECT},
+		{"CREATE TABLE t (a INTEGER DEFAULT 0, b TEXT DEFAULT 'x y') STRICT", OK},
+		{"CREATE TABLE t (a INTEGER NOT NULL DEFAULT -1) WITHOUT ROWID, STRICT", OK},
+		{"CREATE TABLE t (a INTEGER)", REJECT},
+		{"CREATE TABLE t (a REAL) STRICT", REJECT},
+		{"CREATE TABLE t (a real) STRICT", REJECT},
+		{"CREATE TABLE t (a TEXT DEFAULT CURRENT_TIMESTAMP) STRICT", REJECT},
+		{"CREATE TABLE t (a INTEGER DEFAULT (random())) STRICT", REJECT},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		assert_int_equal(store_lint(cases[i].ddl, NULL), cases[i].status);
@@ -187,13 +196,13 @@ static void a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandon
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_rolled_back_savepoint_leaves_the_transaction),
-	        cmocka_unit_test(after_an_error_nothing_more_is_done),
-	        cmocka_unit_test(clocks_and_random_numbers_fail),
-	        cmocka_unit_test(a_guarded_statement_reaches_only_the_workers_tables),
-	        cmocka_unit_test(a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text),
-	        cmocka_unit_test(the_linter_wants_strict_tables_without_floats_or_computed_defaults),
-	        cmocka_unit_test(a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandoned_is_gone),
+		cmocka_unit_test(a_rolled_back_savepoint_leaves_the_transaction),
+		cmocka_unit_test(after_an_error_nothing_more_is_done),
+		cmocka_unit_test(clocks_and_random_numbers_fail),
+		cmocka_unit_test(a_guarded_statement_reaches_only_the_workers_tables),
+		cmocka_unit_test(a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text),
+		cmocka_unit_test(the_linter_wants_strict_tables_without_floats_or_computed_defaults),
+		cmocka_unit_test(a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandoned_is_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

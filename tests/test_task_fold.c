@@ -82,7 +82,10 @@ static void an_event_that_belongs_to_another_topic_is_an_unknown_schema(void **s
 	const struct stock_received event = {.receipt_id = "R-1", .sku = "SKU", .quantity = 1};
 	struct log_record record = records_publisher(&records, &stock_received_type, &event);
 	rejected(&records, &record, "unknown_schema");
-	record.value = (struct log_bytes){"\xc3\x01" "12345678" "body", 14};
+	record.value = (struct log_bytes){"\xc3\x01"
+	                                  "12345678"
+	                                  "body",
+	                                  14};
 	rejected(&records, &record, "unknown_schema");
 	records_end(&records);
 }
@@ -94,12 +97,16 @@ static void a_value_in_another_form_is_a_dead_letter(void **state)
 	records_begin(&records, "order", 0);
 	struct log_record record = an_order(&records, 1);
 	const struct log_bytes values[] = {
-	        {"\x00\x00\x00\x00\x07" "body", 9}, /* a registry's */
-	        {"{\"order_id\": \"A\"}", 17},
-	        {"\xc3\x01" "1234567", 9}, /* a byte short */
-	        {"\xc3", 1},
-	        {"", 0},
-	        {NULL, -1},
+		{"\x00\x00\x00\x00\x07"
+	         "body",
+	         9}, /* a registry's */
+		{"{\"order_id\": \"A\"}", 17},
+		{"\xc3\x01"
+	         "1234567",
+	         9}, /* a byte short */
+		{"\xc3", 1},
+		{"", 0},
+		{NULL, -1},
 	};
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
 		record.value = values[i];
@@ -171,7 +178,8 @@ static void a_record_at_the_size_limits_is_taken(void **state)
 	struct log_record record = an_order(&records, 1);
 	char *large = arena_alloc(&records.arena, TASK_HEADERS_BYTES_MAX);
 	memset(large, 'x', TASK_HEADERS_BYTES_MAX);
-	record = records_with_header(&records, &record, "note", large, TASK_HEADERS_BYTES_MAX - 4 - (TASK_HEADERS_MAX - 1));
+	record = records_with_header(&records, &record, "note", large,
+	                             TASK_HEADERS_BYTES_MAX - 4 - (TASK_HEADERS_MAX - 1));
 	while (record.header_count < TASK_HEADERS_MAX)
 		record = records_with_header(&records, &record, "n", "", 0);
 	assert_int_equal(records_fold(&records, &record), TASK_APPLIED);
@@ -223,9 +231,9 @@ static void a_dead_letter_is_the_record_with_its_headers_and_springs(void **stat
 	text_is(&output->record, 8, "kafka_dlt-exception-fqcn", "wrong_key");
 	text_is(&output->record, 9, "kafka_dlt-exception-message", task_rejection(records.task)->text);
 	uint8_t stream[26] = {1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1};
-	uint64_t chain = hash_chain(records_installation,
-	                            hash_chain_start(records_installation, "order", 1, "orders.dlq", 1), 1, 0, &record.key,
-	                            record.value.data, (size_t)record.value.len);
+	uint64_t chain =
+		hash_chain(records_installation, hash_chain_start(records_installation, "order", 1, "orders.dlq", 1), 1,
+	                   0, &record.key, record.value.data, (size_t)record.value.len);
 	be64_put(stream + 13, chain);
 	static const char service[5] = {'o', 'r', 'd', 'e', 'r'}; /* without a NUL */
 	memcpy(stream + 21, service, sizeof service);
@@ -245,8 +253,8 @@ static void a_dead_letter_of_nothing_keeps_its_nulls(void **state)
 	assert_int_equal(output->record.key.len, -1);
 	assert_int_equal(output->record.value.len, -1);
 	assert_true(output->chain == hash_chain(records_installation,
-	                                        hash_chain_start(records_installation, "order", 0, "orders.dlq", 0), 1, 0,
-	                                        &record.key, NULL, 0));
+	                                        hash_chain_start(records_installation, "order", 0, "orders.dlq", 0), 1,
+	                                        0, &record.key, NULL, 0));
 	records_end(&records);
 }
 
@@ -360,11 +368,11 @@ static void gap_is(struct records *records, const char *service, int32_t partiti
 {
 	struct err err = {0};
 	assert_int_equal(task_commit(records->task, &err), OK);
-	const char *sql = arena_format(&records->arena,
-	                               "SELECT count(*) FROM gap WHERE service = '%s' AND partition = %d AND first_missing = %lld"
-	                               " AND highest = %lld AND count = %lld AND verdict = '%s'",
-	                               service, partition, (long long)first_missing, (long long)highest, (long long)count,
-	                               verdict);
+	const char *sql = arena_format(
+		&records->arena,
+		"SELECT count(*) FROM gap WHERE service = '%s' AND partition = %d AND first_missing = %lld"
+		" AND highest = %lld AND count = %lld AND verdict = '%s'",
+		service, partition, (long long)first_missing, (long long)highest, (long long)count, verdict);
 	if (records_number(records, sql) != 1)
 		fail_msg("no such row in\n%s", records_dump(records));
 }
@@ -386,18 +394,34 @@ static void a_malformed_or_doubled_header_is_an_unknown_source(void **state)
 		const char *bytes;
 		size_t len;
 	} wrong[] = {
-	        {"", 0},
-	        {"\0", 1},
-	        {"\1", 1},
-	        {"\1\0\0\0\0" "\0\0\0\0\0\0\0\1" "12345678", 21},          /* no name */
-	        {"\1\0\0\0\0" "\0\0\0\0\0\0\0\0" "12345678inventory", 30}, /* number 0 */
-	        {"\1\xff\0\0\0" "\0\0\0\0\0\0\0\1" "12345678inventory", 30},
-	        {"\1\0\0\0\0" "\xff\0\0\0\0\0\0\1" "12345678inventory", 30},
-	        {"\1\0\0\0\0" "\0\0\0\0\0\0\0\1" "12345678inv\0ntory", 30},
+		{"", 0},
+		{"\0", 1},
+		{"\1", 1},
+		{"\1\0\0\0\0"
+	         "\0\0\0\0\0\0\0\1"
+	         "12345678",
+	         21}, /* no name */
+		{"\1\0\0\0\0"
+	         "\0\0\0\0\0\0\0\0"
+	         "12345678inventory",
+	         30}, /* number 0 */
+		{"\1\xff\0\0\0"
+	         "\0\0\0\0\0\0\0\1"
+	         "12345678inventory",
+	         30},
+		{"\1\0\0\0\0"
+	         "\xff\0\0\0\0\0\0\1"
+	         "12345678inventory",
+	         30},
+		{"\1\0\0\0\0"
+	         "\0\0\0\0\0\0\0\1"
+	         "12345678inv\0ntory",
+	         30},
 	};
 	size_t count = sizeof wrong / sizeof *wrong;
 	for (size_t i = 0; i < count; i++) {
-		struct log_record record = records_with_header(&records, &order, "tandem", wrong[i].bytes, wrong[i].len);
+		struct log_record record =
+			records_with_header(&records, &order, "tandem", wrong[i].bytes, wrong[i].len);
 		assert_int_equal(records_fold(&records, &record), TASK_UNKNOWN_SOURCE);
 		assert_int_equal(records_output_count(&records), 0);
 	}
@@ -423,7 +447,8 @@ static void a_source_that_the_description_does_not_know_is_unknown(void **state)
 	record = records_numbered(&records, "order", 0, "A-1", &stock_reserved_type, &event);
 	assert_int_equal(records_fold(&records, &record), TASK_UNKNOWN_SOURCE);
 	/* A partition that the source has not got. */
-	record = records_numbered(&records, "inventory", RECORDS_INVENTORY_PARTITIONS, "A-1", &stock_reserved_type, &event);
+	record = records_numbered(&records, "inventory", RECORDS_INVENTORY_PARTITIONS, "A-1", &stock_reserved_type,
+	                          &event);
 	assert_int_equal(records_fold(&records, &record), TASK_UNKNOWN_SOURCE);
 	records_end(&records);
 }
@@ -445,7 +470,8 @@ static void a_publishers_type_that_comes_numbered_halts(void **state)
 	struct records records;
 	records_begin(&records, "order", 0);
 	const struct order_placed event = placed(&records, own_order(&records, 1));
-	struct log_record record = records_numbered(&records, "inventory", 0, event.order_id, &order_placed_type, &event);
+	struct log_record record =
+		records_numbered(&records, "inventory", 0, event.order_id, &order_placed_type, &event);
 	assert_string_equal(records_refused(&records, &record), "numbered_publisher_event");
 	records_drop(&records);
 }
@@ -468,9 +494,9 @@ static void a_numbered_value_in_another_form_halts(void **state)
 	records_begin(&records, "order", 0);
 	struct log_record record = {.key = {"A-1", 3}, .value = {"text", 4}};
 	struct header_stream stream = {.service = "inventory", .number = 1};
-	stream.chain = hash_chain(records_installation,
-	                          hash_chain_start(records_installation, "inventory", 0, "orders", 0), 1, 0, &record.key,
-	                          "text", 4);
+	stream.chain =
+		hash_chain(records_installation, hash_chain_start(records_installation, "inventory", 0, "orders", 0), 1,
+	                   0, &record.key, "text", 4);
 	record = records_restreamed(&records, &record, &stream);
 	assert_string_equal(records_refused(&records, &record), "unknown_schema");
 	records_drop(&records);
@@ -721,7 +747,8 @@ static void every_delivered_record_is_in_the_input_hash(void **state)
 		records_fold(&records, all[i]);
 		task_position(records.task, &after);
 		assert_true(after.last_hash == hash_record(records_installation, &record));
-		assert_true(after.input_hash == hash_running_input(records_installation, before.input_hash, after.last_hash));
+		assert_true(after.input_hash ==
+		            hash_running_input(records_installation, before.input_hash, after.last_hash));
 		assert_int_equal(after.next_offset, record.offset + 1);
 	}
 	records_end(&records);
@@ -820,42 +847,42 @@ static void a_rejected_record_leaves_nothing_but_its_dead_letter(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_key_that_is_not_the_natural_key_is_a_dead_letter),
-	        cmocka_unit_test(a_record_in_the_wrong_partition_is_a_dead_letter),
-	        cmocka_unit_test(an_event_that_belongs_to_another_topic_is_an_unknown_schema),
-	        cmocka_unit_test(a_value_in_another_form_is_a_dead_letter),
-	        cmocka_unit_test(bytes_that_are_not_their_schema_are_a_dead_letter),
-	        cmocka_unit_test(a_workers_event_without_its_header_is_a_dead_letter),
-	        cmocka_unit_test(a_record_over_a_size_limit_is_a_dead_letter_that_keeps_everything),
-	        cmocka_unit_test(a_record_at_the_size_limits_is_taken),
-	        cmocka_unit_test(a_dead_letter_is_the_record_with_its_headers_and_springs),
-	        cmocka_unit_test(a_dead_letter_of_nothing_keeps_its_nulls),
-	        cmocka_unit_test(dead_letters_are_one_numbered_stream),
-	        cmocka_unit_test(events_for_everybody_carry_cloudevents_headers),
-	        cmocka_unit_test(events_between_workers_carry_one_header),
-	        cmocka_unit_test(a_trace_is_carried_on_with_another_span),
-	        cmocka_unit_test(publishers_cloudevents_headers_are_never_required),
-	        cmocka_unit_test(a_malformed_or_doubled_header_is_an_unknown_source),
-	        cmocka_unit_test(a_source_that_the_description_does_not_know_is_unknown),
-	        cmocka_unit_test(a_newer_header_version_halts),
-	        cmocka_unit_test(a_publishers_type_that_comes_numbered_halts),
-	        cmocka_unit_test(an_unknown_schema_from_a_known_source_halts),
-	        cmocka_unit_test(a_numbered_value_in_another_form_halts),
-	        cmocka_unit_test(a_repeat_is_dropped_whatever_it_is),
-	        cmocka_unit_test(a_number_that_is_missing_is_a_gap_until_all_is_there),
-	        cmocka_unit_test(a_gap_of_one_stream_does_not_hold_the_others),
-	        cmocka_unit_test(another_chain_is_a_fork),
-	        cmocka_unit_test(a_chain_is_of_type_key_body_and_installation),
-	        cmocka_unit_test(nobody_adopts_a_number_in_the_middle_of_a_stream),
-	        cmocka_unit_test(a_genesis_elsewhere_changes_nothing),
-	        cmocka_unit_test(a_log_that_does_not_begin_with_a_genesis_halts),
-	        cmocka_unit_test(an_unknown_control_record_halts),
-	        cmocka_unit_test(a_logic_version_that_is_not_known_halts),
-	        cmocka_unit_test(every_delivered_record_is_in_the_input_hash),
-	        cmocka_unit_test(stream_time_is_the_highest_of_what_was_accepted),
-	        cmocka_unit_test(offsets_may_have_holes_but_never_go_back),
-	        cmocka_unit_test(a_full_disk_is_retried_from_the_last_commit),
-	        cmocka_unit_test(a_rejected_record_leaves_nothing_but_its_dead_letter),
+		cmocka_unit_test(a_key_that_is_not_the_natural_key_is_a_dead_letter),
+		cmocka_unit_test(a_record_in_the_wrong_partition_is_a_dead_letter),
+		cmocka_unit_test(an_event_that_belongs_to_another_topic_is_an_unknown_schema),
+		cmocka_unit_test(a_value_in_another_form_is_a_dead_letter),
+		cmocka_unit_test(bytes_that_are_not_their_schema_are_a_dead_letter),
+		cmocka_unit_test(a_workers_event_without_its_header_is_a_dead_letter),
+		cmocka_unit_test(a_record_over_a_size_limit_is_a_dead_letter_that_keeps_everything),
+		cmocka_unit_test(a_record_at_the_size_limits_is_taken),
+		cmocka_unit_test(a_dead_letter_is_the_record_with_its_headers_and_springs),
+		cmocka_unit_test(a_dead_letter_of_nothing_keeps_its_nulls),
+		cmocka_unit_test(dead_letters_are_one_numbered_stream),
+		cmocka_unit_test(events_for_everybody_carry_cloudevents_headers),
+		cmocka_unit_test(events_between_workers_carry_one_header),
+		cmocka_unit_test(a_trace_is_carried_on_with_another_span),
+		cmocka_unit_test(publishers_cloudevents_headers_are_never_required),
+		cmocka_unit_test(a_malformed_or_doubled_header_is_an_unknown_source),
+		cmocka_unit_test(a_source_that_the_description_does_not_know_is_unknown),
+		cmocka_unit_test(a_newer_header_version_halts),
+		cmocka_unit_test(a_publishers_type_that_comes_numbered_halts),
+		cmocka_unit_test(an_unknown_schema_from_a_known_source_halts),
+		cmocka_unit_test(a_numbered_value_in_another_form_halts),
+		cmocka_unit_test(a_repeat_is_dropped_whatever_it_is),
+		cmocka_unit_test(a_number_that_is_missing_is_a_gap_until_all_is_there),
+		cmocka_unit_test(a_gap_of_one_stream_does_not_hold_the_others),
+		cmocka_unit_test(another_chain_is_a_fork),
+		cmocka_unit_test(a_chain_is_of_type_key_body_and_installation),
+		cmocka_unit_test(nobody_adopts_a_number_in_the_middle_of_a_stream),
+		cmocka_unit_test(a_genesis_elsewhere_changes_nothing),
+		cmocka_unit_test(a_log_that_does_not_begin_with_a_genesis_halts),
+		cmocka_unit_test(an_unknown_control_record_halts),
+		cmocka_unit_test(a_logic_version_that_is_not_known_halts),
+		cmocka_unit_test(every_delivered_record_is_in_the_input_hash),
+		cmocka_unit_test(stream_time_is_the_highest_of_what_was_accepted),
+		cmocka_unit_test(offsets_may_have_holes_but_never_go_back),
+		cmocka_unit_test(a_full_disk_is_retried_from_the_last_commit),
+		cmocka_unit_test(a_rejected_record_leaves_nothing_but_its_dead_letter),
 	};
 	return cmocka_run_group_tests_name("task_fold", tests, NULL, NULL);
 }

@@ -52,9 +52,17 @@ static void other_forms_are_read_or_refused(void **state)
 	            {"1970-01-01T01:00:00+01:00", 0},
 	            {"1970-01-01T00:00:00-00:30", 1800000},
 	            {"2024-02-29", 1709164800000}};
-	static const char *const bad[] = {"",          "-",           "x",          "1970-1-1",
-	                                  "1970-01-32", "2023-02-29",  "1970-01-01T", "1970-01-01T24:00",
-	                                  "1970-01-01T00:00:00.1234", "1970-01-01T00:00:00Zx", "99999999999999999999",
+	static const char *const bad[] = {"",
+	                                  "-",
+	                                  "x",
+	                                  "1970-1-1",
+	                                  "1970-01-32",
+	                                  "2023-02-29",
+	                                  "1970-01-01T",
+	                                  "1970-01-01T24:00",
+	                                  "1970-01-01T00:00:00.1234",
+	                                  "1970-01-01T00:00:00Zx",
+	                                  "99999999999999999999",
 	                                  "1970-01-01T00:00:00+1"};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		int64_t ms = 7;
@@ -71,9 +79,9 @@ static void other_forms_are_read_or_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(times_are_written_in_utc_with_milliseconds),
-	        cmocka_unit_test(what_is_written_is_read),
-	        cmocka_unit_test(other_forms_are_read_or_refused),
+		cmocka_unit_test(times_are_written_in_utc_with_milliseconds),
+		cmocka_unit_test(what_is_written_is_read),
+		cmocka_unit_test(other_forms_are_read_or_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

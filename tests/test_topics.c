@@ -55,8 +55,10 @@ static struct fixture {
 	enum log_memory_fate fate;
 } f;
 
-static const struct service order = {
-	.name = "order", .input = "orders", .outputs = (const char *const[]){"inventory", "order-events"}, .output_count = 2};
+static const struct service order = {.name = "order",
+                                     .input = "orders",
+                                     .outputs = (const char *const[]){"inventory", "order-events"},
+                                     .output_count = 2};
 static const struct service inventory = {
 	.name = "inventory", .input = "inventory", .outputs = (const char *const[]){"orders"}, .output_count = 1};
 static const struct service revenue = {.name = "revenue", .input = "order-events"};
@@ -204,7 +206,8 @@ static void only_topics_for_outsiders_carry_cloudevents(void **state)
 static void a_count_for_a_topic_that_follows_others_is_refused(void **state)
 {
 	(void)state;
-	static const char *const wrong[] = {"order-events=3", "orders.dlq=3", "nothing=3", "orders", "orders=", "=3",
+	static const char *const wrong[] = {"order-events=3", "orders.dlq=3", "nothing=3",
+	                                    "orders",         "orders=",      "=3",
 	                                    "orders=0",       "orders=3x",    "orders=99999999999"};
 	struct genesis_topic_array topics;
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -348,7 +351,8 @@ static void a_record_that_is_no_genesis_is_refused_and_nothing_is_made(void **st
 static void a_topic_with_another_count_or_policy_is_refused_and_nothing_is_made(void **state)
 {
 	(void)state;
-	assert_int_equal(log_topic_create(f.log, &(struct log_topic){.name = "orders.dlq", .partitions = 9}, &f.err), OK);
+	assert_int_equal(log_topic_create(f.log, &(struct log_topic){.name = "orders.dlq", .partitions = 9}, &f.err),
+	                 OK);
 	assert_int_equal(create(), FATAL);
 	assert_non_null(strstr(f.text, "orders.dlq has 9 partitions, expected 2"));
 	assert_non_null(strstr(f.text, "orders.dlq has max.message.bytes=1048588, expected at least 1114124"));

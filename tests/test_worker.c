@@ -39,7 +39,8 @@ static size_t find_sites(const char *source, const char *text, struct site *site
 {
 	for (const char *at = text; (at = strstr(at, "err_set(")) != NULL; at++) {
 		char status[32], code[64];
-		if (sscanf(at, "err_set(%*[^,], %31[A-Za-z_], \"%63[a-z_]\"", status, code) != 2 || strcmp(status, "REJECT") == 0)
+		if (sscanf(at, "err_set(%*[^,], %31[A-Za-z_], \"%63[a-z_]\"", status, code) != 2 ||
+		    strcmp(status, "REJECT") == 0)
 			continue;
 		assert_true(count < SITES_MAX);
 		sites[count].source = source;
@@ -59,9 +60,9 @@ static size_t rows_of(const char *source, const char *code)
 static void every_refusal_in_the_sources_has_its_test(void **state)
 {
 	(void)state;
-	static const char *const sources[] = {"common/worker.c",   "common/worker_open.c", "common/task.c",
-	                                      "common/task_fold.c", "common/genesis.c",    "common/policy.c",
-	                                      "common/lock.c",     "consumers/order.c",    "consumers/inventory.c"};
+	static const char *const sources[] = {"common/worker.c",    "common/worker_open.c", "common/task.c",
+	                                      "common/task_fold.c", "common/genesis.c",     "common/policy.c",
+	                                      "common/lock.c",      "consumers/order.c",    "consumers/inventory.c"};
 	struct arena arena = {0};
 	struct site sites[SITES_MAX];
 	size_t count = 0;
@@ -73,8 +74,8 @@ static void every_refusal_in_the_sources_has_its_test(void **state)
 		for (size_t k = 0; k < count; k++)
 			found += sites[k].source == sites[i].source && strcmp(sites[k].code, sites[i].code) == 0;
 		if (found != rows_of(sites[i].source, sites[i].code))
-			fail_msg("%s refuses %zu times with %s, tests/support/refusals.c has %zu rows for it", sites[i].source, found,
-			         sites[i].code, rows_of(sites[i].source, sites[i].code));
+			fail_msg("%s refuses %zu times with %s, tests/support/refusals.c has %zu rows for it",
+			         sites[i].source, found, sites[i].code, rows_of(sites[i].source, sites[i].code));
 	}
 	assert_int_equal(count, refusal_count);
 	arena_fini(&arena);
@@ -115,7 +116,8 @@ static void a_refused_mark_keeps_the_file_and_looks_at_everything_again(void **s
 	stage_until(&stage, STAGE_ORDER, WORKER_ROLLED_BACK);
 	assert_string_equal(stage_task(&stage, STAGE_ORDER, 0).why->code, "fenced");
 	assert_int_equal(access(stage_path(&stage, STAGE_ORDER, 0, ".halt"), F_OK), -1);
-	assert_int_equal(flow_number(&stage.flow, "order", 0, "SELECT next_offset FROM meta"), stage_end(&stage, "orders", 0));
+	assert_int_equal(flow_number(&stage.flow, "order", 0, "SELECT next_offset FROM meta"),
+	                 stage_end(&stage, "orders", 0));
 	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
 	worker_counts(stage.workers[STAGE_ORDER].worker, &counts);
 	assert_int_equal(counts.halts, 0);
@@ -280,7 +282,8 @@ static void pauses_grow_also_where_commits_happen_before_the_task_halts(void **s
 	stage_delete(&stage, STAGE_ORDER, 0);
 	struct stage_copy *copy = stage_save(&stage, "orders");
 	log_memory_truncate(stage.flow.memory, "orders", 0, 1);
-	stage_restore_tail(&stage, copy, 0, 1, other_key, NULL); /* the mark's hashes differ, its last record does not */
+	stage_restore_tail(&stage, copy, 0, 1, other_key,
+	                   NULL); /* the mark's hashes differ, its last record does not */
 	log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &stage.flow, .deliver = slow});
 	stage_start(&stage, STAGE_ORDER);
 	stage_run(&stage, 300000);
@@ -299,16 +302,16 @@ static void every_refusal_promised_here_was_provoked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(every_refusal_in_the_sources_has_its_test),
-	        cmocka_unit_test(every_test_that_a_refusal_names_is_there),
-	        cmocka_unit_test(a_refused_mark_keeps_the_file_and_looks_at_everything_again),
-	        cmocka_unit_test(a_stop_commits_and_marks_the_open_batch),
-	        cmocka_unit_test(a_stop_that_waits_for_acknowledgements_gives_up_after_30_s),
-	        cmocka_unit_test(until_end_ends_with_everything_folded_and_marked),
-	        cmocka_unit_test(until_end_with_a_halted_task_is_done_in_part),
-	        cmocka_unit_test(a_halted_task_is_tried_again_after_pauses_that_grow_to_a_minute),
-	        cmocka_unit_test(pauses_grow_also_where_commits_happen_before_the_task_halts),
-	        cmocka_unit_test(every_refusal_promised_here_was_provoked),
+		cmocka_unit_test(every_refusal_in_the_sources_has_its_test),
+		cmocka_unit_test(every_test_that_a_refusal_names_is_there),
+		cmocka_unit_test(a_refused_mark_keeps_the_file_and_looks_at_everything_again),
+		cmocka_unit_test(a_stop_commits_and_marks_the_open_batch),
+		cmocka_unit_test(a_stop_that_waits_for_acknowledgements_gives_up_after_30_s),
+		cmocka_unit_test(until_end_ends_with_everything_folded_and_marked),
+		cmocka_unit_test(until_end_with_a_halted_task_is_done_in_part),
+		cmocka_unit_test(a_halted_task_is_tried_again_after_pauses_that_grow_to_a_minute),
+		cmocka_unit_test(pauses_grow_also_where_commits_happen_before_the_task_halts),
+		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

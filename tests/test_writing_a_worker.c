@@ -81,8 +81,8 @@ static void the_guide_shows_tests_that_there_are(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(the_guide_shows_the_worker_whole),
-	        cmocka_unit_test(the_guide_shows_tests_that_there_are),
+		cmocka_unit_test(the_guide_shows_the_worker_whole),
+		cmocka_unit_test(the_guide_shows_tests_that_there_are),
 	};
 	return cmocka_run_group_tests_name("writing_a_worker", tests, NULL, NULL);
 }

@@ -24,13 +24,13 @@
 #include <stdio.h>
 
 #define AUDIT_READ_BACK 10000 /* records of a topic that are read for the last one of a source */
-#define AUDIT_SHOWN 20        /* findings of a kind that are told; the rest is counted */
+#define AUDIT_SHOWN     20    /* findings of a kind that are told; the rest is counted */
 
 enum audit_verdict { /* the worse, the higher */
-	AUDIT_HOLDS,
-	AUDIT_UNSETTLED, /* something is under way, or may be: look again later */
-	AUDIT_UNSEEN,    /* it could not be looked at */
-	AUDIT_DIFFERS,
+	             AUDIT_HOLDS,
+	             AUDIT_UNSETTLED, /* something is under way, or may be: look again later */
+	             AUDIT_UNSEEN,    /* it could not be looked at */
+	             AUDIT_DIFFERS,
 };
 
 const char *audit_verdict_name(enum audit_verdict verdict);
@@ -39,16 +39,16 @@ const char *audit_verdict_name(enum audit_verdict verdict);
 struct audit_view {
 	const struct service *service;
 	int32_t partition;
-	const char *path;       /* its file; NULL: folded from the log */
-	struct refold *refold;  /* where it is folded */
-	struct task *task;      /* the state; NULL: it could not be looked at */
-	struct err why;         /* then */
-	char scratch[512];      /* the copy or fold on disk; "" for none */
+	const char *path;      /* its file; NULL: folded from the log */
+	struct refold *refold; /* where it is folded */
+	struct task *task;     /* the state; NULL: it could not be looked at */
+	struct err why;        /* then */
+	char scratch[512];     /* the copy or fold on disk; "" for none */
 	int64_t next_offset, end;
-	int64_t lag;            /* records behind the state that was taken */
-	int64_t sent_lag;       /* records whose outputs may not be sent yet: a file's lag; a fold's by the mark, -1 unknown */
-	bool beyond_end;        /* the state has consumed records that the log has not got (any more) */
-	char halted[64];        /* the reason; "": it is not halted */
+	int64_t lag;      /* records behind the state that was taken */
+	int64_t sent_lag; /* records whose outputs may not be sent yet: a file's lag; a fold's by the mark, -1 unknown */
+	bool beyond_end;  /* the state has consumed records that the log has not got (any more) */
+	char halted[64];  /* the reason; "": it is not halted */
 };
 
 /* One stream as its source and one reader have it. */
@@ -78,15 +78,23 @@ struct audit_rule {
 };
 
 enum audit_rules {
-	RULE_BOUNDS, RULE_RECEIPTS, RULE_COMMITTED, RULE_RESERVED, RULE_ENDED, RULE_CONFIRMED, RULE_DEAD, RULE_ORPHAN,
+	RULE_BOUNDS,
+	RULE_RECEIPTS,
+	RULE_COMMITTED,
+	RULE_RESERVED,
+	RULE_ENDED,
+	RULE_CONFIRMED,
+	RULE_DEAD,
+	RULE_ORPHAN,
 	AUDIT_RULES
 };
 
 struct audit_config {
-	struct log *log; /* borrowed */
+	struct log *log;         /* borrowed */
 	const char *const *data; /* folders of task files; where two have a task's, the one that is further */
 	size_t data_count;
-	const char *scratch; /* folder for copies and folds; NULL: beside the files, and in memory where there are none */
+	const char
+		*scratch; /* folder for copies and folds; NULL: beside the files, and in memory where there are none */
 	bool (*going_on)(void *arg); /* NULL: always */
 	void *arg;
 };
@@ -107,9 +115,9 @@ struct audit {
 	size_t gap_count, gap_room;
 	struct audit_rule rules[AUDIT_RULES];
 	int64_t orders[5]; /* by status; [0] all */
-	bool has_orders;    /* every task of order and inventory could be looked at */
-	bool settled;       /* every state at its end, every stream equal: what concerns two tasks can be judged */
-	bool drained;       /* and every worker too, as far as files and marks say */
+	bool has_orders;   /* every task of order and inventory could be looked at */
+	bool settled;      /* every state at its end, every stream equal: what concerns two tasks can be judged */
+	bool drained;      /* and every worker too, as far as files and marks say */
 	enum audit_verdict verdict;
 };
 

@@ -80,21 +80,26 @@ static void check_balance(struct audit *audit, const struct audit_view *view, co
 	for (int rule = RULE_BOUNDS; rule <= RULE_RESERVED; rule++)
 		audit->rules[rule].checked++;
 	if (b->overflow) {
-		wrong(audit, RULE_RECEIPTS, audit_text(audit, "%s: its quantities are negative, or pass 2^63-1", where));
+		wrong(audit, RULE_RECEIPTS,
+		      audit_text(audit, "%s: its quantities are negative, or pass 2^63-1", where));
 		return;
 	}
 	if (b->reserved < 0 || b->reserved > b->on_hand)
-		wrong(audit, RULE_BOUNDS, audit_text(audit, "%s: reserved %lld, on hand %lld", where, (long long)b->reserved,
-		                                     (long long)b->on_hand));
+		wrong(audit, RULE_BOUNDS,
+		      audit_text(audit, "%s: reserved %lld, on hand %lld", where, (long long)b->reserved,
+		                 (long long)b->on_hand));
 	if (!b->known || b->received != b->receipts)
-		wrong(audit, RULE_RECEIPTS, audit_text(audit, "%s: received %lld, its receipts say %lld", where,
-		                                       (long long)b->received, (long long)b->receipts));
+		wrong(audit, RULE_RECEIPTS,
+		      audit_text(audit, "%s: received %lld, its receipts say %lld", where, (long long)b->received,
+		                 (long long)b->receipts));
 	if (__builtin_add_overflow(b->on_hand, b->committed, &there) || there != b->received)
-		wrong(audit, RULE_COMMITTED, audit_text(audit, "%s: received %lld, on hand %lld, committed %lld", where,
-		                                        (long long)b->received, (long long)b->on_hand, (long long)b->committed));
+		wrong(audit, RULE_COMMITTED,
+		      audit_text(audit, "%s: received %lld, on hand %lld, committed %lld", where,
+		                 (long long)b->received, (long long)b->on_hand, (long long)b->committed));
 	if (b->held != b->reserved)
-		wrong(audit, RULE_RESERVED, audit_text(audit, "%s: reserved %lld, reservations hold %lld", where,
-		                                       (long long)b->reserved, (long long)b->held));
+		wrong(audit, RULE_RESERVED,
+		      audit_text(audit, "%s: reserved %lld, reservations hold %lld", where, (long long)b->reserved,
+		                 (long long)b->held));
 }
 
 static const char *next_sku(struct audit *audit, const struct cursor cursors[3])
@@ -135,10 +140,10 @@ static enum status sum_sku(struct cursor cursors[3], struct balance *b, struct e
 static enum status check_stock(struct audit *audit, const struct audit_view *view, struct err *err)
 {
 	static const char *const lists[3] = {
-	        "SELECT sku, on_hand, reserved, received FROM stock ORDER BY sku",
-	        "SELECT sku, quantity FROM receipt ORDER BY sku",
-	        "SELECT l.sku, l.quantity, r.status FROM reservation_line l LEFT JOIN reservation r USING (order_id)"
-	        " ORDER BY l.sku",
+		"SELECT sku, on_hand, reserved, received FROM stock ORDER BY sku",
+		"SELECT sku, quantity FROM receipt ORDER BY sku",
+		"SELECT l.sku, l.quantity, r.status FROM reservation_line l LEFT JOIN reservation r USING (order_id)"
+		" ORDER BY l.sku",
 	};
 	struct cursor cursors[3];
 	enum status status = OK;
@@ -170,7 +175,8 @@ static enum status prepare_lookup(struct audit *audit, const char *service, cons
 	lookup->count = genesis_topic(&audit->genesis, topic)->partitions;
 	lookup->by_partition = arena_alloc(&audit->arena, (size_t)lookup->count * sizeof(struct store_statement *));
 	for (int32_t p = 0; p < lookup->count && status == OK; p++)
-		status = store_prepare(task_store(view_of(audit, service, p)->task), sql, false, &lookup->by_partition[p], err);
+		status = store_prepare(task_store(view_of(audit, service, p)->task), sql, false,
+		                       &lookup->by_partition[p], err);
 	return status;
 }
 
@@ -191,16 +197,17 @@ static enum status look_up(const struct lookup *lookup, int32_t partition, const
 	return status;
 }
 
-static void check_group(struct audit *audit, struct store_statement *order, const struct audit_view *view, int64_t status,
-                        int32_t group, int64_t reservation)
+static void check_group(struct audit *audit, struct store_statement *order, const struct audit_view *view,
+                        int64_t status, int32_t group, int64_t reservation)
 {
 	enum audit_rules rule = status == CONFIRMED ? RULE_CONFIRMED : RULE_DEAD;
 	bool right = status == CONFIRMED ? reservation == COMMITTED : reservation == RELEASED || reservation == REFUSED;
 	if (right)
 		return;
-	wrong(audit, rule, audit_text(audit, "%s/%d, order %s is %s, its reservation in inventory/%d is %s", view->service->name,
-	                              view->partition, store_id(order, 0, &audit->arena), word(order_words, status), group,
-	                              word(reservation_words, reservation)));
+	wrong(audit, rule,
+	      audit_text(audit, "%s/%d, order %s is %s, its reservation in inventory/%d is %s", view->service->name,
+	                 view->partition, store_id(order, 0, &audit->arena), word(order_words, status), group,
+	                 word(reservation_words, reservation)));
 }
 
 /* groups: "0R 3W", an inventory partition and a letter each. */
@@ -238,8 +245,9 @@ static enum status check_order(struct audit *audit, const struct audit_view *vie
 		audit->rules[status == CONFIRMED ? RULE_CONFIRMED : RULE_DEAD].checked++;
 		return check_groups(audit, view, order, reservations, err);
 	}
-	wrong(audit, RULE_ENDED, audit_text(audit, "%s/%d, order %s is %s", view->service->name, view->partition,
-	                                    store_id(order, 0, &audit->arena), word(order_words, status)));
+	wrong(audit, RULE_ENDED,
+	      audit_text(audit, "%s/%d, order %s is %s", view->service->name, view->partition,
+	                 store_id(order, 0, &audit->arena), word(order_words, status)));
 	return OK;
 }
 
@@ -247,8 +255,9 @@ static enum status check_orders(struct audit *audit, const struct audit_view *vi
                                 struct err *err)
 {
 	struct store_statement *s;
-	enum status status = store_prepare(task_store(view->task), "SELECT order_id, status, groups FROM orders ORDER BY order_id",
-	                                   false, &s, err);
+	enum status status =
+		store_prepare(task_store(view->task), "SELECT order_id, status, groups FROM orders ORDER BY order_id",
+	                      false, &s, err);
 	for (bool row = true; status == OK && row;) {
 		status = store_step(s, &row, err);
 		if (status == OK && row)
@@ -265,12 +274,14 @@ static enum status check_reservation(struct audit *audit, const struct audit_vie
 	int64_t now = store_int(s, 1), order;
 	const char *order_id = store_id(s, 0, arena);
 	store_value(s, 0, &value);
-	enum status status = look_up(orders, log_partition_of(order_id, strlen(order_id), orders->count), &value, &order, err);
+	enum status status =
+		look_up(orders, log_partition_of(order_id, strlen(order_id), orders->count), &value, &order, err);
 	audit->rules[RULE_ORPHAN].checked++;
 	if (status == OK && !(now == COMMITTED && order == CONFIRMED))
-		wrong(audit, RULE_ORPHAN, audit_text(audit, "%s/%d, the reservation of order %s is %s, the order is %s",
-		                                     view->service->name, view->partition, order_id,
-		                                     word(reservation_words, now), word(order_words, order)));
+		wrong(audit, RULE_ORPHAN,
+		      audit_text(audit, "%s/%d, the reservation of order %s is %s, the order is %s",
+		                 view->service->name, view->partition, order_id, word(reservation_words, now),
+		                 word(order_words, order)));
 	return status;
 }
 
@@ -279,9 +290,9 @@ static enum status check_reservations(struct audit *audit, const struct audit_vi
 {
 	struct store_statement *s;
 	struct arena arena = {0};
-	enum status status =
-	        store_prepare(task_store(view->task),
-	                      "SELECT order_id, status FROM reservation WHERE status IN (1, 2) ORDER BY order_id", false, &s, err);
+	enum status status = store_prepare(
+		task_store(view->task),
+		"SELECT order_id, status FROM reservation WHERE status IN (1, 2) ORDER BY order_id", false, &s, err);
 	for (bool row = true; status == OK && row;) {
 		arena_reset(&arena);
 		status = store_step(s, &row, err);
@@ -297,14 +308,14 @@ static enum status check_reservations(struct audit *audit, const struct audit_vi
 static void name_rules(struct audit *audit)
 {
 	static const char *const texts[AUDIT_RULES] = {
-	        [RULE_BOUNDS] = "0 <= reserved <= on hand",
-	        [RULE_RECEIPTS] = "stock received = sum of the receipts",
-	        [RULE_COMMITTED] = "stock received = on hand + committed",
-	        [RULE_RESERVED] = "stock reserved = what reservations hold",
-	        [RULE_ENDED] = "every order has an end",
-	        [RULE_CONFIRMED] = "every line of a confirmed order is committed",
-	        [RULE_DEAD] = "no dead order holds stock",
-	        [RULE_ORPHAN] = "nothing is held or gone but for a confirmed order",
+		[RULE_BOUNDS] = "0 <= reserved <= on hand",
+		[RULE_RECEIPTS] = "stock received = sum of the receipts",
+		[RULE_COMMITTED] = "stock received = on hand + committed",
+		[RULE_RESERVED] = "stock reserved = what reservations hold",
+		[RULE_ENDED] = "every order has an end",
+		[RULE_CONFIRMED] = "every line of a confirmed order is committed",
+		[RULE_DEAD] = "no dead order holds stock",
+		[RULE_ORPHAN] = "nothing is held or gone but for a confirmed order",
 	};
 	for (int i = 0; i < AUDIT_RULES; i++)
 		audit->rules[i] = (struct audit_rule){.text = texts[i], .judged = i <= RULE_RESERVED || audit->settled};
@@ -341,10 +352,11 @@ void orders_check(struct audit *audit)
 	audit->has_orders = can_see(audit, "order", "orders") && can_see(audit, "inventory", "inventory");
 	if (!audit->has_orders)
 		return;
-	enum status status = prepare_lookup(audit, "order", "orders", "SELECT status FROM orders WHERE order_id = ?1", &orders, &err);
+	enum status status = prepare_lookup(audit, "order", "orders", "SELECT status FROM orders WHERE order_id = ?1",
+	                                    &orders, &err);
 	if (status == OK)
-		status = prepare_lookup(audit, "inventory", "inventory", "SELECT status FROM reservation WHERE order_id = ?1",
-		                        &reservations, &err);
+		status = prepare_lookup(audit, "inventory", "inventory",
+		                        "SELECT status FROM reservation WHERE order_id = ?1", &reservations, &err);
 	for (size_t i = 0; i < audit->view_count && status == OK; i++) {
 		status = check_view(audit, &audit->views[i], &orders, &reservations, &err);
 		if (status != OK)

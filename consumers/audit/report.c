@@ -40,8 +40,8 @@ static void print_views(const struct audit *audit, FILE *out)
 /* Streams from one service to one topic, as one reader has them. */
 static bool same_kind(const struct audit_stream *a, const struct audit_stream *b)
 {
-	return a->source->service == b->source->service && strcmp(a->topic, b->topic) == 0 && !a->reader == !b->reader &&
-	       (!a->reader || strcmp(a->reader, b->reader) == 0);
+	return a->source->service == b->source->service && strcmp(a->topic, b->topic) == 0 &&
+	       !a->reader == !b->reader && (!a->reader || strcmp(a->reader, b->reader) == 0);
 }
 
 static bool seen_before(const struct audit *audit, size_t at)
@@ -70,9 +70,9 @@ static void print_kind(const struct audit *audit, const struct audit_stream *of,
 static void print_stream(const struct audit_stream *stream, FILE *out)
 {
 	fprintf(out, "%s %s/%d to %s/%d: sent %" PRIu64 " (%016" PRIx64 "), %s has %" PRIu64 " (%016" PRIx64 "): %s\n",
-	        audit_verdict_name(stream->verdict), stream->source->service->name, stream->source->partition, stream->topic,
-	        stream->partition, stream->sent, stream->sent_chain, stream->reader ? stream->reader : "the topic",
-	        stream->received, stream->received_chain, stream->what);
+	        audit_verdict_name(stream->verdict), stream->source->service->name, stream->source->partition,
+	        stream->topic, stream->partition, stream->sent, stream->sent_chain,
+	        stream->reader ? stream->reader : "the topic", stream->received, stream->received_chain, stream->what);
 }
 
 static void print_streams(const struct audit *audit, FILE *out)
@@ -87,11 +87,12 @@ static void print_streams(const struct audit *audit, FILE *out)
 	for (size_t i = 0; i < audit->gap_count; i++) {
 		const struct audit_gap *gap = &audit->gaps[i];
 		if (*gap->gap.service)
-			fprintf(out, "%s %s/%d has an open %s in the stream of %s/%d: %" PRIu64 " is missing, %" PRIu64
-			             " came, since offset %lld: %s\n",
+			fprintf(out,
+			        "%s %s/%d has an open %s in the stream of %s/%d: %" PRIu64 " is missing, %" PRIu64
+			        " came, since offset %lld: %s\n",
 			        audit_verdict_name(gap->verdict), gap->view->service->name, gap->view->partition,
-			        task_verdict_name(gap->gap.verdict), gap->gap.service, gap->gap.partition, gap->gap.first_missing,
-			        gap->gap.highest, (long long)gap->gap.first_offset, gap->what);
+			        task_verdict_name(gap->gap.verdict), gap->gap.service, gap->gap.partition,
+			        gap->gap.first_missing, gap->gap.highest, (long long)gap->gap.first_offset, gap->what);
 		else
 			fprintf(out, "note %s/%d dropped %lld records of unknown sources since offset %lld: %s\n",
 			        gap->view->service->name, gap->view->partition, (long long)gap->gap.count,
@@ -109,7 +110,8 @@ static void print_rules(const struct audit *audit, FILE *out)
 	for (int i = 0; i < AUDIT_RULES; i++) {
 		const struct audit_rule *rule = &audit->rules[i];
 		if (rule->judged)
-			fprintf(out, "%-52s %12lld %12lld\n", rule->text, (long long)rule->checked, (long long)rule->wrong);
+			fprintf(out, "%-52s %12lld %12lld\n", rule->text, (long long)rule->checked,
+			        (long long)rule->wrong);
 		else
 			fprintf(out, "%-52s %12s %12s\n", rule->text, "-", "unsettled");
 		for (size_t s = 0; s < rule->shown_count; s++)
@@ -125,10 +127,10 @@ static void print_rules(const struct audit *audit, FILE *out)
 void audit_print(const struct audit *audit, FILE *out)
 {
 	static const char *const words[] = {
-	        [AUDIT_HOLDS] = "all holds",
-	        [AUDIT_UNSETTLED] = "not settled: something is under way; --wait waits for it",
-	        [AUDIT_UNSEEN] = "in part: something could not be looked at",
-	        [AUDIT_DIFFERS] = "DIFFERS",
+		[AUDIT_HOLDS] = "all holds",
+		[AUDIT_UNSETTLED] = "not settled: something is under way; --wait waits for it",
+		[AUDIT_UNSEEN] = "in part: something could not be looked at",
+		[AUDIT_DIFFERS] = "DIFFERS",
 	};
 	print_views(audit, out);
 	print_streams(audit, out);
@@ -150,13 +152,14 @@ static json_t *views_json(const struct audit *audit)
 	json_t *array = json_array();
 	for (size_t i = 0; i < audit->view_count; i++) {
 		const struct audit_view *view = &audit->views[i];
-		json_t *one = json_pack("{s:s, s:i, s:s?, s:I, s:I, s:I, s:I}", "service", view->service->name, "partition",
-		                        view->partition, "file", view->path, "next_offset", (json_int_t)view->next_offset,
-		                        "end", (json_int_t)view->end, "lag", (json_int_t)view->lag, "unsent_lag",
-		                        (json_int_t)view->sent_lag);
+		json_t *one = json_pack("{s:s, s:i, s:s?, s:I, s:I, s:I, s:I}", "service", view->service->name,
+		                        "partition", view->partition, "file", view->path, "next_offset",
+		                        (json_int_t)view->next_offset, "end", (json_int_t)view->end, "lag",
+		                        (json_int_t)view->lag, "unsent_lag", (json_int_t)view->sent_lag);
 		if (view->why.code)
-			json_object_set_new(one, "unseen",
-			                    json_pack("{s:s, s:s}", "reason", view->why.code, "message", view->why.text));
+			json_object_set_new(
+				one, "unseen",
+				json_pack("{s:s, s:s}", "reason", view->why.code, "message", view->why.text));
 		if (view->beyond_end)
 			json_object_set_new(one, "beyond_end", json_true());
 		if (view->path && *view->halted)
@@ -172,12 +175,13 @@ static json_t *streams_json(const struct audit *audit)
 	for (size_t i = 0; i < audit->stream_count; i++) {
 		const struct audit_stream *stream = &audit->streams[i];
 		json_array_append_new(
-		        array, json_pack("{s:s, s:i, s:s, s:i, s:s?, s:I, s:o, s:I, s:o, s:s, s:s}", "source",
-		                         stream->source->service->name, "source_partition", stream->source->partition, "topic",
-		                         stream->topic, "partition", stream->partition, "reader", stream->reader, "sent",
-		                         (json_int_t)stream->sent, "sent_chain", hex(stream->sent_chain), "received",
-		                         (json_int_t)stream->received, "received_chain", hex(stream->received_chain), "verdict",
-		                         audit_verdict_name(stream->verdict), "what_to_do", stream->what));
+			array,
+			json_pack("{s:s, s:i, s:s, s:i, s:s?, s:I, s:o, s:I, s:o, s:s, s:s}", "source",
+		                  stream->source->service->name, "source_partition", stream->source->partition, "topic",
+		                  stream->topic, "partition", stream->partition, "reader", stream->reader, "sent",
+		                  (json_int_t)stream->sent, "sent_chain", hex(stream->sent_chain), "received",
+		                  (json_int_t)stream->received, "received_chain", hex(stream->received_chain),
+		                  "verdict", audit_verdict_name(stream->verdict), "what_to_do", stream->what));
 	}
 	return array;
 }
@@ -187,14 +191,15 @@ static json_t *gaps_json(const struct audit *audit)
 	json_t *array = json_array();
 	for (size_t i = 0; i < audit->gap_count; i++) {
 		const struct audit_gap *gap = &audit->gaps[i];
-		json_array_append_new(array, json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:s, s:s}", "reader",
-		                                       gap->view->service->name, "partition", gap->view->partition, "source",
-		                                       gap->gap.service, "source_partition", gap->gap.partition, "kind",
-		                                       task_verdict_name(gap->gap.verdict), "first_missing",
-		                                       (json_int_t)gap->gap.first_missing, "highest",
-		                                       (json_int_t)gap->gap.highest, "first_offset",
-		                                       (json_int_t)gap->gap.first_offset, "count", (json_int_t)gap->gap.count,
-		                                       "verdict", audit_verdict_name(gap->verdict), "what_to_do", gap->what));
+		json_array_append_new(array,
+		                      json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:s, s:s}", "reader",
+		                                gap->view->service->name, "partition", gap->view->partition, "source",
+		                                gap->gap.service, "source_partition", gap->gap.partition, "kind",
+		                                task_verdict_name(gap->gap.verdict), "first_missing",
+		                                (json_int_t)gap->gap.first_missing, "highest",
+		                                (json_int_t)gap->gap.highest, "first_offset",
+		                                (json_int_t)gap->gap.first_offset, "count", (json_int_t)gap->gap.count,
+		                                "verdict", audit_verdict_name(gap->verdict), "what_to_do", gap->what));
 	}
 	return array;
 }
@@ -207,9 +212,9 @@ static json_t *rules_json(const struct audit *audit)
 		json_t *shown = json_array();
 		for (size_t s = 0; s < rule->shown_count; s++)
 			json_array_append_new(shown, json_string(rule->shown[s]));
-		json_array_append_new(array, json_pack("{s:s, s:b, s:I, s:I, s:o}", "rule", rule->text, "judged", rule->judged,
-		                                       "checked", (json_int_t)rule->checked, "wrong", (json_int_t)rule->wrong,
-		                                       "differs", shown));
+		json_array_append_new(array, json_pack("{s:s, s:b, s:I, s:I, s:o}", "rule", rule->text, "judged",
+		                                       rule->judged, "checked", (json_int_t)rule->checked, "wrong",
+		                                       (json_int_t)rule->wrong, "differs", shown));
 	}
 	return array;
 }
@@ -226,10 +231,10 @@ json_t *audit_json(const struct audit *audit)
 	if (!audit->has_orders)
 		return json;
 	json_object_set_new(json, "rules", rules_json(audit));
-	json_object_set_new(json, "orders", json_pack("{s:I, s:I, s:I, s:I, s:I}", "placed", (json_int_t)audit->orders[0],
-	                                              "confirmed", (json_int_t)audit->orders[2], "rejected",
-	                                              (json_int_t)audit->orders[3], "cancelled",
-	                                              (json_int_t)audit->orders[4], "pending",
-	                                              (json_int_t)audit->orders[1]));
+	json_object_set_new(json, "orders",
+	                    json_pack("{s:I, s:I, s:I, s:I, s:I}", "placed", (json_int_t)audit->orders[0], "confirmed",
+	                              (json_int_t)audit->orders[2], "rejected", (json_int_t)audit->orders[3],
+	                              "cancelled", (json_int_t)audit->orders[4], "pending",
+	                              (json_int_t)audit->orders[1]));
 	return json;
 }

@@ -6,7 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const struct task_stream *find(const struct task_stream *streams, size_t count, const char *name, int32_t partition)
+static const struct task_stream *find(const struct task_stream *streams, size_t count, const char *name,
+                                      int32_t partition)
 {
 	for (size_t i = 0; i < count; i++)
 		if (streams[i].partition == partition && strcmp(streams[i].name, name) == 0)
@@ -61,8 +62,9 @@ static struct audit_stream *add_stream(struct audit *audit, const struct audit_v
 
 static const char *resend_command(struct audit *audit, const struct audit_stream *stream)
 {
-	return audit_text(audit, "tandem %s resend --partitions %d --to %s/%d --from %" PRIu64, stream->source->service->name,
-	                  stream->source->partition, stream->topic, stream->partition, stream->received + 1);
+	return audit_text(audit, "tandem %s resend --partitions %d --to %s/%d --from %" PRIu64,
+	                  stream->source->service->name, stream->source->partition, stream->topic, stream->partition,
+	                  stream->received + 1);
 }
 
 /* Both numbers are known. reader_lag: what the reader has not read yet (0 for the last record of a topic).
@@ -75,26 +77,29 @@ static void judge(struct audit *audit, struct audit_stream *stream, int64_t read
 	const struct audit_view *source = stream->source;
 	bool all_sent = source->path || source->sent_lag == 0;
 	if (stream->sent == stream->received) {
-		stream->verdict = stream->sent && stream->sent_chain != stream->received_chain ? AUDIT_DIFFERS : AUDIT_HOLDS;
+		stream->verdict =
+			stream->sent && stream->sent_chain != stream->received_chain ? AUDIT_DIFFERS : AUDIT_HOLDS;
 		if (stream->verdict == AUDIT_DIFFERS)
-			stream->what = audit_text(audit,
-			                          "the same number with another chain hash: one of them holds an event the other"
-			                          " never saw; tandem %s verify --partitions %d",
-			                          source->service->name, source->partition);
+			stream->what = audit_text(
+				audit,
+				"the same number with another chain hash: one of them holds an event the other"
+				" never saw; tandem %s verify --partitions %d",
+				source->service->name, source->partition);
 	} else if (stream->sent > stream->received) {
 		stream->verdict = reader_lag == 0 && all_sent ? AUDIT_DIFFERS : AUDIT_UNSETTLED;
 		stream->what = stream->verdict == AUDIT_DIFFERS
-		                       ? audit_text(audit, "%" PRIu64 " events are lost; %s", stream->sent - stream->received,
-		                                    resend_command(audit, stream))
+		                       ? audit_text(audit, "%" PRIu64 " events are lost; %s",
+		                                    stream->sent - stream->received, resend_command(audit, stream))
 		                       : "not all of it is read yet";
 	} else {
 		stream->verdict = source->lag == 0 ? AUDIT_DIFFERS : AUDIT_UNSETTLED;
-		stream->what = stream->verdict == AUDIT_DIFFERS
-		                       ? audit_text(audit,
-		                                    "more was received than the source's state says it sent; tandem %s verify"
-		                                    " --partitions %d",
-		                                    source->service->name, source->partition)
-		                       : "the source has records left to fold";
+		stream->what =
+			stream->verdict == AUDIT_DIFFERS
+				? audit_text(audit,
+		                             "more was received than the source's state says it sent; tandem %s verify"
+		                             " --partitions %d",
+		                             source->service->name, source->partition)
+				: "the source has records left to fold";
 	}
 }
 
@@ -198,7 +203,8 @@ static void compare_topic(struct audit *audit, const struct audit_view *source, 
 static bool is_read_here(const struct audit *audit, const struct audit_view *source, const char *topic)
 {
 	for (size_t i = 0; i < audit->view_count; i++)
-		if (strcmp(audit->views[i].service->input, topic) == 0 && reads(audit->views[i].service, source->service))
+		if (strcmp(audit->views[i].service->input, topic) == 0 &&
+		    reads(audit->views[i].service, source->service))
 			return true;
 	return false;
 }
@@ -249,8 +255,9 @@ static void add_gap(struct audit *audit, const struct audit_view *view, const st
 	struct audit_gap *out = &audit->gaps[audit->gap_count++];
 	*out = (struct audit_gap){.view = view, .gap = *gap};
 	if (!*gap->service) { /* dropped, and nobody waits for it */
-		out->what = audit_text(audit, "find who writes a `tandem` header: tandem replay -t %s -p %d -o %lld -c 1",
-		                       view->service->input, view->partition, (long long)gap->first_offset);
+		out->what =
+			audit_text(audit, "find who writes a `tandem` header: tandem replay -t %s -p %d -o %lld -c 1",
+		                   view->service->input, view->partition, (long long)gap->first_offset);
 		return;
 	}
 	/* A source that is not at its end may be about to send what is missing. */

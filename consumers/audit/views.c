@@ -22,7 +22,8 @@ static bool has_mark(struct audit *audit, const struct service *service, int32_t
 static bool has_file(struct audit *audit, const struct service *service, int32_t partition)
 {
 	for (size_t i = 0; i < audit->config.data_count; i++)
-		if (access(audit_text(audit, "%s/%s/%d.db", audit->config.data[i], service->name, partition), F_OK) == 0)
+		if (access(audit_text(audit, "%s/%s/%d.db", audit->config.data[i], service->name, partition), F_OK) ==
+		    0)
 			return true;
 	return false;
 }
@@ -55,7 +56,8 @@ static void add_views(struct audit *audit, const struct service *service)
 		leave_out(audit, service, "does not run here: it has no task file, and no mark in the log");
 		return;
 	}
-	audit->views = mem_realloc(audit->views, (audit->view_count + (size_t)topic->partitions) * sizeof *audit->views);
+	audit->views =
+		mem_realloc(audit->views, (audit->view_count + (size_t)topic->partitions) * sizeof *audit->views);
 	for (int32_t p = 0; p < topic->partitions; p++)
 		audit->views[audit->view_count++] = (struct audit_view){.service = service, .partition = p};
 }
@@ -83,7 +85,8 @@ static int64_t next_offset_of(const char *path)
 	bool row;
 	if (store_open(&config, &store, NULL) != OK)
 		return -1;
-	if (store_prepare(store, "SELECT next_offset FROM meta", false, &s, NULL) == OK && store_step(s, &row, NULL) == OK)
+	if (store_prepare(store, "SELECT next_offset FROM meta", false, &s, NULL) == OK &&
+	    store_step(s, &row, NULL) == OK)
 		next = row ? store_int(s, 0) : 0;
 	store_close(store);
 	return next;
@@ -129,7 +132,7 @@ static const char *find_file(struct audit *audit, const struct audit_view *view)
 	int64_t best_next = 0;
 	for (size_t i = 0; i < audit->config.data_count; i++) {
 		const char *path =
-		        audit_text(audit, "%s/%s/%d.db", audit->config.data[i], view->service->name, view->partition);
+			audit_text(audit, "%s/%s/%d.db", audit->config.data[i], view->service->name, view->partition);
 		if (access(path, F_OK) != 0)
 			continue;
 		int64_t next = next_offset_of(path);
@@ -164,15 +167,16 @@ static void name_scratch(const struct audit *audit, struct audit_view *view, con
 		snprintf(view->scratch, sizeof view->scratch, "%s/.%s-%s-%d-%d", folder, what, view->service->name,
 		         view->partition, getpid());
 	else if (slash)
-		snprintf(view->scratch, sizeof view->scratch, "%.*s/.%s-%d-%d", (int)(slash - view->path), view->path, what,
-		         view->partition, getpid());
+		snprintf(view->scratch, sizeof view->scratch, "%.*s/.%s-%d-%d", (int)(slash - view->path), view->path,
+		         what, view->partition, getpid());
 	unlink(view->scratch);
 }
 
 static enum status check_installation(struct audit *audit, const struct audit_view *view, struct err *err)
 {
 	struct genesis genesis;
-	enum status status = genesis_read(audit->config.log, view->service->input, view->partition, &audit->arena, &genesis, err);
+	enum status status =
+		genesis_read(audit->config.log, view->service->input, view->partition, &audit->arena, &genesis, err);
 	return status == OK ? task_check_genesis(view->task, &genesis, err) : status;
 }
 
@@ -192,7 +196,7 @@ static enum status take_file(struct audit *audit, struct audit_view *view, struc
 	read_halt(audit, view);
 	enum status status = store_copy(view->path, view->scratch, err);
 	const struct task_config config = {
-	        .service = view->service, .partition = view->partition, .path = view->scratch, .scratch = true};
+		.service = view->service, .partition = view->partition, .path = view->scratch, .scratch = true};
 	if (status == OK)
 		status = task_open(&config, &view->task, err);
 	unlink(view->scratch);

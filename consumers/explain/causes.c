@@ -22,7 +22,8 @@ static int cause_named(const struct story *story, const struct story_event *even
 		return -1;
 	memcpy(text, id->value.data, (size_t)id->value.len);
 	text[id->value.len] = 0;
-	if (sscanf(text, "orders-%d-%lld-%d%c", &partition, &offset, &index, &rest) != 3 || partition != story->partition)
+	if (sscanf(text, "orders-%d-%lld-%d%c", &partition, &offset, &index, &rest) != 3 ||
+	    partition != story->partition)
 		return -1;
 	return at_orders(story, offset);
 }

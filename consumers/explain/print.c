@@ -93,8 +93,8 @@ static void put_shortages(const struct shortage_array *shortages, int32_t count,
 		buf_putf(out, "%s", i ? "; " : "");
 		record_view_text(s->sku, out);
 		if (s->known)
-			buf_putf(out, " wanted %" PRId64 ", on hand %" PRId64 ", reserved %" PRId64, s->wanted, s->on_hand,
-			         s->reserved);
+			buf_putf(out, " wanted %" PRId64 ", on hand %" PRId64 ", reserved %" PRId64, s->wanted,
+			         s->on_hand, s->reserved);
 		else
 			buf_putf(out, " wanted %" PRId64 ", never received", s->wanted);
 	}
@@ -228,8 +228,9 @@ static void print_waiting(const struct story *story, FILE *out)
 		if (story->groups[i].state != 'W')
 			continue;
 		fprintf(out, "waits for inventory/%" PRId32 "%s\n", partition,
-		        story_answer(story, partition) >= 0 ? ", whose answer is in the log: the order worker has not taken it yet"
-		                                            : "");
+		        story_answer(story, partition) >= 0
+		                ? ", whose answer is in the log: the order worker has not taken it yet"
+		                : "");
 	}
 }
 
@@ -264,7 +265,8 @@ static json_t *json_event(const struct walk *walk, const struct story_event *eve
 		if (walk->order[i] != (size_t)event->cause)
 			continue;
 		cause = json_integer((json_int_t)i);
-		since = json_integer(event->record.timestamp_ms - walk->story->events[event->cause].record.timestamp_ms);
+		since = json_integer(event->record.timestamp_ms -
+		                     walk->story->events[event->cause].record.timestamp_ms);
 	}
 	put_details(event, &details);
 	json_object_set_new(json, "cause", cause);

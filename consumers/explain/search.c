@@ -137,7 +137,8 @@ static void report(struct story *story, const struct place *place, const char *w
 		story_missing(story, "%s in %s/%" PRId32 ", offsets %" PRId64 " to %" PRId64, what, place->topic,
 		              place->partition, place->from, place->to - 1);
 	else if (place->from == place->to)
-		story_missing(story, "%s in %s/%" PRId32 ", which has no record there", what, place->topic, place->partition);
+		story_missing(story, "%s in %s/%" PRId32 ", which has no record there", what, place->topic,
+		              place->partition);
 	else
 		story_missing(story, "%s in %s/%" PRId32 ": what leads to it was not found", what, place->topic,
 		              place->partition);
@@ -164,8 +165,8 @@ static enum status take_known(struct story *story, int64_t offset, const char *w
 		return OK;
 	enum status status = take_at(story, "orders", story->partition, offset, &found, err);
 	if (status == OK && !found)
-		story_missing(story, "%s at orders/%" PRId32 "@%" PRId64 ": the file knows it, the log has it no more", what,
-		              story->partition, offset);
+		story_missing(story, "%s at orders/%" PRId32 "@%" PRId64 ": the file knows it, the log has it no more",
+		              what, story->partition, offset);
 	return status;
 }
 
@@ -223,8 +224,7 @@ static enum status find_answers(struct story *story, struct err *err)
 		status = look_after(story, &one, command, err);
 		if (!has_answer(story, &one) && one.from > one.to)
 			one.from = all.from, one.to = all.to;
-		report(story, &one,
-		       arena_format(&story->arena, "the answer of inventory/%" PRId32, group->partition),
+		report(story, &one, arena_format(&story->arena, "the answer of inventory/%" PRId32, group->partition),
 		       has_answer(story, &one));
 	}
 	return status;

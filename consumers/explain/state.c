@@ -52,7 +52,8 @@ static enum status consider(struct story *story, const char *path, struct store 
 		store = NULL;
 	}
 	if (status == OK)
-		story_looked(story, ours ? "%s: up to offset %" PRId64 : "%s: of another installation, or empty", path, next);
+		story_looked(story, ours ? "%s: up to offset %" PRId64 : "%s: of another installation, or empty", path,
+		             next);
 	store_close(store);
 	return status == OK ? OK : err_context(err, status, "%s", path);
 }
@@ -81,7 +82,8 @@ static void parse_groups(struct story *story, const char *text)
 		long partition = strtol(text, &end, 10);
 		if (end == text || !*end)
 			return;
-		story->groups[story->group_count++] = (struct story_group){.partition = (int32_t)partition, .state = *end++};
+		story->groups[story->group_count++] =
+			(struct story_group){.partition = (int32_t)partition, .state = *end++};
 	}
 }
 
@@ -114,7 +116,7 @@ static enum status read_cancel(struct story *story, struct store *store, struct 
 {
 	struct store_statement *s;
 	enum status status =
-	        store_prepare(store, "SELECT at_offset FROM cancel_request WHERE order_id = ?1", false, &s, err);
+		store_prepare(store, "SELECT at_offset FROM cancel_request WHERE order_id = ?1", false, &s, err);
 	if (status != OK)
 		return status;
 	store_bind_id(s, 1, story->order_id);
@@ -125,11 +127,12 @@ static enum status read_cancel(struct story *story, struct store *store, struct 
 	return status;
 }
 
-static enum status read_reservation(struct story *story, struct store *store, struct story_group *group, struct err *err)
+static enum status read_reservation(struct story *story, struct store *store, struct story_group *group,
+                                    struct err *err)
 {
 	struct store_statement *s;
 	enum status status =
-	        store_prepare(store, "SELECT at_offset FROM reservation WHERE order_id = ?1", false, &s, err);
+		store_prepare(store, "SELECT at_offset FROM reservation WHERE order_id = ?1", false, &s, err);
 	if (status != OK)
 		return status;
 	store_bind_id(s, 1, story->order_id);

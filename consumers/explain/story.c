@@ -164,7 +164,8 @@ int story_confirming(const struct story *story)
 	if (story->status != STORY_CANCELLED)
 		return -1;
 	for (size_t i = 0; i < story->group_count; i++) {
-		int answer = story_find(story, "orders", story->partition, &stock_reserved_type, story->groups[i].partition);
+		int answer =
+			story_find(story, "orders", story->partition, &stock_reserved_type, story->groups[i].partition);
 		if (answer < 0)
 			return -1;
 		int64_t offset = story->events[answer].record.offset;
@@ -185,7 +186,7 @@ enum status story_tell(struct story *story, struct log *log, const char *order_i
 	if (status != OK)
 		return err_context(err, status, "topic orders");
 	story->partition =
-	        log_partition_of(order_id, strlen(order_id), genesis_topic(&story->genesis, "orders")->partitions);
+		log_partition_of(order_id, strlen(order_id), genesis_topic(&story->genesis, "orders")->partitions);
 	status = state_read(story, data, data_count, err);
 	if (status == OK && (story->placed || story->cancel_requested))
 		status = search(story, err);

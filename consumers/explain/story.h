@@ -28,26 +28,26 @@ enum story_status { STORY_PENDING = 1, STORY_CONFIRMED = 2, STORY_REJECTED = 3, 
 /* The lines of the order that one inventory partition owns. */
 struct story_group {
 	int32_t partition;
-	char state;         /* as in orders.groups: W waiting, R reserved, X refused, L released */
-	bool known;         /* the partition's file has its reservation */
-	int64_t at_offset;  /* of the ReserveStock; where known */
+	char state;        /* as in orders.groups: W waiting, R reserved, X refused, L released */
+	bool known;        /* the partition's file has its reservation */
+	int64_t at_offset; /* of the ReserveStock; where known */
 };
 
 struct story_event {
 	const char *topic;
 	struct log_record record;
 	struct record_view view;
-	bool repeat;        /* a second copy of an event that came before: it changes nothing */
-	int cause;          /* index of the event that led to it; -1: it came from outside, or its cause was not found */
-	const char *note;   /* NULL: none */
+	bool repeat;      /* a second copy of an event that came before: it changes nothing */
+	int cause;        /* index of the event that led to it; -1: it came from outside, or its cause was not found */
+	const char *note; /* NULL: none */
 };
 
 struct story {
 	struct arena arena;
 	const char *order_id;
 	struct log *log;
-	struct genesis genesis;  /* of orders */
-	int32_t partition;       /* of orders */
+	struct genesis genesis; /* of orders */
+	int32_t partition;      /* of orders */
 
 	/* What the files know. */
 	bool placed, cancel_requested;
@@ -63,7 +63,7 @@ struct story {
 	size_t event_count, event_room;
 	const char **looked_at; /* files and ranges, as text */
 	size_t looked_count;
-	const char **missing;   /* what should be there and was not found, as text */
+	const char **missing; /* what should be there and was not found, as text */
 	size_t missing_count;
 };
 

@@ -10,22 +10,22 @@
 #include "mem.h"
 
 struct demo_process {
-	const char *name;   /* "order": its output goes to <folder>/<name>.log */
-	pid_t pid;          /* 0: not running */
+	const char *name; /* "order": its output goes to <folder>/<name>.log */
+	pid_t pid;        /* 0: not running */
 };
 
 struct demo {
 	const struct config *config;
-	char program[4096];      /* this program's path */
-	char *folder, *data;     /* all files; of it the workers' */
-	const char *csv;         /* NULL: orders are generated */
+	char program[4096];  /* this program's path */
+	char *folder, *data; /* all files; of it the workers' */
+	const char *csv;     /* NULL: orders are generated */
 	char *log_url, *name_space;
-	char *log_options;       /* for people: "--log local:DIR" */
+	char *log_options; /* for people: "--log local:DIR" */
 	char partitions[16];
-	bool keep;               /* the folder stays */
+	bool keep; /* the folder stays */
 	bool on_broker;
 	struct demo_process order, inventory;
-	char story[80];          /* the order that is explained */
+	char story[80]; /* the order that is explained */
 	int64_t start_us;
 };
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 struct outcome {
 	int64_t confirmed, rejected, cancelled, unknown_sku, insufficient, repeats, other;
 	int64_t confirmed_minor, returned_minor;
@@ -38,7 +37,8 @@ static void note_cancelled(struct outcome *outcome, const struct order_cancelled
 	outcome->returned_minor += event->total_minor;
 }
 
-static void note_record(struct demo *demo, struct outcome *outcome, const struct log_record *record, struct arena *arena)
+static void note_record(struct demo *demo, struct outcome *outcome, const struct log_record *record,
+                        struct arena *arena)
 {
 	union {
 		struct order_confirmed confirmed;
@@ -118,11 +118,12 @@ static void print_outcome(const struct demo *demo, const struct outcome *outcome
 	double seconds = (double)(seam_monotonic_us(&seam_system) - demo->start_us) / 1e6;
 	printf("orders confirmed   %8" PRId64 "   %9" PRId64 ".%02" PRId64 " GBP in all\n", outcome->confirmed,
 	       outcome->confirmed_minor / 100, outcome->confirmed_minor % 100);
-	printf("orders rejected    %8" PRId64 "   too little stock %" PRId64 ", unknown SKU %" PRId64 "\n", outcome->rejected,
-	       outcome->insufficient, outcome->unknown_sku);
-	printf("orders cancelled   %8" PRId64 "   %9" PRId64 ".%02" PRId64 " GBP of it given back\n", outcome->cancelled,
-	       outcome->returned_minor / 100, outcome->returned_minor % 100);
-	printf("events             %8" PRId64 "   in all logs, %.0f a second over %.1f s, %" PRId64 " repeats on order-events\n",
+	printf("orders rejected    %8" PRId64 "   too little stock %" PRId64 ", unknown SKU %" PRId64 "\n",
+	       outcome->rejected, outcome->insufficient, outcome->unknown_sku);
+	printf("orders cancelled   %8" PRId64 "   %9" PRId64 ".%02" PRId64 " GBP of it given back\n",
+	       outcome->cancelled, outcome->returned_minor / 100, outcome->returned_minor % 100);
+	printf("events             %8" PRId64 "   in all logs, %.0f a second over %.1f s, %" PRId64
+	       " repeats on order-events\n",
 	       records, (double)records / seconds, seconds, outcome->repeats);
 }
 

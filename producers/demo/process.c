@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 64
-#define KILL_WAIT_MS 10000
-#define LOOK_NS 200000 /* between two looks at a worker's state */
+#define KILL_WAIT_MS  10000
+#define LOOK_NS       200000 /* between two looks at a worker's state */
 
 void demo_say(const char *text)
 {
@@ -62,8 +62,8 @@ int demo_open(struct demo *demo, const struct config *config, const char *local,
 	snprintf(demo->partitions, sizeof demo->partitions, "%d", partitions);
 	ssize_t len = readlink("/proc/self/exe", demo->program, sizeof demo->program - 1);
 	if (len < 0 || !make_folder(demo, local)) {
-		fprintf(stderr, "tandem demo: %s: %s; expected a new or empty folder\n", demo->folder ? demo->folder : "?",
-		        strerror(errno));
+		fprintf(stderr, "tandem demo: %s: %s; expected a new or empty folder\n",
+		        demo->folder ? demo->folder : "?", strerror(errno));
 		mem_free(demo->folder);
 		demo->folder = NULL;
 		return EXIT_USAGE;
@@ -194,8 +194,9 @@ bool demo_wait(struct demo *demo, struct demo_process *process)
 	process->pid = 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return true;
-	fprintf(stderr, "tandem demo: %s ended with %s %d; its words stand above, or in the folder's .log files\n", process->name,
-	        WIFEXITED(status) ? "status" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+	fprintf(stderr, "tandem demo: %s ended with %s %d; its words stand above, or in the folder's .log files\n",
+	        process->name, WIFEXITED(status) ? "status" : "signal",
+	        WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 	return false;
 }
 
@@ -265,7 +266,8 @@ bool demo_kill_busy(struct demo *demo, struct demo_process *worker)
 	enum lock_state state = LOCK_READY;
 	while (!busy(demo, worker, &state)) {
 		if (seam_monotonic_us(&seam_system) > until || interrupt_requested()) {
-			fprintf(stderr, "tandem demo: the worker was not seen at work within %d s\n", KILL_WAIT_MS / 1000);
+			fprintf(stderr, "tandem demo: the worker was not seen at work within %d s\n",
+			        KILL_WAIT_MS / 1000);
 			return false;
 		}
 		nanosleep(&look, NULL);

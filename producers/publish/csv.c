@@ -45,7 +45,7 @@ static enum csv_result quoted(struct cursor *c, bool last)
 	for (;;) {
 		if (at_end(c))
 			return last ? bad(c, "found the end of the file within quotes, expected a closing quote")
-				    : CSV_MORE;
+			            : CSV_MORE;
 		char byte = c->bytes[c->at++];
 		if (byte == '"') {
 			if (at_end(c))
@@ -124,7 +124,7 @@ static enum csv_result parse(struct cursor *c, bool last)
 }
 
 enum csv_result csv_parse(const char *bytes, size_t len, bool last, struct csv_record *out, size_t *used, size_t *lines,
-			  const char **wrong)
+                          const char **wrong)
 {
 	bool cut = len > CSV_RECORD_BYTES;
 	struct cursor c = {.bytes = bytes, .len = cut ? CSV_RECORD_BYTES : len, .out = out};

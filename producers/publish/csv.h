@@ -26,6 +26,6 @@ enum csv_result {
 /* Parses the record that bytes begin with. Fields are separated by commas, records by LF or CR LF; a quoted field may
  * hold both, and a quote as two. last: no bytes follow. An empty line is a record of one empty field. */
 enum csv_result csv_parse(const char *bytes, size_t len, bool last, struct csv_record *out, size_t *used, size_t *lines,
-			  const char **wrong);
+                          const char **wrong);
 
 #endif

@@ -41,7 +41,7 @@ void generate_id(const struct generate_options *options, uint64_t n, char out[37
 	head = (head & ~(uint64_t)0xf000) | (by_time ? 0x7000 : 0x4000);
 	tail = (tail & 0x3fffffffffffffff) | 0x8000000000000000;
 	snprintf(out, 37, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64, head >> 32,
-		 head >> 16 & 0xffff, head & 0xffff, tail >> 48, tail & 0xffffffffffff);
+	         head >> 16 & 0xffff, head & 0xffff, tail >> 48, tail & 0xffffffffffff);
 }
 
 static void sku_name(uint64_t number, char out[SKU_BYTES])
@@ -73,8 +73,8 @@ static void make_line(const struct generator *g, uint64_t order, uint64_t index)
 	uint64_t sku = random / 100 % (uint64_t)(hot ? hot_skus : o->skus);
 	sku_name(sku, g->skus[index]);
 	g->lines[index] = (struct order_line){.sku = g->skus[index],
-					      .quantity = 1 + (int64_t)(random >> 56) % QUANTITY_MAX,
-					      .unit_price_minor = 100 + (int64_t)(publish_mix(o->seed, sku) % 9900)};
+	                                      .quantity = 1 + (int64_t)(random >> 56) % QUANTITY_MAX,
+	                                      .unit_price_minor = 100 + (int64_t)(publish_mix(o->seed, sku) % 9900)};
 }
 
 static enum status give_order(const struct generator *g, uint64_t order, struct err *err)
@@ -88,10 +88,10 @@ static enum status give_order(const struct generator *g, uint64_t order, struct 
 	for (uint64_t i = 0; i < count; i++)
 		make_line(g, order, i);
 	const struct order_placed event = {.order_id = id,
-					   .customer_id = customer,
-					   .currency = "GBP",
-					   .placed_at = time_of(order),
-					   .lines = {g->lines, count}};
+	                                   .customer_id = customer,
+	                                   .currency = "GBP",
+	                                   .placed_at = time_of(order),
+	                                   .lines = {g->lines, count}};
 	return publish_take(g->sink, &order_placed_type, &event, err);
 }
 

@@ -93,7 +93,7 @@ enum input_result input_line(struct input *input, int timeout_ms, const char **l
 			return give(input, (size_t)(end - bytes), 1, line, len);
 		if (left > INPUT_MAX_BYTES) {
 			err_set(err, REJECT, "input", "%s:%lld: found a line longer than 4 MiB", input->name,
-				(long long)input->line + 1);
+			        (long long)input->line + 1);
 			return INPUT_FAILED;
 		}
 		looked = left;

@@ -25,7 +25,7 @@ static enum status find_type(const char *name, const struct event_type **type, s
 		return err_set(err, REJECT, "type", "type: found '%s', which only a worker sends", name);
 	const char *near = nearest(name, publisher_type_name, NULL);
 	return err_set(err, REJECT, "type", "type: found '%.80s', expected a publisher's event%s%s%s", name,
-		       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* Identifiers are the same in every event, wherever they stand. */
@@ -43,8 +43,8 @@ static enum status check_identifiers(const json_t *value, struct err *err)
 	{
 		if (is_identifier(name) && json_is_string(member) && !service_id_valid(json_string_value(member)))
 			return err_set(err, REJECT, "identifier",
-				       "%s: found '%.80s', expected 1 to 64 printable ASCII characters", name,
-				       json_string_value(member));
+			               "%s: found '%.80s', expected 1 to 64 printable ASCII characters", name,
+			               json_string_value(member));
 		enum status status = check_identifiers(member, err);
 		if (status != OK)
 			return err_context(err, status, "%s", name);
@@ -59,13 +59,13 @@ static enum status check_identifiers(const json_t *value, struct err *err)
 }
 
 static enum status parse(const json_t *object, struct arena *arena, const struct event_type **type, const void **event,
-			 struct err *err)
+                         struct err *err)
 {
 	const char *name = json_string_value(json_object_get(object, "type"));
 	const json_t *body = json_object_get(object, "event");
 	if (!name || !body || json_object_size(object) != 2)
 		return err_set(err, REJECT, "form",
-			       "expected {\"type\": \"OrderPlaced\", \"event\": {...}} and no other member");
+		               "expected {\"type\": \"OrderPlaced\", \"event\": {...}} and no other member");
 	enum status status = find_type(name, type, err);
 	if (status != OK)
 		return status;
@@ -78,7 +78,7 @@ static enum status parse(const json_t *object, struct arena *arena, const struct
 }
 
 enum status jsonl_parse(const char *line, size_t len, struct arena *arena, const struct event_type **type,
-			const void **event, struct err *err)
+                        const void **event, struct err *err)
 {
 	json_error_t wrong;
 	json_t *object = json_loadb(line, len, JSON_REJECT_DUPLICATES, &wrong);

@@ -10,6 +10,6 @@
 
 /* One line to an event of a publisher's type, in the arena. REJECT: what was found and what was expected, by field. */
 enum status jsonl_parse(const char *line, size_t len, struct arena *arena, const struct event_type **type,
-			const void **event, struct err *err);
+                        const void **event, struct err *err);
 
 #endif

@@ -24,7 +24,7 @@ struct publish_sink {
 };
 
 static inline enum status publish_take(const struct publish_sink *sink, const struct event_type *type,
-				       const void *event, struct err *err)
+                                       const void *event, struct err *err)
 {
 	return sink->take(sink->arg, type, event, err);
 }

@@ -45,7 +45,7 @@ json_t *publish_json(const struct publish_result *result, bool dry_run, bool com
 	if (result->has_rows) {
 		json_object_set_new(object, "rows", json_integer(result->rows));
 		json_object_set_new(object, "row_counts",
-				    numbers(retail_row_names, result->row_counts, RETAIL_ROW_KINDS));
+		                    numbers(retail_row_names, result->row_counts, RETAIL_ROW_KINDS));
 		json_object_set_new(object, "notes", numbers(retail_note_names, result->notes, RETAIL_NOTES));
 	}
 	for (size_t i = 0; result->types[i].type; i++)

@@ -15,7 +15,7 @@
 enum column { INVOICE, STOCK_CODE, DESCRIPTION, QUANTITY, DATE, PRICE, CUSTOMER, COUNTRY };
 
 static const char *const columns[COLUMNS] = {"InvoiceNo",   "StockCode", "Description", "Quantity",
-					     "InvoiceDate", "UnitPrice", "CustomerID",  "Country"};
+                                             "InvoiceDate", "UnitPrice", "CustomerID",  "Country"};
 
 const char *const retail_row_texts[RETAIL_ROW_KINDS] = {
 	"kept as lines of orders",
@@ -260,7 +260,7 @@ static enum status read_header(struct reading *reading, struct err *err)
 			found += 3;
 		if (strcmp(found, columns[i]) != 0)
 			return err_set(err, REJECT, "header", "header: found '%.80s' in column %zu, expected '%s'",
-				       found, i + 1, columns[i]);
+			               found, i + 1, columns[i]);
 	}
 	return OK;
 }
@@ -275,8 +275,8 @@ static enum status read_rows(struct reading *reading, struct retail *retail, str
 		if (is_blank(&reading->record))
 			continue;
 		status = retail->rows == ROWS_MAX
-				 ? err_set(&err, REJECT, "too_large", "found more than %d rows", ROWS_MAX)
-				 : parse_row(&reading->record, &row, &err);
+		                 ? err_set(&err, REJECT, "too_large", "found more than %d rows", ROWS_MAX)
+		                 : parse_row(&reading->record, &row, &err);
 		if (status == OK)
 			take_row(retail, &row);
 		else if (retail->rows < ROWS_MAX)
@@ -325,7 +325,7 @@ static enum status sum_return(struct retail_line *lines, uint32_t *count, const 
 		if (kept && lines[kept - 1].sku == lines[i].sku) {
 			if (__builtin_add_overflow(lines[kept - 1].quantity, quantity, &lines[kept - 1].quantity))
 				return err_set(err, REJECT, "too_large",
-					       "invoice %s: returns add up to more than 2^63-1", id);
+				               "invoice %s: returns add up to more than 2^63-1", id);
 		} else {
 			lines[kept] = lines[i];
 			lines[kept++].quantity = quantity;

@@ -80,7 +80,7 @@ void retail_fini(struct retail *retail);
 /* Receipts (opening stock, then returns), then orders in the file's order, each cancel RETAIL_CANCEL_LAG orders behind
  * its own. The same for the same file and options for ever. Stops at the first status of the sink that is not OK. */
 enum status retail_each(const struct retail *retail, const struct retail_options *options,
-			const struct publish_sink *sink, struct err *err);
+                        const struct publish_sink *sink, struct err *err);
 
 #define RETAIL_ERRORS     10
 #define RETAIL_CANCEL_LAG 100

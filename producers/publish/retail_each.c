@@ -26,12 +26,12 @@ static const struct retail_line *lines_of(const struct retail *retail, size_t *a
 }
 
 static enum status give_receipt(const struct each *each, const char *receipt_id, uint32_t sku, int64_t quantity,
-				int64_t time_ms, struct err *err)
+                                int64_t time_ms, struct err *err)
 {
 	const struct stock_received event = {.receipt_id = receipt_id,
-					     .sku = each->retail->skus.texts[sku],
-					     .quantity = quantity,
-					     .received_at = time_ms};
+	                                     .sku = each->retail->skus.texts[sku],
+	                                     .quantity = quantity,
+	                                     .received_at = time_ms};
 	return publish_take(each->sink, &stock_received_type, &event, err);
 }
 
@@ -132,7 +132,7 @@ static enum status give_returns(const struct each *each, struct err *err)
 		const struct retail_line *lines = lines_of(retail, &at, i);
 		for (uint32_t l = 0; l < invoice->lines && invoice->returned; l++) {
 			enum status status = give_receipt(each, retail->invoice_ids.texts[i], lines[l].sku,
-							  lines[l].quantity, invoice->time_ms, err);
+			                                  lines[l].quantity, invoice->time_ms, err);
 			if (status != OK)
 				return status;
 		}
@@ -146,13 +146,13 @@ static enum status give_order(const struct each *each, size_t number, const stru
 	const struct retail_invoice *invoice = &retail->invoices[number];
 	for (uint32_t l = 0; l < invoice->lines; l++)
 		each->lines[l] = (struct order_line){.sku = retail->skus.texts[lines[l].sku],
-						     .quantity = lines[l].quantity,
-						     .unit_price_minor = lines[l].price_minor};
+		                                     .quantity = lines[l].quantity,
+		                                     .unit_price_minor = lines[l].price_minor};
 	const struct order_placed event = {.order_id = retail->invoice_ids.texts[number],
-					   .customer_id = invoice->customer,
-					   .currency = "GBP",
-					   .placed_at = invoice->time_ms,
-					   .lines = {each->lines, invoice->lines}};
+	                                   .customer_id = invoice->customer,
+	                                   .currency = "GBP",
+	                                   .placed_at = invoice->time_ms,
+	                                   .lines = {each->lines, invoice->lines}};
 	return publish_take(each->sink, &order_placed_type, &event, err);
 }
 
@@ -190,7 +190,7 @@ static uint32_t longest(const struct retail *retail)
 }
 
 enum status retail_each(const struct retail *retail, const struct retail_options *options,
-			const struct publish_sink *sink, struct err *err)
+                        const struct publish_sink *sink, struct err *err)
 {
 	struct each each = {retail, options, sink, mem_alloc(longest(retail) * sizeof *each.lines)};
 	enum status status = OK;

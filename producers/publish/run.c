@@ -72,7 +72,7 @@ static enum status complain(struct run *run, const struct input *input, struct e
 }
 
 static enum status give_line(struct run *run, struct input *input, const char *line, size_t len, struct arena *arena,
-			     const struct publish_sink *sink, struct err *err)
+                             const struct publish_sink *sink, struct err *err)
 {
 	const struct event_type *type;
 	const void *event;
@@ -208,7 +208,7 @@ static enum status send_all(struct run *run, struct err *err)
 	struct err ignored = {0};
 	memset(run->result->types, 0, sizeof run->result->types);
 	progress_start(&run->progress, config.seam, "events acknowledged",
-		       run->result->total > 0 ? run->result->total : 0);
+	               run->result->total > 0 ? run->result->total : 0);
 	config.progress = &run->progress;
 	run->sender = sender_open(&config);
 	enum status status = give_all(run, false, &sink, err);

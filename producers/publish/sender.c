@@ -36,10 +36,10 @@ struct sender *sender_open(const struct sender_config *config)
 	sender->config = *config;
 	sender->started_us = seam_monotonic_us(config->seam);
 	sender->delivery = delivery_open(&(struct delivery_config){.log = config->log,
-								   .seam = config->seam,
-								   .patience_ms = config->patience_ms,
-								   .stopped = config->stopped,
-								   .progress = config->progress});
+	                                                           .seam = config->seam,
+	                                                           .patience_ms = config->patience_ms,
+	                                                           .stopped = config->stopped,
+	                                                           .progress = config->progress});
 	return sender;
 }
 
@@ -88,7 +88,7 @@ static enum status target_read(struct sender *sender, const char *topic, struct 
 	const struct genesis_topic *pinned = genesis_topic(&genesis, topic);
 	if (!pinned || pinned->partitions < 1)
 		return err_set(err, FATAL, "bad_genesis", "topic %s: its genesis names no partition count for it",
-			       topic);
+		               topic);
 	*target = (struct target){.name = topic, .partitions = pinned->partitions};
 	return OK;
 }
@@ -117,16 +117,16 @@ static const char *receipt_id(const struct event_type *type, const void *event)
 
 /* CloudEvents 1.0, Kafka binding, binary mode. ce_id is the natural key: a repeat has the same one. */
 static void ce_headers(struct sender *sender, const struct event_type *type, const void *event, const char *key,
-		       struct log_header headers[CE_HEADERS])
+                       struct log_header headers[CE_HEADERS])
 {
 	const char *receipt = receipt_id(type, event);
 	buf_reset(&sender->ce_id);
 	buf_putf(&sender->ce_id, "%s/%s%s%s", type->name, receipt ? receipt : "", receipt ? "/" : "", key);
 	const char *const pairs[CE_HEADERS][2] = {{"ce_specversion", "1.0"},
-						  {"ce_id", buf_text(&sender->ce_id)},
-						  {"ce_source", "/tandem/publish"},
-						  {"ce_type", type->full_name},
-						  {"content-type", "application/avro"}};
+	                                          {"ce_id", buf_text(&sender->ce_id)},
+	                                          {"ce_source", "/tandem/publish"},
+	                                          {"ce_type", type->full_name},
+	                                          {"content-type", "application/avro"}};
 	for (size_t i = 0; i < CE_HEADERS; i++)
 		headers[i] = (struct log_header){pairs[i][0], {pairs[i][1], (int32_t)strlen(pairs[i][1])}};
 }
@@ -164,9 +164,9 @@ static enum status hand_over(struct sender *sender, const struct event_type *typ
 		return status;
 	size_t key_len = strlen(key);
 	struct log_record record = {.partition = log_partition_of(key, key_len, sender->targets[target].partitions),
-				    .key = {key, (int32_t)key_len},
-				    .value = {sender->value.data, (int32_t)sender->value.len},
-				    .headers = headers};
+	                            .key = {key, (int32_t)key_len},
+	                            .value = {sender->value.data, (int32_t)sender->value.len},
+	                            .headers = headers};
 	if (sender->config.cloudevents) {
 		ce_headers(sender, type, event, key, headers);
 		record.header_count = CE_HEADERS;

@@ -58,7 +58,7 @@ static enum status create(struct copy *copy, const struct target *target, struct
 		return status;
 	static const struct log_setting setting = {"message.timestamp.type", "LogAppendTime"};
 	const struct log_topic topic = {
-	        .name = target->name, .partitions = source.partitions, .settings = &setting, .setting_count = 1};
+		.name = target->name, .partitions = source.partitions, .settings = &setting, .setting_count = 1};
 	return copy->config.dry_run ? OK : log_topic_create(copy->config.target, &topic, err);
 }
 
@@ -88,18 +88,20 @@ static enum status pinned(struct copy *copy, struct target *target, struct err *
 	struct genesis genesis;
 	struct arena *arena = &copy->arena;
 	enum status status =
-	        installation_topic(copy->config.target, target->name, arena, &genesis, &target->installation, err);
+		installation_topic(copy->config.target, target->name, arena, &genesis, &target->installation, err);
 	if (status != OK || !target->installation)
 		return status;
 	const struct genesis_topic *topic = genesis_topic(&genesis, target->name);
 	if (topic->partitions != target->partitions)
-		return err_set(err, FATAL, "partition_count", "topic %s has %" PRId32 " partitions, its genesis pins %" PRId32,
-		               target->name, target->partitions, topic->partitions);
+		return err_set(err, FATAL, "partition_count",
+		               "topic %s has %" PRId32 " partitions, its genesis pins %" PRId32, target->name,
+		               target->partitions, topic->partitions);
 	if (!takes_publishers(target->name))
-		return err_set(err, REJECT, "usage",
-		               "topic %s is of installation %s, and only its workers write to it; copy to an input topic, or to"
-		               " a topic of no installation",
-		               target->name, genesis_id_text(genesis.installation, arena));
+		return err_set(
+			err, REJECT, "usage",
+			"topic %s is of installation %s, and only its workers write to it; copy to an input topic, or to"
+			" a topic of no installation",
+			target->name, genesis_id_text(genesis.installation, arena));
 	return OK;
 }
 
@@ -176,8 +178,9 @@ static void as_it_is(struct copy *copy, const struct replay_slice *slice, const 
 	*out = *record;
 	if (slice->topic->partitions == target->partitions)
 		return;
-	out->partition = record->key.len < 0 ? record->partition % target->partitions
-	                                     : log_partition_of(record->key.data, (size_t)record->key.len, target->partitions);
+	out->partition = record->key.len < 0
+	                         ? record->partition % target->partitions
+	                         : log_partition_of(record->key.data, (size_t)record->key.len, target->partitions);
 }
 
 static enum status send(struct copy *copy, const struct target *target, const struct replay_slice *slice,

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-struct export {
+struct export
+{
 	char *path, *part; /* part: where it grows */
 	const struct event_type *type;
 	struct event_file *file; /* NULL: a dry run, or closed */
@@ -56,7 +57,7 @@ enum status export_open(const char *path, const struct event_type *type, const c
 {
 	struct export *export = mem_zalloc(1, sizeof *export);
 	*export = (struct export){
-	        .path = mem_strdup(path), .part = mem_format("%s.part", path), .type = type, .result = result};
+		.path = mem_strdup(path), .part = mem_format("%s.part", path), .type = type, .result = result};
 	*sink = (struct replay_sink){.take = export_take, .finish = export_finish, .arg = export};
 	*out = export;
 	return dry_run ? OK : event_file_create(export->part, type, codec, &export->file, err);

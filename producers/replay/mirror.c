@@ -38,8 +38,9 @@ static enum status check_empty(struct mirror *mirror, struct err *err)
 	enum status status = log_topic_list(target, &mirror->arena, &names, &count, err);
 	if (status != OK || !count)
 		return status;
-	return err_set(err, FATAL, "not_empty", "%s: found topic %s, expected a new, empty log; give another folder, or"
-	                                        " delete this one",
+	return err_set(err, FATAL, "not_empty",
+	               "%s: found topic %s, expected a new, empty log; give another folder, or"
+	               " delete this one",
 	               log_url(target), names[0]);
 }
 
@@ -168,7 +169,7 @@ static enum status read_topic(struct mirror *mirror, const char *name, struct er
 	const struct mirror_config *config = mirror->config;
 	const struct replay_sink sink = {.take = mirror_take, .arg = mirror};
 	const struct replay_selection selection = {
-	        .to_offset = -1, .has_until = config->has_until, .until_ms = config->until_ms};
+		.to_offset = -1, .has_until = config->has_until, .until_ms = config->until_ms};
 	struct replay_run run = {.log = config->source,
 	                         .seam = config->seam,
 	                         .selection = &selection,
@@ -179,7 +180,8 @@ static enum status read_topic(struct mirror *mirror, const char *name, struct er
 	struct log_topic topic;
 	enum status status = log_topic_describe(config->source, name, &mirror->arena, &topic, err);
 	if (status == OK && !topic.exists)
-		status = err_set(err, FATAL, "unknown_topic", "%s: there is no topic %s", log_url(config->source), name);
+		status =
+			err_set(err, FATAL, "unknown_topic", "%s: there is no topic %s", log_url(config->source), name);
 	if (status == OK)
 		status = make_topic(mirror, name, err);
 	for (int32_t p = 0; status == OK && p < topic.partitions; p++)

@@ -69,8 +69,9 @@ static enum status describe(const struct replay_run *run, const char *name, stru
 		return unknown_topic(run->log, name, arena, err);
 	int64_t partition = run->selection->partition;
 	if (partition >= topic.partitions)
-		return err_set(err, FATAL, "unknown_partition", "topic %s has partitions 0 to %" PRId32 ", found -p %" PRId64,
-		               name, topic.partitions - 1, partition);
+		return err_set(err, FATAL, "unknown_partition",
+		               "topic %s has partitions 0 to %" PRId32 ", found -p %" PRId64, name,
+		               topic.partitions - 1, partition);
 	*out = arena_alloc(arena, sizeof **out);
 	**out = (struct replay_topic){.name = name, .partitions = topic.partitions, .tstype = tstype_of(&topic)};
 	return OK;
@@ -105,7 +106,8 @@ static enum status begin_of(const struct replay_run *run, struct replay_slice *s
 			                 ": what was before is gone; -o beginning takes what is left",
 			                 topic, slice->partition, low, from->value);
 		else if (from->value > high && run->notes)
-			fprintf(run->notes, "tandem replay: %s/%" PRId32 " ends at offset %" PRId64 ", before %" PRId64 "\n", topic,
+			fprintf(run->notes,
+			        "tandem replay: %s/%" PRId32 " ends at offset %" PRId64 ", before %" PRId64 "\n", topic,
 			        slice->partition, high, from->value);
 		break;
 	}
@@ -124,7 +126,7 @@ static enum status end_of(const struct replay_run *run, struct replay_slice *sli
 		return OK;
 	int64_t until;
 	enum status status =
-	        log_offset_at(run->log, slice->topic->name, slice->partition, selection->until_ms, &until, err);
+		log_offset_at(run->log, slice->topic->name, slice->partition, selection->until_ms, &until, err);
 	if (status == OK && until < slice->to)
 		slice->to = until;
 	return status;
@@ -162,8 +164,8 @@ static enum status topic_slices(const struct replay_run *run, const char *name, 
 	return status;
 }
 
-enum status position_slices(const struct replay_run *run, struct arena *arena, struct replay_slice **slices, size_t *count,
-                            struct err *err)
+enum status position_slices(const struct replay_run *run, struct arena *arena, struct replay_slice **slices,
+                            size_t *count, struct err *err)
 {
 	enum status status = OK;
 	*slices = NULL;

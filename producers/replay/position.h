@@ -8,7 +8,7 @@
 bool position_parse(const char *text, struct replay_position *out);
 
 /* The slices that a selection means, in the order of its topics and their partitions; they live in the arena. Blocks, bounded. */
-enum status position_slices(const struct replay_run *run, struct arena *arena, struct replay_slice **slices, size_t *count,
-                            struct err *err);
+enum status position_slices(const struct replay_run *run, struct arena *arena, struct replay_slice **slices,
+                            size_t *count, struct err *err);
 
 #endif

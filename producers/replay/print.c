@@ -47,11 +47,8 @@ struct print *print_open(FILE *out, bool json, struct replay_result *result, str
 {
 	struct print *print = mem_zalloc(1, sizeof *print);
 	*print = (struct print){.out = out, .json = json, .result = result};
-	*sink = (struct replay_sink){.take = print_take,
-	                             .idle = print_flush,
-	                             .finish = print_flush,
-	                             .settle = print_flush,
-	                             .arg = print};
+	*sink = (struct replay_sink){
+		.take = print_take, .idle = print_flush, .finish = print_flush, .settle = print_flush, .arg = print};
 	return print;
 }
 
@@ -82,10 +79,10 @@ void count_open(struct replay_result *result, struct replay_sink *sink)
 const char *replay_skip_text(enum replay_skip skip, bool json)
 {
 	static const char *const texts[REPLAY_SKIPS][2] = {
-	        {"control records", "control"},
-	        {"workers' events", "workers"},
-	        {"events for another topic", "other_topic"},
-	        {"records that are no event known here", "no_event"},
+		{"control records", "control"},
+		{"workers' events", "workers"},
+		{"events for another topic", "other_topic"},
+		{"records that are no event known here", "no_event"},
 	};
 	return texts[skip][json];
 }

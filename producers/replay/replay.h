@@ -52,15 +52,15 @@ struct replay_slice {
 struct replay_selection {
 	const char *const *topics;
 	size_t topic_count;
-	int64_t partition;           /* -1: all */
+	int64_t partition; /* -1: all */
 	struct replay_position from;
-	int64_t to_offset;           /* not read; -1: to the end */
+	int64_t to_offset; /* not read; -1: to the end */
 	bool has_until;
-	int64_t until_ms;            /* not read */
-	const char *key;             /* NULL: any */
+	int64_t until_ms;              /* not read */
+	const char *key;               /* NULL: any */
 	const struct event_type *type; /* NULL: any */
-	int64_t count;               /* ends after so many; 0: no such bound */
-	bool follow;                 /* goes on behind the end */
+	int64_t count;                 /* ends after so many; 0: no such bound */
+	bool follow;                   /* goes on behind the end */
 };
 
 /* Why a record that was asked for was left out. */
@@ -81,7 +81,8 @@ struct replay_result {
 
 struct replay_sink {
 	/* A record that was asked for; borrowed. */
-	enum status (*take)(void *arg, const struct replay_slice *slice, const struct log_record *record, struct err *err);
+	enum status (*take)(void *arg, const struct replay_slice *slice, const struct log_record *record,
+	                    struct err *err);
 	/* Nothing comes just now: what waits goes out. NULL: nothing ever waits. */
 	enum status (*idle)(void *arg, struct err *err);
 	/* Everything was given. NULL: nothing is left to do. */
@@ -121,9 +122,9 @@ void count_open(struct replay_result *result, struct replay_sink *sink);
 struct copy_config {
 	struct log *source, *target; /* borrowed; may be the same */
 	const struct seam *seam;
-	const char *topic;  /* NULL: each source topic's name */
-	bool create;        /* a topic that is not there is made */
-	bool dry_run;       /* checks the target, sends nothing */
+	const char *topic; /* NULL: each source topic's name */
+	bool create;       /* a topic that is not there is made */
+	bool dry_run;      /* checks the target, sends nothing */
 	int64_t patience_ms;
 	bool (*stopped)(void);
 };

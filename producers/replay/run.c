@@ -23,7 +23,8 @@ static bool wanted(const struct replay_selection *selection, const struct log_re
 }
 
 /* Gives a record to the sink where it is asked for. */
-static enum status give(struct state *state, struct replay_slice *slice, const struct log_record *record, struct err *err)
+static enum status give(struct state *state, struct replay_slice *slice, const struct log_record *record,
+                        struct err *err)
 {
 	const struct replay_selection *selection = state->run->selection;
 	enum status status = OK;
@@ -69,8 +70,8 @@ static enum status read_slices(struct state *state, struct replay_slice *slices,
 		bool moved;
 		if (slices[i].from >= slices[i].to)
 			continue;
-		status = log_reader_open(state->run->log, slices[i].topic->name, slices[i].partition, slices[i].from, &reader,
-		                         err);
+		status = log_reader_open(state->run->log, slices[i].topic->name, slices[i].partition, slices[i].from,
+		                         &reader, err);
 		if (status != OK)
 			break;
 		status = drain(state, &slices[i], reader, 0, &moved, err);

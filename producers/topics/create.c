@@ -27,7 +27,8 @@ static enum status make_topic(const struct survey *survey, struct survey_topic *
                               struct err *err)
 {
 	struct log_setting settings[PLAN_SETTINGS_MAX];
-	struct log_topic wanted = {.name = topic->planned.name, .partitions = topic->planned.partitions, .settings = settings};
+	struct log_topic wanted = {
+		.name = topic->planned.name, .partitions = topic->planned.partitions, .settings = settings};
 	wanted.setting_count = plan_settings(wanted.name, single_replica, settings);
 	wanted.replicas = single_replica ? 1 : 0;
 	enum status status = log_topic_create(survey->log, &wanted, err);

@@ -25,7 +25,8 @@ bool plan_is_dlq(const char *topic)
 size_t plan_settings(const char *topic, bool single_replica, struct log_setting out[PLAN_SETTINGS_MAX])
 {
 	size_t count = policy_settings(single_replica, out);
-	out[count] = (struct log_setting){"max.message.bytes", plan_is_dlq(topic) ? MAX_MESSAGE_BYTES_DLQ : MAX_MESSAGE_BYTES};
+	out[count] = (struct log_setting){"max.message.bytes",
+	                                  plan_is_dlq(topic) ? MAX_MESSAGE_BYTES_DLQ : MAX_MESSAGE_BYTES};
 	return count + 1;
 }
 
@@ -102,13 +103,14 @@ static enum status request_check(const struct services *services, const struct p
 		long partitions = equals ? strtol(equals + 1, &end, 10) : 0;
 		if (!equals || equals == item || equals - item >= (long)sizeof topic || end == equals + 1 || *end ||
 		    partitions < 1 || partitions > PLAN_PARTITIONS_MAX)
-			return err_set(err, REJECT, "usage", "--partitions-of %s: expected TOPIC=N, N from 1 to %d", item,
-			               PLAN_PARTITIONS_MAX);
+			return err_set(err, REJECT, "usage", "--partitions-of %s: expected TOPIC=N, N from 1 to %d",
+			               item, PLAN_PARTITIONS_MAX);
 		memcpy(topic, item, (size_t)(equals - item));
 		if (!is_keyed_input(services, topic))
-			return err_set(err, REJECT, "usage",
-			               "--partitions-of %s: %s is no input of a service that writes; its partitions follow others",
-			               item, topic);
+			return err_set(
+				err, REJECT, "usage",
+				"--partitions-of %s: %s is no input of a service that writes; its partitions follow others",
+				item, topic);
 	}
 	return OK;
 }

@@ -15,7 +15,7 @@
 #define PLAN_SETTINGS_MAX       (POLICY_SETTINGS_MAX + 1)
 
 struct plan_request {
-	int32_t partitions;              /* of every input */
+	int32_t partitions;               /* of every input */
 	struct config_list partitions_of; /* TOPIC=N, for single inputs */
 };
 

@@ -59,8 +59,9 @@ static enum status look(struct survey *survey, const char *topic, int32_t partit
 		return status;
 	struct err why = {0};
 	if (!found)
-		*state = other(survey, arena_format(survey->arena, "%s/%d begins at offset %" PRId64 ", its genesis is gone",
-		                                    topic, (int)partition, low));
+		*state = other(survey,
+		               arena_format(survey->arena, "%s/%d begins at offset %" PRId64 ", its genesis is gone",
+		                            topic, (int)partition, low));
 	else if (genesis_parse(&record, topic, partition, survey->arena, &genesis, &why) != OK)
 		*state = other(survey, why.text);
 	else
@@ -115,18 +116,20 @@ void survey_compare_genesis(struct survey *survey, const struct genesis_topic_ar
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct genesis_topic *want = &plan->items[i], *have = genesis_topic(genesis, want->name);
 		if (!have)
-			survey_problem(survey, "%s is not in the installation that is there: this program has a newer service",
+			survey_problem(survey,
+			               "%s is not in the installation that is there: this program has a newer service",
 			               want->name);
 		else if (have->partitions != want->partitions)
-			survey_problem(survey, "%s: the genesis that is there pins %d partitions, expected %d", want->name,
-			               (int)have->partitions, (int)want->partitions);
+			survey_problem(survey, "%s: the genesis that is there pins %d partitions, expected %d",
+			               want->name, (int)have->partitions, (int)want->partitions);
 		else if (have->headers != want->headers)
 			survey_problem(survey, "%s: the genesis that is there has %s headers, expected %s", want->name,
 			               header_form_name(have->headers), header_form_name(want->headers));
 	}
 	for (size_t i = 0; i < genesis->topics.count; i++)
 		if (!planned(plan, genesis->topics.items[i].name))
-			survey_problem(survey, "%s belongs to the installation that is there, and no service here knows it",
+			survey_problem(survey,
+			               "%s belongs to the installation that is there, and no service here knows it",
 			               genesis->topics.items[i].name);
 	if (genesis->single_replica != single_replica)
 		survey_problem(survey, "the installation that is there was created %s --single-replica, expected %s",
@@ -157,8 +160,8 @@ static void compare_settings(struct survey *survey, const struct log_topic *foun
 		if (value && (enough ? strtoll(value, NULL, 10) >= strtoll(want[i].value, NULL, 10)
 		                     : strcmp(value, want[i].value) == 0))
 			continue;
-		survey_problem(survey, "%s has %s=%s, expected %s%s", found->name, want[i].name, value ? value : "(not set)",
-		               enough ? "at least " : "", want[i].value);
+		survey_problem(survey, "%s has %s=%s, expected %s%s", found->name, want[i].name,
+		               value ? value : "(not set)", enough ? "at least " : "", want[i].value);
 	}
 }
 
@@ -168,14 +171,15 @@ void survey_compare_topics(struct survey *survey, bool single_replica)
 		const struct log_topic *found = &survey->topics[i].found;
 		if (!found->exists)
 			continue;
-		const struct genesis_topic *pinned = survey->found ? genesis_topic(&survey->genesis, found->name) : NULL;
+		const struct genesis_topic *pinned =
+			survey->found ? genesis_topic(&survey->genesis, found->name) : NULL;
 		bool told = pinned && pinned->partitions == found->partitions; /* by survey_compare_genesis */
 		if (!told && found->partitions != survey->topics[i].planned.partitions)
 			survey_problem(survey, "%s has %d partitions, expected %d", found->name, (int)found->partitions,
 			               (int)survey->topics[i].planned.partitions);
 		if (!single_replica && found->replicas < 2)
-			survey_problem(survey, "%s has %d replica, expected at least 2 (or --single-replica)", found->name,
-			               (int)found->replicas);
+			survey_problem(survey, "%s has %d replica, expected at least 2 (or --single-replica)",
+			               found->name, (int)found->replicas);
 		if (found->settings_known)
 			compare_settings(survey, found, single_replica);
 	}

@@ -32,9 +32,9 @@ struct survey {
 	bool found;             /* some record 0 is a genesis: */
 	struct genesis genesis; /* the first */
 	size_t problems;
-	bool unreadable;        /* some topic's settings may not be read */
-	bool must_delete;       /* a problem that only goes away with the topics */
-	bool (*stopped)(void);  /* asked before every step; NULL: never */
+	bool unreadable;       /* some topic's settings may not be read */
+	bool must_delete;      /* a problem that only goes away with the topics */
+	bool (*stopped)(void); /* asked before every step; NULL: never */
 };
 
 /* Looks at every topic of the plan and the first record of each partition. What is wrong goes to out and counts as problem.

@@ -21,65 +21,68 @@ static const struct conformance_case {
 	const char *name;
 	void (*run)(void);
 } cases[] = {
-#define CASE(legs, name) {legs, #name, name}
-        CASE(ALL, records_come_in_the_order_they_were_written),
-        CASE(ALL, a_record_goes_to_the_partition_it_names),
-        CASE(ALL, null_and_empty_keys_and_values_are_told_apart),
-        CASE(ALL, headers_keep_order_repeats_and_nulls),
-        CASE(ALL, large_records_come_back_whole),
-        CASE(ALL, timestamps_are_the_logs_and_never_go_back),
-        CASE(ALL, every_token_is_acknowledged_once_with_its_offset),
-        CASE(ALL, an_acknowledged_record_is_read_at_once),
-        CASE(ALL, a_record_that_is_too_large_fails_alone),
-        CASE(ALL, an_unknown_topic_shows_in_the_acknowledgement),
-        CASE(ALL, an_unknown_partition_shows_in_the_acknowledgement),
-        CASE(ALL, a_full_queue_takes_nothing_and_recovers),
-        CASE(ALL, a_producer_closed_early_drops_what_waits),
-        CASE(ALL, waiting_ends_in_time),
+#define CASE(legs, name)                                                                                               \
+	{                                                                                                              \
+		legs, #name, name                                                                                      \
+	}
+	CASE(ALL, records_come_in_the_order_they_were_written),
+	CASE(ALL, a_record_goes_to_the_partition_it_names),
+	CASE(ALL, null_and_empty_keys_and_values_are_told_apart),
+	CASE(ALL, headers_keep_order_repeats_and_nulls),
+	CASE(ALL, large_records_come_back_whole),
+	CASE(ALL, timestamps_are_the_logs_and_never_go_back),
+	CASE(ALL, every_token_is_acknowledged_once_with_its_offset),
+	CASE(ALL, an_acknowledged_record_is_read_at_once),
+	CASE(ALL, a_record_that_is_too_large_fails_alone),
+	CASE(ALL, an_unknown_topic_shows_in_the_acknowledgement),
+	CASE(ALL, an_unknown_partition_shows_in_the_acknowledgement),
+	CASE(ALL, a_full_queue_takes_nothing_and_recovers),
+	CASE(ALL, a_producer_closed_early_drops_what_waits),
+	CASE(ALL, waiting_ends_in_time),
 
-        CASE(ALL, the_end_of_a_partition_is_told),
-        CASE(ALL, several_partitions_are_read_to_their_ends),
-        CASE(ALL, watermarks_follow_the_records),
-        CASE(ALL, reading_begins_at_any_offset),
-        CASE(ALL, an_offset_out_of_range_is_never_reset),
-        CASE(ALL, a_time_finds_its_offset),
-        CASE(ALL, a_held_consumer_delivers_no_record),
-        CASE(ALL, a_paused_partition_is_not_read),
-        CASE(ALL, a_replaced_assignment_delivers_nothing_stale),
-        CASE(ALL, a_record_lives_until_the_next_call_and_its_copy_longer),
-        CASE(ALL, keys_find_their_partition_as_in_java),
+	CASE(ALL, the_end_of_a_partition_is_told),
+	CASE(ALL, several_partitions_are_read_to_their_ends),
+	CASE(ALL, watermarks_follow_the_records),
+	CASE(ALL, reading_begins_at_any_offset),
+	CASE(ALL, an_offset_out_of_range_is_never_reset),
+	CASE(ALL, a_time_finds_its_offset),
+	CASE(ALL, a_held_consumer_delivers_no_record),
+	CASE(ALL, a_paused_partition_is_not_read),
+	CASE(ALL, a_replaced_assignment_delivers_nothing_stale),
+	CASE(ALL, a_record_lives_until_the_next_call_and_its_copy_longer),
+	CASE(ALL, keys_find_their_partition_as_in_java),
 
-        CASE(ALL, a_topic_is_made_with_its_settings),
-        CASE(ALL, a_topic_is_made_only_once),
-        CASE(MEMORY | LOCAL, settings_that_cannot_be_kept_are_refused), /* a broker can keep them all */
-        CASE(ALL, namespaces_do_not_see_each_other),
-        CASE(MEMORY | LOCAL, readers_of_a_deleted_topic_are_told), /* a broker's clients hear of it after minutes */
-        CASE(MEMORY | LOCAL, a_topic_made_again_is_empty_and_has_no_marks), /* a broker deletes in the background */
-        CASE(MEMORY | LOCAL, an_import_keeps_offsets_holes_and_times),
-        CASE(MEMORY | LOCAL, an_import_out_of_order_is_refused),
-        CASE(KAFKA, an_import_is_unsupported),
+	CASE(ALL, a_topic_is_made_with_its_settings),
+	CASE(ALL, a_topic_is_made_only_once),
+	CASE(MEMORY | LOCAL, settings_that_cannot_be_kept_are_refused), /* a broker can keep them all */
+	CASE(ALL, namespaces_do_not_see_each_other),
+	CASE(MEMORY | LOCAL, readers_of_a_deleted_topic_are_told), /* a broker's clients hear of it after minutes */
+	CASE(MEMORY | LOCAL, a_topic_made_again_is_empty_and_has_no_marks), /* a broker deletes in the background */
+	CASE(MEMORY | LOCAL, an_import_keeps_offsets_holes_and_times),
+	CASE(MEMORY | LOCAL, an_import_out_of_order_is_refused),
+	CASE(KAFKA, an_import_is_unsupported),
 
-        CASE(ALL, marks_are_kept_with_their_metadata),
-        CASE(ALL, a_group_shares_its_partitions),
-        CASE(ALL, a_member_that_leaves_is_followed_at_once),
-        CASE(ALL, a_commit_after_the_revoke_is_refused),
-        CASE(ALL, static_partitions_commit_only_without_members),
-        CASE(ALL, a_static_member_comes_back_to_its_partitions),
-        CASE(ALL, a_group_with_members_is_not_deleted),
-        CASE(ALL, a_consumer_of_an_unknown_topic_is_told),
-        CASE(ALL, a_consumer_of_an_unknown_partition_is_told),
+	CASE(ALL, marks_are_kept_with_their_metadata),
+	CASE(ALL, a_group_shares_its_partitions),
+	CASE(ALL, a_member_that_leaves_is_followed_at_once),
+	CASE(ALL, a_commit_after_the_revoke_is_refused),
+	CASE(ALL, static_partitions_commit_only_without_members),
+	CASE(ALL, a_static_member_comes_back_to_its_partitions),
+	CASE(ALL, a_group_with_members_is_not_deleted),
+	CASE(ALL, a_consumer_of_an_unknown_topic_is_told),
+	CASE(ALL, a_consumer_of_an_unknown_partition_is_told),
 
-        CASE(PROCESSES, two_processes_write_and_read_at_once),
-        CASE(PROCESSES, a_waiting_reader_is_woken_by_another_process),
-        CASE(PROCESSES, a_killed_member_is_followed_by_another),
-        CASE(PROCESSES, a_stopped_member_is_fenced),
-        CASE(PROCESSES, killed_writers_lose_nothing_acknowledged),
+	CASE(PROCESSES, two_processes_write_and_read_at_once),
+	CASE(PROCESSES, a_waiting_reader_is_woken_by_another_process),
+	CASE(PROCESSES, a_killed_member_is_followed_by_another),
+	CASE(PROCESSES, a_stopped_member_is_fenced),
+	CASE(PROCESSES, killed_writers_lose_nothing_acknowledged),
 
-        CASE(FILES, a_full_disk_fails_records_and_keeps_the_rest), /* the broker's disk is the broker's */
-        CASE(FILES, lost_hints_hide_nothing),
-        CASE(FILES, an_append_waits_for_the_partitions_lock),
-        CASE(FILES, damaged_files_are_errors),
-        CASE(FILES, a_long_log_is_checkpointed_while_it_is_read),
+	CASE(FILES, a_full_disk_fails_records_and_keeps_the_rest), /* the broker's disk is the broker's */
+	CASE(FILES, lost_hints_hide_nothing),
+	CASE(FILES, an_append_waits_for_the_partitions_lock),
+	CASE(FILES, damaged_files_are_errors),
+	CASE(FILES, a_long_log_is_checkpointed_while_it_is_read),
 };
 
 #define CASE_COUNT (sizeof cases / sizeof *cases)
@@ -143,7 +146,7 @@ struct log *leg_open(const char *name_space)
 {
 	struct log *log;
 	struct log_config config = {
-	        .seam = &seam_system, .name_space = name_space ? name_space : leg.name_space, .memory = leg.memory};
+		.seam = &seam_system, .name_space = name_space ? name_space : leg.name_space, .memory = leg.memory};
 	CHECK_OK(log_open(leg.url, &config, &log, &failure));
 	return log;
 }

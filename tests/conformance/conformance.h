@@ -29,10 +29,10 @@ void check_int(int64_t is, int64_t expected, const char *what, const char *file,
 void check_text(const char *is, const char *expected, const char *what, const char *file, int line);
 void check_ok(enum status status, const struct err *err, const char *what, const char *file, int line);
 
-#define CHECK(holds)               check((holds), #holds, __FILE__, __LINE__)
-#define CHECK_INT(is, expected)    check_int((int64_t)(is), (int64_t)(expected), #is, __FILE__, __LINE__)
-#define CHECK_TEXT(is, expected)   check_text((is), (expected), #is, __FILE__, __LINE__)
-#define CHECK_OK(call)             check_ok((call), &failure, #call, __FILE__, __LINE__)
+#define CHECK(holds)                check((holds), #holds, __FILE__, __LINE__)
+#define CHECK_INT(is, expected)     check_int((int64_t)(is), (int64_t)(expected), #is, __FILE__, __LINE__)
+#define CHECK_TEXT(is, expected)    check_text((is), (expected), #is, __FILE__, __LINE__)
+#define CHECK_OK(call)              check_ok((call), &failure, #call, __FILE__, __LINE__)
 #define CHECK_CODE(error, expected) check_text((error).code, (expected), #error ".code", __FILE__, __LINE__)
 
 extern struct err failure; /* where CHECK_OK's calls put their error */
@@ -47,9 +47,10 @@ void topic_make(const char *name, int32_t partitions);
 struct log_bytes text(const char *text); /* NULL: null */
 struct log_producer *producer_open(struct log *log);
 void send(struct log_producer *producer, const char *topic, int32_t partition, const char *value, uint64_t token);
-void ack_wait(struct log_producer *producer, struct log_ack *ack); /* the next one, within LIMIT_MS */
+void ack_wait(struct log_producer *producer, struct log_ack *ack);        /* the next one, within LIMIT_MS */
 void send_all(const char *topic, int32_t partition, int from, int count); /* values "N", each acknowledged */
-struct log_consumer *reads(struct log *log, const char *topic, int32_t partition, int64_t offset); /* static, assigned */
+struct log_consumer *reads(struct log *log, const char *topic, int32_t partition,
+                           int64_t offset); /* static, assigned */
 struct log_consumer *joins(struct log *log, const char *topic, const char *group, const char *instance);
 void assign_at(struct log_consumer *consumer, const int32_t *partitions, size_t count, int64_t offset);
 

@@ -227,7 +227,11 @@ void damaged_files_are_errors(void)
 	log_producer_close(producer);
 	CHECK_INT(log_committed(leg.log, "reads", "t", &mark, &failure), FATAL);
 	CHECK_CODE(failure, "corrupt");
-	static const char *const settings[] = {"", "{", "[]", "{\"format\": 1}", "{\"format\": 1, \"partitions\": -1}",
+	static const char *const settings[] = {"",
+	                                       "{",
+	                                       "[]",
+	                                       "{\"format\": 1}",
+	                                       "{\"format\": 1, \"partitions\": -1}",
 	                                       "{\"format\": 1, \"partitions\": 1, \"settings\": {\"a\": 1}}"};
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
 		file_write(path_of("topics/%s.t/topic.json", leg.name_space), settings[i], strlen(settings[i]), true);

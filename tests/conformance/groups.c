@@ -5,7 +5,8 @@
 
 static struct log_event committed;
 
-static void commit(struct log *log, struct log_consumer *consumer, int32_t partition, int64_t offset, const char *metadata)
+static void commit(struct log *log, struct log_consumer *consumer, int32_t partition, int64_t offset,
+                   const char *metadata)
 {
 	struct log_mark mark = {.partition = partition, .offset = offset};
 	snprintf(mark.metadata, sizeof mark.metadata, "%s", metadata);
@@ -147,10 +148,10 @@ void static_partitions_commit_only_without_members(void)
 	settle(&member, 1, PARTITIONS);
 	struct log_consumer *alone;
 	int32_t zero = 0;
-	CHECK_OK(log_consumer_open(leg.log,
-	                           &(struct log_consumer_config){
-	                                   .topic = "t", .group = "g", .partitions = &zero, .partition_count = 1},
-	                           &alone, &failure));
+	CHECK_OK(log_consumer_open(
+		leg.log,
+		&(struct log_consumer_config){.topic = "t", .group = "g", .partitions = &zero, .partition_count = 1},
+		&alone, &failure));
 	struct log_event event;
 	event_wait(leg.log, alone, LOG_ASSIGNED, &event);
 	assign_at(alone, &zero, 1, 0);
@@ -232,7 +233,7 @@ void a_consumer_of_an_unknown_partition_is_told(void)
 	int32_t partition = 3;
 	CHECK_OK(log_consumer_open(leg.log,
 	                           &(struct log_consumer_config){
-	                                   .topic = "t", .group = "g", .partitions = &partition, .partition_count = 1},
+					   .topic = "t", .group = "g", .partitions = &partition, .partition_count = 1},
 	                           &consumer, &failure));
 	event_wait(leg.log, consumer, LOG_ASSIGNED, &event);
 	assign_at(consumer, &partition, 1, 0);

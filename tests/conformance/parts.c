@@ -71,7 +71,7 @@ struct log_consumer *reads(struct log *log, const char *topic, int32_t partition
 {
 	struct log_consumer *consumer;
 	struct log_consumer_config config = {
-	        .topic = topic, .group = "reads", .partitions = &partition, .partition_count = 1};
+		.topic = topic, .group = "reads", .partitions = &partition, .partition_count = 1};
 	CHECK_OK(log_consumer_open(log, &config, &consumer, &failure));
 	struct log_event event;
 	event_wait(log, consumer, LOG_ASSIGNED, &event);
@@ -85,7 +85,7 @@ struct log_consumer *joins(struct log *log, const char *topic, const char *group
 {
 	struct log_consumer *consumer;
 	struct log_consumer_config config = {
-	        .topic = topic, .group = group, .instance_id = instance, .session_timeout_ms = 6000};
+		.topic = topic, .group = group, .instance_id = instance, .session_timeout_ms = 6000};
 	CHECK_OK(log_consumer_open(log, &config, &consumer, &failure));
 	return consumer;
 }

@@ -15,7 +15,8 @@ struct written {
 static bool written_read(struct helper *helper, struct written *w)
 {
 	char line[100];
-	return helper_line(helper, line, sizeof line) && sscanf(line, "%d %39s %lld", &w->partition, w->value, &w->offset) == 3;
+	return helper_line(helper, line, sizeof line) &&
+	       sscanf(line, "%d %39s %lld", &w->partition, w->value, &w->offset) == 3;
 }
 
 /* What was reported, to be looked for in the end. */
@@ -100,10 +101,10 @@ void two_processes_write_and_read_at_once(void)
 		writers[i] = helper_start("write", "t", "1500");
 	struct log_consumer *consumer;
 	static const int32_t partitions[] = {0, 1};
-	CHECK_OK(log_consumer_open(
-	        leg.log,
-	        &(struct log_consumer_config){.topic = "t", .group = "g", .partitions = partitions, .partition_count = 2},
-	        &consumer, &failure));
+	CHECK_OK(log_consumer_open(leg.log,
+	                           &(struct log_consumer_config){
+					   .topic = "t", .group = "g", .partitions = partitions, .partition_count = 2},
+	                           &consumer, &failure));
 	struct log_event event;
 	event_wait(leg.log, consumer, LOG_ASSIGNED, &event);
 	assign_at(consumer, event.partitions, event.partition_count, 0);

@@ -30,10 +30,10 @@ void several_partitions_are_read_to_their_ends(void)
 	struct log_consumer *consumer;
 	static const int32_t partitions[] = {0, 1, 2};
 	CHECK_OK(log_consumer_open(
-	        leg.log,
-	        &(struct log_consumer_config){
-	                .topic = "t", .group = "g", .partitions = partitions, .partition_count = TOPIC_PARTITIONS},
-	        &consumer, &failure));
+		leg.log,
+		&(struct log_consumer_config){
+			.topic = "t", .group = "g", .partitions = partitions, .partition_count = TOPIC_PARTITIONS},
+		&consumer, &failure));
 	struct log_event event;
 	event_wait(leg.log, consumer, LOG_ASSIGNED, &event);
 	assign_at(consumer, event.partitions, event.partition_count, 0);

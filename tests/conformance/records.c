@@ -57,8 +57,8 @@ void null_and_empty_keys_and_values_are_told_apart(void)
 {
 	topic_make("t", 1);
 	static const struct log_bytes cases[][2] = {
-	        {{NULL, -1}, {NULL, -1}}, {{"", 0}, {"v", 1}},      {{"k", 1}, {"", 0}},
-	        {{"k", 1}, {NULL, -1}},   {{NULL, -1}, {"\0a", 2}}, {{"a\0b", 3}, {"\xff\xfe", 2}},
+		{{NULL, -1}, {NULL, -1}}, {{"", 0}, {"v", 1}},      {{"k", 1}, {"", 0}},
+		{{"k", 1}, {NULL, -1}},   {{NULL, -1}, {"\0a", 2}}, {{"a\0b", 3}, {"\xff\xfe", 2}},
 	};
 	enum { COUNT = sizeof cases / sizeof *cases };
 	for (size_t i = 0; i < COUNT; i++)
@@ -81,11 +81,15 @@ void headers_keep_order_repeats_and_nulls(void)
 {
 	topic_make("t", 1);
 	static const struct log_header headers[] = {
-	        {"b", {"1", 1}}, {"a", {"", 0}}, {"b", {NULL, -1}}, {"a", {"\0x", 2}}, {"long name with spaces", {"v", 1}},
+		{"b", {"1", 1}},
+		{"a", {"", 0}},
+		{"b", {NULL, -1}},
+		{"a", {"\0x", 2}},
+		{"long name with spaces", {"v", 1}},
 	};
 	enum { COUNT = sizeof headers / sizeof *headers };
-	write_one(&(struct log_record){
-	        .key = text("k"), .value = text("v"), .headers = headers, .header_count = COUNT});
+	write_one(
+		&(struct log_record){.key = text("k"), .value = text("v"), .headers = headers, .header_count = COUNT});
 	struct log_consumer *consumer = reads(leg.log, "t", 0, 0);
 	struct log_event event;
 	event_wait(leg.log, consumer, LOG_RECORD, &event);

@@ -17,7 +17,8 @@ void a_topic_is_made_with_its_settings(void)
 	                                              {"message.timestamp.type", "LogAppendTime"},
 	                                              {"retention.ms", "-1"},
 	                                              {"max.message.bytes", "2000000"}};
-	struct log_topic wanted = {.name = "t", .partitions = 5, .replicas = 1, .settings = settings, .setting_count = 4};
+	struct log_topic wanted = {
+		.name = "t", .partitions = 5, .replicas = 1, .settings = settings, .setting_count = 4};
 	struct arena arena = {0};
 	struct log_topic is;
 	CHECK_OK(log_topic_describe(leg.log, "t", &arena, &is, &failure));
@@ -80,7 +81,7 @@ void settings_that_cannot_be_kept_are_refused(void)
 	                                           {"max.message.bytes", "lots"}};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		struct log_topic topic = {
-		        .name = "t", .partitions = 1, .replicas = 1, .settings = &wrong[i], .setting_count = 1};
+			.name = "t", .partitions = 1, .replicas = 1, .settings = &wrong[i], .setting_count = 1};
 		CHECK_INT(log_topic_create(leg.log, &topic, &failure), REJECT);
 		CHECK_CODE(failure, "invalid");
 	}
@@ -131,8 +132,9 @@ void namespaces_do_not_see_each_other(void)
 	struct log_consumer *consumer;
 	int32_t zero = 0;
 	CHECK_OK(log_consumer_open(
-	        in_a, &(struct log_consumer_config){.topic = "t", .group = "g", .partitions = &zero, .partition_count = 1},
-	        &consumer, &failure));
+		in_a,
+		&(struct log_consumer_config){.topic = "t", .group = "g", .partitions = &zero, .partition_count = 1},
+		&consumer, &failure));
 	struct log_mark mark = {.partition = 0, .offset = 0, .metadata = "m"};
 	struct log_event event;
 	event_wait(in_a, consumer, LOG_ASSIGNED, &event);

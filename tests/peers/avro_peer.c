@@ -212,7 +212,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	size_t refused = 0, lines = read_lines(argv[2], &refused), datums = read_files(argv[2]);
-	printf("we read %zu values of fastavro's as fastavro does (%zu refused by both), and %zu from its files\n", lines,
-	       refused, datums);
+	printf("we read %zu values of fastavro's as fastavro does (%zu refused by both), and %zu from its files\n",
+	       lines, refused, datums);
 	return lines > 10000 && refused > 100 && datums > 1000 ? 0 : 1;
 }

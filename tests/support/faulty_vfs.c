@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define FILES_MAX 64
+#define FILES_MAX   64
 #define METHODS_MAX 8
 
 struct hooked {

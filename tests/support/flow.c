@@ -79,12 +79,12 @@ static void make_topic(struct flow *flow, struct genesis *genesis, size_t index)
 static void make_installation(struct flow *flow)
 {
 	struct genesis_topic topics[] = {
-	        {.name = "inventory", .partitions = flow->inventory_partitions},
-	        {.name = "inventory.dlq", .partitions = flow->inventory_partitions},
-	        {.name = "order-events", .partitions = flow->order_partitions, .headers = HEADER_FORM_CLOUDEVENTS},
-	        {.name = "order-events.dlq", .partitions = flow->order_partitions},
-	        {.name = "orders", .partitions = flow->order_partitions},
-	        {.name = "orders.dlq", .partitions = flow->order_partitions},
+		{.name = "inventory", .partitions = flow->inventory_partitions},
+		{.name = "inventory.dlq", .partitions = flow->inventory_partitions},
+		{.name = "order-events", .partitions = flow->order_partitions, .headers = HEADER_FORM_CLOUDEVENTS},
+		{.name = "order-events.dlq", .partitions = flow->order_partitions},
+		{.name = "orders", .partitions = flow->order_partitions},
+		{.name = "orders.dlq", .partitions = flow->order_partitions},
 	};
 	struct genesis genesis = {.single_replica = true, .logic_version = 1};
 	seam_random(&flow->seam, genesis.installation, sizeof genesis.installation);
@@ -97,7 +97,8 @@ static void make_installation(struct flow *flow)
 void flow_init(struct flow *flow, int32_t order_partitions, int32_t inventory_partitions)
 {
 	struct err err = {0};
-	*flow = (struct flow){.order_partitions = order_partitions, .inventory_partitions = inventory_partitions, .random = 1};
+	*flow = (struct flow){
+		.order_partitions = order_partitions, .inventory_partitions = inventory_partitions, .random = 1};
 	flow->seam = (struct seam){virtual_wall, virtual_monotonic, virtual_random, flow};
 	flow->memory = log_memory_new(&flow->seam);
 	flow->log = open_log(flow);
@@ -139,11 +140,12 @@ void flow_start_with(struct flow *flow, struct flow_worker *out, const struct wo
 	check(worker_open(&full, &out->worker, &err), &err);
 }
 
-void flow_start(struct flow *flow, struct flow_worker *out, const char *service, const int32_t *partitions, size_t count)
+void flow_start(struct flow *flow, struct flow_worker *out, const char *service, const int32_t *partitions,
+                size_t count)
 {
-	flow_start_with(flow, out, &(struct worker_config){.service = flow_service(service),
-	                                                   .partitions = partitions,
-	                                                   .partition_count = count});
+	flow_start_with(flow, out,
+	                &(struct worker_config){
+				.service = flow_service(service), .partitions = partitions, .partition_count = count});
 }
 
 void flow_drop(struct flow_worker *worker)
@@ -228,7 +230,7 @@ void flow_cancel(struct flow *flow, const char *order_id)
 void flow_receive(struct flow *flow, const char *receipt_id, const char *sku, int64_t quantity)
 {
 	struct stock_received received = {
-	        .receipt_id = receipt_id, .sku = sku, .quantity = quantity, .received_at = 1291191960000};
+		.receipt_id = receipt_id, .sku = sku, .quantity = quantity, .received_at = 1291191960000};
 	flow_publish(flow, &stock_received_type, &received);
 }
 
@@ -239,7 +241,8 @@ static bool is_of_type(const struct log_record *record, const struct event_type 
 	uint64_t fingerprint;
 	const uint8_t *body;
 	size_t len;
-	return record->value.len > 0 && event_split(record->value.data, (size_t)record->value.len, &fingerprint, &body, &len) &&
+	return record->value.len > 0 &&
+	       event_split(record->value.data, (size_t)record->value.len, &fingerprint, &body, &len) &&
 	       event_type_of_writer(fingerprint) == type;
 }
 
@@ -296,17 +299,18 @@ int64_t flow_sum(struct flow *flow, const char *service, const char *sql)
 	return sum;
 }
 
-static void verify_one(struct flow *flow, const struct service *service, const char *data, int32_t partition, bool reverse)
+static void verify_one(struct flow *flow, const struct service *service, const char *data, int32_t partition,
+                       bool reverse)
 {
 	struct err err = {0};
 	struct verify_result result;
 	const struct verify_config config = {
-	        .service = service, .log = flow->log, .data = data, .partition = partition, .reverse = reverse};
+		.service = service, .log = flow->log, .data = data, .partition = partition, .reverse = reverse};
 	check(verify_partition(&config, &result, &err), &err);
 	const struct verify_difference *d = &result.difference;
 	if (!result.same)
-		fail_msg("%s/%d differs: %s %s %s: file %s, folded %s (offset %lld)", service->name, partition, d->table, d->key,
-		         d->column, d->file, d->folded, (long long)d->offset);
+		fail_msg("%s/%d differs: %s %s %s: file %s, folded %s (offset %lld)", service->name, partition,
+		         d->table, d->key, d->column, d->file, d->folded, (long long)d->offset);
 }
 
 void flow_verify_service(struct flow *flow, const struct service *service, const char *data)

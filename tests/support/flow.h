@@ -13,8 +13,8 @@ struct flow {
 	struct seam seam;
 	int64_t now_us;
 	uint64_t random;
-	struct log *log;      /* for publishing and looking; workers have handles of their own */
-	char data[64];        /* a folder under /dev/shm or /tmp */
+	struct log *log; /* for publishing and looking; workers have handles of their own */
+	char data[64];   /* a folder under /dev/shm or /tmp */
 	int32_t order_partitions, inventory_partitions;
 	struct log_producer *producer;
 	struct arena arena;
@@ -31,10 +31,11 @@ struct flow_worker {
 };
 
 /* Starts a worker of the service ("order", "inventory"); partitions NULL: joins the group. */
-void flow_start(struct flow *flow, struct flow_worker *out, const char *service, const int32_t *partitions, size_t count);
+void flow_start(struct flow *flow, struct flow_worker *out, const char *service, const int32_t *partitions,
+                size_t count);
 /* The same, with more of the configuration; log and clock are the flow's, and the data folder where none is given. */
 void flow_start_with(struct flow *flow, struct flow_worker *out, const struct worker_config *config);
-void flow_drop(struct flow_worker *worker);  /* as a crash does */
+void flow_drop(struct flow_worker *worker); /* as a crash does */
 void flow_close(struct flow_worker *worker);
 
 /* Steps the workers in turn, the clock running, until nothing moves for a second of virtual time. Fails the test after
@@ -63,6 +64,7 @@ const struct service *flow_service(const char *name);
 
 /* Folds every partition afresh and compares with the files (verify): fails the test naming the difference. */
 void flow_verify(struct flow *flow);
-void flow_verify_service(struct flow *flow, const struct service *service, const char *data); /* data NULL: the flow's */
+void flow_verify_service(struct flow *flow, const struct service *service,
+                         const char *data); /* data NULL: the flow's */
 
 #endif

@@ -56,7 +56,7 @@ void installation_make(struct log *log, uint8_t id, int32_t orders, int32_t inve
 }
 
 static void read_partition(struct log *log, const char *topic, int32_t partition,
-			   void (*take)(void *arg, const struct log_record *record), void *arg)
+                           void (*take)(void *arg, const struct log_record *record), void *arg)
 {
 	struct log_reader *reader;
 	const struct log_record *record;
@@ -72,7 +72,7 @@ static void read_partition(struct log *log, const char *topic, int32_t partition
 }
 
 void installation_read(struct log *log, const char *topic, void (*take)(void *arg, const struct log_record *record),
-		       void *arg)
+                       void *arg)
 {
 	struct arena arena = {0};
 	struct genesis genesis;

@@ -12,6 +12,6 @@ void installation_make(struct log *log, uint8_t id, int32_t orders, int32_t inve
 
 /* Reads everything behind genesis, in the order of partitions. take is given each record. */
 void installation_read(struct log *log, const char *topic, void (*take)(void *arg, const struct log_record *record),
-		       void *arg);
+                       void *arg);
 
 #endif

@@ -39,8 +39,8 @@ static int64_t random_long(struct rng *rng)
 
 static const char *random_text(struct rng *rng, struct arena *arena)
 {
-	static const char *const pieces[] = {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x9b\x92", "0123456789", "\"\\\n\x7f",
-	                                     "\xef\xbf\xbd"};
+	static const char *const pieces[] = {
+		"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x9b\x92", "0123456789", "\"\\\n\x7f", "\xef\xbf\xbd"};
 	char text[200] = "";
 	for (size_t i = rng_below(rng, 12); i; i--)
 		strcat(text, pieces[rng_below(rng, sizeof pieces / sizeof *pieces)]);
@@ -58,7 +58,8 @@ static struct event_bytes random_bytes(struct rng *rng, struct arena *arena)
 
 static void random_value(struct rng *rng, const struct event_shape *shape, struct arena *arena, void *value);
 
-static void random_array(struct rng *rng, const struct event_shape *shape, struct arena *arena, struct event_array *array)
+static void random_array(struct rng *rng, const struct event_shape *shape, struct arena *arena,
+                         struct event_array *array)
 {
 	static const size_t counts[] = {0, 0, 1, 2, 3, 5, 70};
 	array->count = counts[rng_below(rng, sizeof counts / sizeof *counts)];

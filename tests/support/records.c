@@ -23,12 +23,12 @@ static void check(enum status status, const struct err *err)
 void records_genesis(struct genesis *out, const char *topic, int32_t partition)
 {
 	static struct genesis_topic topics[] = {
-	        {"inventory", RECORDS_INVENTORY_PARTITIONS, HEADER_FORM_COMPACT},
-	        {"inventory.dlq", RECORDS_INVENTORY_PARTITIONS, HEADER_FORM_COMPACT},
-	        {"order-events", RECORDS_ORDER_PARTITIONS, HEADER_FORM_CLOUDEVENTS},
-	        {"order-events.dlq", RECORDS_ORDER_PARTITIONS, HEADER_FORM_COMPACT},
-	        {"orders", RECORDS_ORDER_PARTITIONS, HEADER_FORM_COMPACT},
-	        {"orders.dlq", RECORDS_ORDER_PARTITIONS, HEADER_FORM_COMPACT},
+		{"inventory", RECORDS_INVENTORY_PARTITIONS, HEADER_FORM_COMPACT},
+		{"inventory.dlq", RECORDS_INVENTORY_PARTITIONS, HEADER_FORM_COMPACT},
+		{"order-events", RECORDS_ORDER_PARTITIONS, HEADER_FORM_CLOUDEVENTS},
+		{"order-events.dlq", RECORDS_ORDER_PARTITIONS, HEADER_FORM_COMPACT},
+		{"orders", RECORDS_ORDER_PARTITIONS, HEADER_FORM_COMPACT},
+		{"orders.dlq", RECORDS_ORDER_PARTITIONS, HEADER_FORM_COMPACT},
 	};
 	*out = (struct genesis){.topic = topic, .partition = partition, .single_replica = true, .logic_version = 1};
 	memcpy(out->installation, records_installation, sizeof out->installation);
@@ -43,7 +43,7 @@ static struct task *open_task(const struct records *records, const char *path, b
 	struct err err = {0};
 	struct task *task = NULL;
 	const struct task_config config = {
-	        .service = records->service, .partition = records->partition, .path = path, .reverse = reverse};
+		.service = records->service, .partition = records->partition, .path = path, .reverse = reverse};
 	check(task_open(&config, &task, &err), &err);
 	return task;
 }
@@ -141,7 +141,8 @@ struct records_peer *records_peer(struct records *records, const char *service, 
 	struct records_peer *peer = &records->peers[records->peer_count++];
 	*peer = (struct records_peer){.partition = source};
 	snprintf(peer->service, sizeof peer->service, "%s", service);
-	peer->chain = hash_chain_start(records_installation, service, source, records->service->input, records->partition);
+	peer->chain =
+		hash_chain_start(records_installation, service, source, records->service->input, records->partition);
 	return peer;
 }
 
@@ -151,8 +152,8 @@ struct log_record records_with_header(struct records *records, const struct log_
 	struct log_header *headers = arena_alloc(&records->arena, (record->header_count + 1) * sizeof *headers);
 	if (record->header_count)
 		memcpy(headers, record->headers, record->header_count * sizeof *headers);
-	headers[record->header_count] = (struct log_header){arena_copy(&records->arena, name, strlen(name)),
-	                                                    bytes_of(records, value, len)};
+	headers[record->header_count] =
+		(struct log_header){arena_copy(&records->arena, name, strlen(name)), bytes_of(records, value, len)};
 	struct log_record out = *record;
 	out.headers = headers;
 	out.header_count++;
@@ -235,7 +236,7 @@ enum task_verdict records_send(struct records *records, int32_t source, const ch
                                const void *event)
 {
 	struct log_record record =
-	        records_numbered(records, records->service->sources[0].service, source, key, type, event);
+		records_numbered(records, records->service->sources[0].service, source, key, type, event);
 	return records_fold(records, &record);
 }
 
@@ -323,8 +324,8 @@ const char *records_dump(struct records *records)
 	struct buf out = {0};
 	struct store_statement *s;
 	struct err err = {0};
-	check(store_prepare(task_store(records->task), "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
-	                    false, &s, &err),
+	check(store_prepare(task_store(records->task),
+	                    "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name", false, &s, &err),
 	      &err);
 	for (bool row = true; row;) {
 		check(store_step(s, &row, &err), &err);

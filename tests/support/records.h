@@ -11,7 +11,7 @@
 #include "log.h"
 #include "task.h"
 
-#define RECORDS_ORDER_PARTITIONS 2
+#define RECORDS_ORDER_PARTITIONS     2
 #define RECORDS_INVENTORY_PARTITIONS 4
 
 struct records_peer { /* the stream of a service that the task reads from */

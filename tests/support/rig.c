@@ -27,10 +27,10 @@
 
 #include <cmocka.h>
 
-#define ARGUMENTS_MAX 64
-#define LOOK_NS 2000000 /* between two looks at a condition */
-#define COMMAND_SECONDS 120
-#define DELETE_SECONDS 90 /* longer than a session */
+#define ARGUMENTS_MAX    64
+#define LOOK_NS          2000000 /* between two looks at a condition */
+#define COMMAND_SECONDS  120
+#define DELETE_SECONDS   90 /* longer than a session */
 #define LAST_WORDS_BYTES 3000
 
 static void check(enum status status, const struct err *err)
@@ -108,7 +108,8 @@ void rig_open_topics(struct rig *rig, int32_t orders, int32_t inventory)
 	rig_open(rig);
 	rig->orders = orders;
 	rig->inventory = inventory;
-	rig_ok(rig, "topics create --single-replica --partitions-of orders=%d --partitions-of inventory=%d", orders, inventory);
+	rig_ok(rig, "topics create --single-replica --partitions-of orders=%d --partitions-of inventory=%d", orders,
+	       inventory);
 }
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk)
@@ -194,7 +195,8 @@ static int split(char *text, char *argv[ARGUMENTS_MAX])
 	int count = 0;
 	char *rest;
 	argv[count++] = (char *)(uintptr_t) "tandem";
-	for (char *word = strtok_r(text, " ", &rest); word && count < ARGUMENTS_MAX - 1; word = strtok_r(NULL, " ", &rest))
+	for (char *word = strtok_r(text, " ", &rest); word && count < ARGUMENTS_MAX - 1;
+	     word = strtok_r(NULL, " ", &rest))
 		argv[count++] = word;
 	argv[count] = NULL;
 	return count;
@@ -314,7 +316,8 @@ int rig_end(struct rig *rig, struct rig_process *process, int number, int second
 	if (number)
 		kill(process->pid, number);
 	if (!await_end(process, seconds_max, &exit_status))
-		fail_msg("%s did not end within %d s; it wrote:\n%s", process->name, seconds_max, rig_words(rig, process));
+		fail_msg("%s did not end within %d s; it wrote:\n%s", process->name, seconds_max,
+		         rig_words(rig, process));
 	return exit_status;
 }
 
@@ -352,7 +355,8 @@ static void run(struct rig *rig, struct rig_result *result, int seconds_max, con
 	unlink(out);
 	unlink(err);
 	if (!ended)
-		fail_msg("'tandem %s' did not end within %d s; it wrote:\n%s%s", shown, seconds_max, result->out, result->err);
+		fail_msg("'tandem %s' did not end within %d s; it wrote:\n%s%s", shown, seconds_max, result->out,
+		         result->err);
 }
 
 void rig_run(struct rig *rig, struct rig_result *result, int seconds_max, const char *format, ...)
@@ -364,7 +368,8 @@ void rig_run(struct rig *rig, struct rig_result *result, int seconds_max, const 
 	run(rig, result, seconds_max, NULL, command);
 }
 
-void rig_run_with(struct rig *rig, struct rig_result *result, int seconds_max, const char *input, const char *format, ...)
+void rig_run_with(struct rig *rig, struct rig_result *result, int seconds_max, const char *input, const char *format,
+                  ...)
 {
 	va_list rest;
 	va_start(rest, format);
@@ -413,7 +418,8 @@ static void verify_line(const char *line, size_t len, uint64_t hashes[RIG_PARTIT
 	int partition;
 	json_t *json = json_loadb(line, len, 0, NULL);
 	assert_non_null(json);
-	assert_int_equal(json_unpack(json, "{s:s, s:i, s:s}", "verdict", &verdict, "partition", &partition, "state", &state), 0);
+	assert_int_equal(
+		json_unpack(json, "{s:s, s:i, s:s}", "verdict", &verdict, "partition", &partition, "state", &state), 0);
 	if (strcmp(verdict, "same") != 0)
 		fail_msg("verify: %.*s", (int)len, line);
 	assert_in_range(partition, 0, RIG_PARTITIONS_MAX - 1);
@@ -454,9 +460,10 @@ static struct store *open_file(struct rig *rig, const char *service, int32_t par
 {
 	struct err err = {0};
 	struct store *store;
-	const struct store_config config = {.path = arena_format(&rig->arena, "%s/%s/%d.db", rig->data, service, partition),
-	                                    .mode = STORE_READ,
-	                                    .busy_timeout_ms = 5000};
+	const struct store_config config = {
+		.path = arena_format(&rig->arena, "%s/%s/%d.db", rig->data, service, partition),
+		.mode = STORE_READ,
+		.busy_timeout_ms = 5000};
 	check(store_open(&config, &store, &err), &err);
 	return store;
 }

@@ -15,18 +15,18 @@
 #include "log.h"
 #include "mem.h"
 
-#define RIG_PROCESSES_MAX 16
+#define RIG_PROCESSES_MAX  16
 #define RIG_PARTITIONS_MAX 16
 
 struct rig_process {
-	char name[32];     /* of its output's file in the folder: <name>.log */
-	pid_t pid;         /* 0: it has ended */
-	long peak_kib;     /* the most memory it had, once it has ended */
+	char name[32]; /* of its output's file in the folder: <name>.log */
+	pid_t pid;     /* 0: it has ended */
+	long peak_kib; /* the most memory it had, once it has ended */
 	double cpu_seconds;
 };
 
 struct rig_result {
-	int exit_status;   /* minus the signal where one ended it */
+	int exit_status;       /* minus the signal where one ended it */
 	const char *out, *err; /* what it wrote; live until rig_close */
 	double seconds;
 };
@@ -35,10 +35,10 @@ struct rig {
 	bool on_kafka;
 	char folder[64], program[4096];
 	const char *url, *name_space, *data;
-	int32_t orders, inventory;       /* partitions */
+	int32_t orders, inventory; /* partitions */
 	uint64_t seed, random;
-	bool passed;                     /* set by the test at its end: else its processes' last words are shown */
-	struct log *log;                 /* for looking */
+	bool passed;     /* set by the test at its end: else its processes' last words are shown */
+	struct log *log; /* for looking */
 	struct arena arena;
 	struct rig_process processes[RIG_PROCESSES_MAX];
 	int command_count;
@@ -59,16 +59,16 @@ uint64_t rig_random(struct rig *rig, uint64_t below);
 
 /* Runs it to its end, at most this long. */
 void rig_run(struct rig *rig, struct rig_result *result, int seconds_max, const char *format, ...)
-        __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 /* The same with this on stdin. */
-void rig_run_with(struct rig *rig, struct rig_result *result, int seconds_max, const char *input, const char *format, ...)
-        __attribute__((format(printf, 5, 6)));
+void rig_run_with(struct rig *rig, struct rig_result *result, int seconds_max, const char *input, const char *format,
+                  ...) __attribute__((format(printf, 5, 6)));
 /* Must end with 0. Returns its stdout. */
 const char *rig_ok(struct rig *rig, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Starts it. The process lives until rig_end. Output is appended to <name>.log. */
 struct rig_process *rig_start(struct rig *rig, const char *name, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 /* Has it ended by itself? Then *exit_status says how. */
 bool rig_has_ended(struct rig_process *process, int *exit_status);
 /* Sends the signal (0: none) and waits for the end, at most this long. Returns the exit status, or minus the signal. */

@@ -216,7 +216,8 @@ static void save_partition(struct stage *stage, struct stage_copy *copy, int32_t
 	struct log_reader *reader;
 	const struct log_record *record;
 	struct arena *arena = &stage->flow.arena;
-	copy->records[partition] = arena_alloc(arena, (size_t)stage_end(stage, copy->topic, partition) * sizeof *record);
+	copy->records[partition] =
+		arena_alloc(arena, (size_t)stage_end(stage, copy->topic, partition) * sizeof *record);
 	int64_t low, high;
 	check(log_bounds(stage->flow.log, copy->topic, partition, &low, &high, &err), &err);
 	check(log_reader_open(stage->flow.log, copy->topic, partition, low, &reader, &err), &err);
@@ -297,8 +298,9 @@ int64_t stage_end(struct stage *stage, const char *topic, int32_t partition)
 static int64_t stream_of(struct stage *stage, const struct stage_forgery *f, const char *column)
 {
 	return flow_number(&stage->flow, names[f->which], f->partition,
-	                   arena_format(&stage->flow.arena, "SELECT %s FROM inbound WHERE service = '%s' AND partition = %d",
-	                                column, names[1 - f->which], f->from));
+	                   arena_format(&stage->flow.arena,
+	                                "SELECT %s FROM inbound WHERE service = '%s' AND partition = %d", column,
+	                                names[1 - f->which], f->from));
 }
 
 void stage_forge(struct stage *stage, const struct stage_forgery *f)
@@ -321,9 +323,9 @@ void stage_forge(struct stage *stage, const struct stage_forgery *f)
 	uint64_t before = number > 1 ? (uint64_t)stream_of(stage, f, "chain")
 	                             : hash_chain_start(genesis.installation, source, f->from, topic, f->partition);
 	struct header_stream stream = {
-	        .partition = f->from,
-	        .number = number,
-	        .chain = hash_chain(genesis.installation, before, number, fingerprint, &key, body, body_len)};
+		.partition = f->from,
+		.number = number,
+		.chain = hash_chain(genesis.installation, before, number, fingerprint, &key, body, body_len)};
 	snprintf(stream.service, sizeof stream.service, "%s", source);
 	struct header_list headers;
 	header_list_init(&headers, arena, 1);
@@ -387,8 +389,8 @@ static void check_refused(struct stage *stage, const struct stage_refusal *r, in
 	assert_string_equal(halt.reason, r->code);
 	says("halt file", halt.message, r);
 	/* A file that is damaged cannot be read by status either; the halt is shown all the same. */
-	(void)status_read(flow_service(names[r->which]), stage->flow.data, partition, stage->flow.log, &stage->flow.seam, arena,
-	                  &report, &err);
+	(void)status_read(flow_service(names[r->which]), stage->flow.data, partition, stage->flow.log,
+	                  &stage->flow.seam, arena, &report, &err);
 	assert_true(report.halted);
 	assert_string_equal(report.halt.reason, r->code);
 	says("status", report.halt.message, r);

@@ -74,10 +74,10 @@ void stage_forge(struct stage *stage, const struct stage_forgery *forgery);
 
 struct stage_refusal {
 	int which;
-	int32_t partition;     /* STAGE_ALL: every task of the service */
+	int32_t partition; /* STAGE_ALL: every task of the service */
 	const char *code;
-	bool waiting;          /* RETRY: tried again, not shown as halted */
-	const char *words[6];  /* each must be in the message: what was found, what was expected, what to do */
+	bool waiting;         /* RETRY: tried again, not shown as halted */
+	const char *words[6]; /* each must be in the message: what was found, what was expected, what to do */
 };
 
 /* The worker says so, the halt file and the status report too; the other partitions of the service go on. */

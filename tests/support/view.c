@@ -82,20 +82,22 @@ static void note_event(struct reading *reading, const struct log_record *record)
 		return;
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (event_type_of_writer(writer) == kinds[i].type)
-			note(reading, arena_copy(&reading->arena, record->key.data, (size_t)record->key.len), kinds[i].kind);
+			note(reading, arena_copy(&reading->arena, record->key.data, (size_t)record->key.len),
+			     kinds[i].kind);
 }
 
 static struct source *find_source(struct reading *reading, const struct header_stream *stream)
 {
 	for (size_t i = 0; i < reading->source_count; i++)
-		if (reading->sources[i].partition == stream->partition && strcmp(reading->sources[i].service, stream->service) == 0)
+		if (reading->sources[i].partition == stream->partition &&
+		    strcmp(reading->sources[i].service, stream->service) == 0)
 			return &reading->sources[i];
 	assert_in_range(reading->source_count, 0, sizeof reading->sources / sizeof *reading->sources - 1);
 	struct source *source = &reading->sources[reading->source_count++];
 	*source = (struct source){.partition = stream->partition};
 	snprintf(source->service, sizeof source->service, "%s", stream->service);
-	source->chain = hash_chain_start(reading->installation, stream->service, stream->partition,
-	                                 reading->topic, reading->partition);
+	source->chain = hash_chain_start(reading->installation, stream->service, stream->partition, reading->topic,
+	                                 reading->partition);
 	return source;
 }
 
@@ -120,10 +122,12 @@ static void take_numbered(struct reading *reading, const struct log_record *reco
 	bool dead = is_dead_letters(reading->topic);
 	if (!dead && !event_split(record->value.data, len, &fingerprint, &body, &len))
 		fail_msg("%s/%d offset %lld: no event", reading->topic, reading->partition, (long long)record->offset);
-	source->chain = hash_chain(reading->installation, source->chain, stream->number, fingerprint, &record->key, body, len);
+	source->chain =
+		hash_chain(reading->installation, source->chain, stream->number, fingerprint, &record->key, body, len);
 	if (source->chain != stream->chain)
-		fail_msg("%s/%d offset %lld: the chain of %s/%d does not hold at %llu", reading->topic, reading->partition,
-		         (long long)record->offset, source->service, source->partition, (unsigned long long)stream->number);
+		fail_msg("%s/%d offset %lld: the chain of %s/%d does not hold at %llu", reading->topic,
+		         reading->partition, (long long)record->offset, source->service, source->partition,
+		         (unsigned long long)stream->number);
 	source->last = stream->number;
 	reading->view->taken++;
 	reading->view->dead_letters += dead;
@@ -136,9 +140,9 @@ static void end_partition(struct reading *reading)
 	for (size_t i = 0; i < reading->source_count; i++) {
 		const struct source *source = &reading->sources[i];
 		if (source->highest != source->last)
-			fail_msg("%s/%d: the stream of %s/%d has %llu, but is whole only to %llu", reading->topic, reading->partition,
-			         source->service, source->partition, (unsigned long long)source->highest,
-			         (unsigned long long)source->last);
+			fail_msg("%s/%d: the stream of %s/%d has %llu, but is whole only to %llu", reading->topic,
+			         reading->partition, source->service, source->partition,
+			         (unsigned long long)source->highest, (unsigned long long)source->last);
 	}
 }
 
@@ -208,12 +212,13 @@ static void check_order(struct view *view, const struct entry *entries, size_t c
 		cancelled_before_confirmed |= entries[i].kind == CONFIRMED && counts[CANCELLED] > 0;
 	}
 	bool placed = counts[PLACED] > 0; /* a publisher may say it twice */
-	bool once = counts[CONFIRMED] <= 1 && counts[REJECTED] <= 1 && counts[CANCELLED] <= 1 && !cancelled_before_confirmed &&
-	            !(counts[REJECTED] && (counts[CONFIRMED] || counts[CANCELLED]));
+	bool once = counts[CONFIRMED] <= 1 && counts[REJECTED] <= 1 && counts[CANCELLED] <= 1 &&
+	            !cancelled_before_confirmed && !(counts[REJECTED] && (counts[CONFIRMED] || counts[CANCELLED]));
 	bool ended = counts[CONFIRMED] || counts[REJECTED] || counts[CANCELLED];
 	if (!once || placed != ended)
-		fail_msg("order %s: placed %lld, confirmed %lld, rejected %lld, cancelled %lld", id, (long long)counts[PLACED],
-		         (long long)counts[CONFIRMED], (long long)counts[REJECTED], (long long)counts[CANCELLED]);
+		fail_msg("order %s: placed %lld, confirmed %lld, rejected %lld, cancelled %lld", id,
+		         (long long)counts[PLACED], (long long)counts[CONFIRMED], (long long)counts[REJECTED],
+		         (long long)counts[CANCELLED]);
 	if (placed && counts[REQUESTED] && !counts[CANCELLED] && !counts[REJECTED])
 		fail_msg("order %s: the cancel that was asked for did not come", id);
 	if (!counts[REQUESTED] && counts[CANCELLED])
@@ -231,7 +236,8 @@ static void check_orders(struct reading *reading)
 	if (reading->entry_count)
 		qsort(reading->entries, reading->entry_count, sizeof *reading->entries, by_order);
 	for (size_t i = 1; i <= reading->entry_count; i++) {
-		if (i < reading->entry_count && strcmp(reading->entries[i].order_id, reading->entries[from].order_id) == 0)
+		if (i < reading->entry_count &&
+		    strcmp(reading->entries[i].order_id, reading->entries[from].order_id) == 0)
 			continue;
 		check_order(reading->view, &reading->entries[from], i - from);
 		from = i;

@@ -24,10 +24,10 @@
 
 #include <cmocka.h>
 
-#define ORDERS 3
-#define INVENTORY 3
+#define ORDERS       3
+#define INVENTORY    3
 #define WAIT_SECONDS 60
-#define LOAD "--skus 40 --lines 1-4 --cancel-one-in 15"
+#define LOAD         "--skus 40 --lines 1-4 --cancel-one-in 15"
 
 static struct rig rig;
 
@@ -247,12 +247,12 @@ static void a_stopped_worker_that_comes_back_disturbs_nothing(void **state)
 	struct rig_process *inventory = start("inventory");
 	struct rig_process *zombie = rig_start(&rig, "order", "order run --session-timeout 6s");
 	struct rig_process *publisher =
-	        rig_start(&rig, "publish", "publish --only orders --orders 4000 --rate 500 --seed 3 " LOAD);
+		rig_start(&rig, "publish", "publish --only orders --orders 4000 --rate 500 --seed 3 " LOAD);
 	rig_until(&rig, WAIT_SECONDS, "the order worker is stopped with an open batch", stopped_at_work, zombie);
 	int64_t reached = next_sum(rig.data, "order");
-	struct rig_process *other =
-	        rig_start(&rig, "other", "order run --session-timeout 6s --data %s", other_data);
-	rig_until(&rig, WAIT_SECONDS, "the other worker has taken the partitions and gone on", the_other_is_ahead, &reached);
+	struct rig_process *other = rig_start(&rig, "other", "order run --session-timeout 6s --data %s", other_data);
+	rig_until(&rig, WAIT_SECONDS, "the other worker has taken the partitions and gone on", the_other_is_ahead,
+	          &reached);
 	kill(zombie->pid, SIGCONT);
 	assert_int_equal(rig_end(&rig, publisher, 0, WAIT_SECONDS), 0);
 	rig_ok(&rig, "audit --wait --timeout 60s --data %s --data %s", rig.data, other_data);
@@ -275,7 +275,7 @@ static void workers_may_become_two_and_one_again(void **state)
 	receive_stock();
 	struct rig_process *inventory = start("inventory");
 	struct rig_process *publisher =
-	        rig_start(&rig, "publish", "publish --only orders --orders 3000 --rate 500 --seed 4 " LOAD);
+		rig_start(&rig, "publish", "publish --only orders --orders 3000 --rate 500 --seed 4 " LOAD);
 	struct sharing sharing = {{start("order")}, {0}};
 	rig_until(&rig, WAIT_SECONDS, "one worker holds all", the_first_holds_all, &sharing);
 	sharing.workers[1] = rig_start(&rig, "second", "order run");
@@ -432,8 +432,8 @@ static void check_difference(const struct change *change, int32_t partition, int
 	rig_run(&rig, &result, WAIT_SECONDS, "%s verify -J --partitions %d", change->service, partition);
 	assert_int_equal(result.exit_status, EXIT_DIFFERS);
 	json_t *json = json_loads(result.out, JSON_DISABLE_EOF_CHECK, NULL);
-	if (json_unpack(json_object_get(json, "difference"), "{s:s, s:s, s:s, s:s, s:s, s:I}", "table", &table, "key", &key,
-	                "column", &column, "file", &file, "log", &folded, "offset", &offset) != 0)
+	if (json_unpack(json_object_get(json, "difference"), "{s:s, s:s, s:s, s:s, s:s, s:I}", "table", &table, "key",
+	                &key, "column", &column, "file", &file, "log", &folded, "offset", &offset) != 0)
 		fail_msg("no difference in %s", result.out);
 	assert_string_equal(table, change->table);
 	assert_string_equal(column, change->column);
@@ -445,7 +445,8 @@ static void check_difference(const struct change *change, int32_t partition, int
 	assert_in_range(offset, 1, end - 1);
 	rig_run(&rig, &result, WAIT_SECONDS, "%s verify --partitions %d", change->service, partition);
 	assert_int_equal(result.exit_status, EXIT_DIFFERS);
-	const char *const said[] = {table, key, column, file, folded, arena_format(&rig.arena, "offset %" PRId64, offset)};
+	const char *const said[] = {table, key,    column,
+	                            file,  folded, arena_format(&rig.arena, "offset %" PRId64, offset)};
 	for (size_t i = 0; i < sizeof said / sizeof *said; i++)
 		if (!strstr(result.out, said[i]))
 			fail_msg("verify does not say '%s': %s", said[i], result.out);
@@ -456,7 +457,8 @@ static void flip_and_verify(const struct change *change, int32_t partition)
 {
 	const char *path = file_of(change->service, partition, "");
 	const char *where = arena_format(&rig.arena, "(%s) = (%s)", change->key, change->pick);
-	const char *value = arena_format(&rig.arena, "SELECT %s FROM %s WHERE %s", change->column, change->table, where);
+	const char *value =
+		arena_format(&rig.arena, "SELECT %s FROM %s WHERE %s", change->column, change->table, where);
 	const char *flip = arena_format(&rig.arena, "UPDATE %s SET %s = (%s | 1) - (%s & 1) WHERE %s", change->table,
 	                                change->column, change->column, change->column, where);
 	int64_t was = rig_number(&rig, change->service, partition, value);
@@ -471,13 +473,14 @@ static void one_changed_bit_is_found_and_its_record_named(void **state)
 {
 	(void)state;
 	static const struct change changes[] = {
-	        {"order", "orders", "total_minor", "order_id", "SELECT order_id FROM orders LIMIT 1 OFFSET 7"},
-	        {"order", "orders", "content", "order_id", "SELECT order_id FROM orders LIMIT 1 OFFSET 9"},
-	        {"order", "cancel_request", "at_offset", "order_id", "SELECT order_id FROM cancel_request LIMIT 1"},
-	        {"inventory", "stock", "received", "sku", "SELECT sku FROM stock LIMIT 1"},
-	        {"inventory", "reservation", "at_offset", "order_id", "SELECT order_id FROM reservation LIMIT 1 OFFSET 3"},
-	        {"inventory", "receipt", "quantity", "receipt_id, sku", "SELECT receipt_id, sku FROM receipt LIMIT 1"},
-	        {"revenue", "sale", "day", "order_id", "SELECT order_id FROM sale LIMIT 1 OFFSET 2"},
+		{"order", "orders", "total_minor", "order_id", "SELECT order_id FROM orders LIMIT 1 OFFSET 7"},
+		{"order", "orders", "content", "order_id", "SELECT order_id FROM orders LIMIT 1 OFFSET 9"},
+		{"order", "cancel_request", "at_offset", "order_id", "SELECT order_id FROM cancel_request LIMIT 1"},
+		{"inventory", "stock", "received", "sku", "SELECT sku FROM stock LIMIT 1"},
+		{"inventory", "reservation", "at_offset", "order_id",
+	         "SELECT order_id FROM reservation LIMIT 1 OFFSET 3"},
+		{"inventory", "receipt", "quantity", "receipt_id, sku", "SELECT receipt_id, sku FROM receipt LIMIT 1"},
+		{"revenue", "sale", "day", "order_id", "SELECT order_id FROM sale LIMIT 1 OFFSET 2"},
 	};
 	receive_stock();
 	publish_and_fold(300, 9);
@@ -524,14 +527,14 @@ static void publishing_the_same_again_changes_no_row(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        FAULT(a_worker_that_is_told_to_end_commits_its_open_batch),
-	        FAULT(a_stopped_worker_that_comes_back_disturbs_nothing),
-	        FAULT(workers_may_become_two_and_one_again),
-	        FAULT(a_lost_file_is_made_again_and_says_nothing_new),
-	        FAULT(an_old_file_catches_up_and_says_nothing_new),
-	        FAULT(lost_files_and_lost_marks_send_everything_again_and_change_nothing),
-	        FAULT(one_changed_bit_is_found_and_its_record_named),
-	        FAULT(publishing_the_same_again_changes_no_row),
+		FAULT(a_worker_that_is_told_to_end_commits_its_open_batch),
+		FAULT(a_stopped_worker_that_comes_back_disturbs_nothing),
+		FAULT(workers_may_become_two_and_one_again),
+		FAULT(a_lost_file_is_made_again_and_says_nothing_new),
+		FAULT(an_old_file_catches_up_and_says_nothing_new),
+		FAULT(lost_files_and_lost_marks_send_everything_again_and_change_nothing),
+		FAULT(one_changed_bit_is_found_and_its_record_named),
+		FAULT(publishing_the_same_again_changes_no_row),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,8 +70,9 @@ static void check_stock(void)
 {
 	int64_t received = rig_sum(&rig, "inventory", "SELECT sum(received) FROM stock");
 	int64_t on_hand = rig_sum(&rig, "inventory", "SELECT sum(on_hand) FROM stock");
-	int64_t gone = rig_sum(&rig, "inventory", "SELECT sum(quantity) FROM reservation_line JOIN reservation USING (order_id)"
-	                                          " WHERE status = 2");
+	int64_t gone = rig_sum(&rig, "inventory",
+	                       "SELECT sum(quantity) FROM reservation_line JOIN reservation USING (order_id)"
+	                       " WHERE status = 2");
 	assert_int_equal(received, on_hand + gone);
 	assert_int_equal(rig_sum(&rig, "inventory", "SELECT sum(reserved) FROM stock"), 0);
 }
@@ -83,21 +84,23 @@ static void end_whole(struct rig_process *workers[2], struct view *view)
 	rig_verify_all(&rig);
 	view_read(&rig, view);
 	check_stock();
-	print_message("placed %lld: confirmed %lld, rejected %lld, cancelled %lld; %lld numbered events taken, %lld dropped\n",
-	              (long long)view->placed, (long long)view->confirmed, (long long)view->rejected,
-	              (long long)view->cancelled, (long long)view->taken, (long long)view->dropped);
+	print_message(
+		"placed %lld: confirmed %lld, rejected %lld, cancelled %lld; %lld numbered events taken, %lld dropped\n",
+		(long long)view->placed, (long long)view->confirmed, (long long)view->rejected,
+		(long long)view->cancelled, (long long)view->taken, (long long)view->dropped);
 }
 
-#define RECEIPT(id, sku, quantity)                                                                                         \
-	"{\"type\": \"StockReceived\", \"event\": {\"receipt_id\": \"" id "\", \"sku\": \"" sku "\", \"quantity\": " quantity    \
-	", \"received_at\": 1291191960000}}\n"
-#define LINE(sku, quantity, price)                                                                                         \
+#define RECEIPT(id, sku, quantity)                                                                                     \
+	"{\"type\": \"StockReceived\", \"event\": {\"receipt_id\": \"" id "\", \"sku\": \"" sku                        \
+	"\", \"quantity\": " quantity ", \"received_at\": 1291191960000}}\n"
+#define LINE(sku, quantity, price)                                                                                     \
 	"{\"sku\": \"" sku "\", \"quantity\": " quantity ", \"unit_price_minor\": " price ", \"currency\": null}"
-#define ORDER(id, lines)                                                                                                   \
-	"{\"type\": \"OrderPlaced\", \"event\": {\"order_id\": \"" id "\", \"customer_id\": null, \"currency\": \"GBP\","        \
+#define ORDER(id, lines)                                                                                               \
+	"{\"type\": \"OrderPlaced\", \"event\": {\"order_id\": \"" id                                                  \
+	"\", \"customer_id\": null, \"currency\": \"GBP\","                                                            \
 	" \"placed_at\": 1291191960000, \"lines\": [" lines "]}}\n"
-#define CANCEL(id)                                                                                                         \
-	"{\"type\": \"OrderCancelRequested\", \"event\": {\"order_id\": \"" id "\", \"requested_at\": 1291191970000,"            \
+#define CANCEL(id)                                                                                                     \
+	"{\"type\": \"OrderCancelRequested\", \"event\": {\"order_id\": \"" id "\", \"requested_at\": 1291191970000,"  \
 	" \"reason\": null}}\n"
 
 static int64_t status_of(const char *order_id)
@@ -112,23 +115,23 @@ static void each_kind_of_order_ends_as_the_rules_say(void **state)
 	(void)state;
 	struct rig_process *workers[2];
 	struct view view;
-	publish_lines(RECEIPT("R1", "A", "10") RECEIPT("R1", "B", "10") RECEIPT("R1", "C", "10") RECEIPT("R1", "D", "10")
-	              RECEIPT("R1", "E", "10") RECEIPT("R1", "E", "10") RECEIPT("R2", "BANK CHARGES", "1"));
+	publish_lines(RECEIPT("R1", "A", "10") RECEIPT("R1", "B", "10") RECEIPT("R1", "C", "10") RECEIPT(
+		"R1", "D", "10") RECEIPT("R1", "E", "10") RECEIPT("R1", "E", "10") RECEIPT("R2", "BANK CHARGES", "1"));
 	rig_ok(&rig, "inventory run --until-end");
 	start_both(workers);
-	publish_lines(ORDER("one", LINE("A", "2", "100"))                                              /* confirmed */
-	              ORDER("two-of-one", LINE("B", "5", "100") ", " LINE("B", "5", "90"))               /* their sum fits */
-	              ORDER("three-of-one", LINE("C", "6", "1") ", " LINE("C", "5", "1"))                /* their sum does not */
-	              ORDER("wide", LINE("A", "1", "1") ", " LINE("C", "1", "1") ", " LINE("D", "1", "1") ", "
-	                    LINE("E", "1", "1") ", " LINE("BANK CHARGES", "1", "1"))
-	              ORDER("wide-short", LINE("A", "1", "1") ", " LINE("D", "1", "1") ", " LINE("E", "100", "1"))
-	              ORDER("unknown", LINE("no such", "1", "1"))
-	              CANCEL("early") ORDER("early", LINE("A", "1", "1")));
+	publish_lines(
+		ORDER("one", LINE("A", "2", "100"))                                  /* confirmed */
+		ORDER("two-of-one", LINE("B", "5", "100") ", " LINE("B", "5", "90")) /* their sum fits */
+		ORDER("three-of-one", LINE("C", "6", "1") ", " LINE("C", "5", "1"))  /* their sum does not */
+		ORDER("wide", LINE("A", "1", "1") ", " LINE("C", "1", "1") ", " LINE("D", "1", "1") ", " LINE(
+				      "E", "1", "1") ", " LINE("BANK CHARGES", "1", "1"))
+			ORDER("wide-short", LINE("A", "1", "1") ", " LINE("D", "1", "1") ", " LINE("E", "100", "1"))
+				ORDER("unknown", LINE("no such", "1", "1")) CANCEL("early")
+					ORDER("early", LINE("A", "1", "1")));
 	rig_drain(&rig, 60);
-	publish_lines(CANCEL("one") CANCEL("unknown") CANCEL("early")
-	              ORDER("one", LINE("A", "2", "100"))       /* a repeat */
-	              ORDER("wide", LINE("A", "9", "100"))      /* the same key, another order: a dead letter */
-	              RECEIPT("R1", "A", "11"));                /* the same, of stock */
+	publish_lines(CANCEL("one") CANCEL("unknown") CANCEL("early") ORDER("one", LINE("A", "2", "100")) /* a repeat */
+	              ORDER("wide", LINE("A", "9", "100")) /* the same key, another order: a dead letter */
+	              RECEIPT("R1", "A", "11"));           /* the same, of stock */
 	end_whole(workers, &view);
 	assert_int_equal(view.placed, 7);
 	assert_int_equal(view.confirmed, 3);
@@ -149,7 +152,9 @@ static void generated_orders_over_many_partitions_end_once_each(void **state)
 	rig_ok(&rig, "publish --only receipts --orders 2000 --skus 100 --stock 40 --seed %u", seed);
 	rig_ok(&rig, "inventory run --until-end");
 	start_both(workers);
-	rig_ok(&rig, "publish --only orders --orders 2000 --skus 100 --stock 40 --lines 1-8 --cancel-one-in 10 --seed %u", seed);
+	rig_ok(&rig,
+	       "publish --only orders --orders 2000 --skus 100 --stock 40 --lines 1-8 --cancel-one-in 10 --seed %u",
+	       seed);
 	end_whole(workers, &view);
 	assert_int_equal(view.placed, 2000);
 	assert_true(view.confirmed > 0 && view.rejected > 0 && view.cancelled > 0);
@@ -179,9 +184,10 @@ static void real_orders_are_all_accounted_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(each_kind_of_order_ends_as_the_rules_say, open_small, close_all),
-	        cmocka_unit_test_setup_teardown(generated_orders_over_many_partitions_end_once_each, open_small, close_all),
-	        cmocka_unit_test_setup_teardown(real_orders_are_all_accounted_for, open_small, close_all),
+		cmocka_unit_test_setup_teardown(each_kind_of_order_ends_as_the_rules_say, open_small, close_all),
+		cmocka_unit_test_setup_teardown(generated_orders_over_many_partitions_end_once_each, open_small,
+	                                        close_all),
+		cmocka_unit_test_setup_teardown(real_orders_are_all_accounted_for, open_small, close_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

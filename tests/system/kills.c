@@ -32,13 +32,13 @@
 
 #include <cmocka.h>
 
-#define ORDERS      2
-#define INVENTORY   3
-#define LINE_BYTES  32 /* of a lock file */
-#define WRITE_LOCK  120 /* the byte of a -shm file that SQLite locks while a transaction writes (WALINDEX_LOCK_OFFSET) */
-#define COMINGS_MAX 12
+#define ORDERS       2
+#define INVENTORY    3
+#define LINE_BYTES   32 /* of a lock file */
+#define WRITE_LOCK   120 /* the byte of a -shm file that SQLite locks while a transaction writes (WALINDEX_LOCK_OFFSET) */
+#define COMINGS_MAX  12
 #define KILL_SECONDS 30
-#define BATCH "3000" /* orders of one publisher */
+#define BATCH        "3000" /* orders of one publisher */
 
 static const enum lock_state wanted[] = {LOCK_FOLDING, LOCK_SENDING, LOCK_ACKS, LOCK_COMMIT};
 enum { WANTED = sizeof wanted / sizeof *wanted };
@@ -99,7 +99,8 @@ static bool line_says(const char *line, pid_t pid, enum lock_state state)
 	char copy[LINE_BYTES + 1] = {0}, name[16];
 	int found;
 	memcpy(copy, line, LINE_BYTES);
-	return sscanf(copy, "pid %d %15s", &found, name) == 2 && found == pid && strcmp(name, lock_state_name(state)) == 0;
+	return sscanf(copy, "pid %d %15s", &found, name) == 2 && found == pid &&
+	       strcmp(name, lock_state_name(state)) == 0;
 }
 
 static bool any_says(const struct victim *victim, enum lock_state state)
@@ -119,7 +120,8 @@ static bool has_open_batch(const struct victim *victim)
 		int fd = open(victim->shm[p], O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		open_batch = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid == victim->process->pid;
+		open_batch =
+			fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid == victim->process->pid;
 		close(fd);
 	}
 	return open_batch;
@@ -135,17 +137,18 @@ static void keep_publishing(void)
 		return;
 	if (publisher)
 		assert_int_equal(exit_status, 0);
-	publisher = rig_start(&rig, "publish",
-	                      "publish --only orders --orders " BATCH " --skus 60 --lines 1-5 --cancel-one-in 20 --rate %s"
-	                      " --seed %d",
-	                      rig.on_kafka ? "400" : "1500", ++batches);
+	publisher =
+		rig_start(&rig, "publish",
+	                  "publish --only orders --orders " BATCH " --skus 60 --lines 1-5 --cancel-one-in 20 --rate %s"
+	                  " --seed %d",
+	                  rig.on_kafka ? "400" : "1500", ++batches);
 }
 
 static void start(struct victim *victim)
 {
 	victim->process = rig_start(&rig, victim->service,
-	                            "%s run --instance-id %s-1 --session-timeout 6s --commit-interval 20ms", victim->service,
-	                            victim->service);
+	                            "%s run --instance-id %s-1 --session-timeout 6s --commit-interval 20ms",
+	                            victim->service, victim->service);
 }
 
 static void check_alive(struct victim *victim)
@@ -182,7 +185,8 @@ static void kill_in(struct victim *victim, enum lock_state state)
 			keep_publishing();
 			check_alive(victim);
 			if (seam_monotonic_us(&seam_system) > until || interrupt_requested())
-				fail_msg("%s was not seen %s within %d s", victim->service, lock_state_name(state), KILL_SECONDS);
+				fail_msg("%s was not seen %s within %d s", victim->service, lock_state_name(state),
+				         KILL_SECONDS);
 		}
 		bool is = any_says(victim, state);
 		comings -= is && !was && comings > 0;
@@ -214,9 +218,11 @@ static int kill_count(void)
 static void no_order_is_lost_or_doubled_whenever_a_worker_is_killed(void **state)
 {
 	(void)state;
-	struct victim victims[] = {{.service = "order", .partitions = ORDERS}, {.service = "inventory", .partitions = INVENTORY}};
+	struct victim victims[] = {{.service = "order", .partitions = ORDERS},
+	                           {.service = "inventory", .partitions = INVENTORY}};
 	struct view view;
-	rig_ok(&rig, "publish --only receipts --orders 1 --skus 60 --stock %d", rig.on_kafka ? 400 : 5000); /* runs short */
+	rig_ok(&rig, "publish --only receipts --orders 1 --skus 60 --stock %d",
+	       rig.on_kafka ? 400 : 5000); /* runs short */
 	rig_ok(&rig, "inventory run --until-end");
 	keep_publishing();
 	start(&victims[0]);
@@ -234,8 +240,10 @@ static void no_order_is_lost_or_doubled_whenever_a_worker_is_killed(void **state
 	assert_int_equal(rig_end(&rig, victims[1].process, SIGTERM, 30), 0);
 	rig_verify_all(&rig);
 	view_read(&rig, &view);
-	print_message("%d batches of " BATCH " orders; placed %lld, confirmed %lld, rejected %lld, cancelled %lld; %lld repeats"
-	              " on the wire\n", batches, (long long)view.placed, (long long)view.confirmed, (long long)view.rejected,
+	print_message("%d batches of " BATCH
+	              " orders; placed %lld, confirmed %lld, rejected %lld, cancelled %lld; %lld repeats"
+	              " on the wire\n",
+	              batches, (long long)view.placed, (long long)view.confirmed, (long long)view.rejected,
 	              (long long)view.cancelled, (long long)view.dropped);
 	assert_int_equal(view.placed, batches * atoll(BATCH));
 	assert_true(view.dropped > 0); /* else no kill hit an output that was sent and not committed */
@@ -245,8 +253,8 @@ static void no_order_is_lost_or_doubled_whenever_a_worker_is_killed(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(no_order_is_lost_or_doubled_whenever_a_worker_is_killed, open_installation,
-	                                        close_all),
+		cmocka_unit_test_setup_teardown(no_order_is_lost_or_doubled_whenever_a_worker_is_killed,
+	                                        open_installation, close_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

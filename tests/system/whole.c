@@ -21,9 +21,9 @@
 
 #include <cmocka.h>
 
-#define ROWS 541909
+#define ROWS         541909
 #define PEAK_KIB_MAX (200 * 1024)
-#define SECONDS_MAX 120
+#define SECONDS_MAX  120
 
 static struct rig rig;
 
@@ -46,7 +46,8 @@ static const char *find_rows(void)
 {
 	const char *path = getenv("RETAIL");
 	if (!path || access(path, R_OK) != 0)
-		fail_msg("%s cannot be read: RETAIL=FILE says where online-retail.csv.xz is (or the .csv)", path ? path : "no file");
+		fail_msg("%s cannot be read: RETAIL=FILE says where online-retail.csv.xz is (or the .csv)",
+		         path ? path : "no file");
 	size_t len = strlen(path);
 	if (len < 3 || strcmp(path + len - 3, ".xz") != 0)
 		return path;
@@ -100,7 +101,8 @@ static int64_t count_records(void)
 static void end_worker(struct rig_process *worker)
 {
 	assert_int_equal(rig_end(&rig, worker, SIGTERM, 30), 0);
-	print_message("%-10s peak memory %ld MB, CPU %.1f s\n", worker->name, worker->peak_kib / 1024, worker->cpu_seconds);
+	print_message("%-10s peak memory %ld MB, CPU %.1f s\n", worker->name, worker->peak_kib / 1024,
+	              worker->cpu_seconds);
 	assert_in_range(worker->peak_kib, 1, PEAK_KIB_MAX);
 }
 
@@ -135,8 +137,10 @@ static void all_rows_are_folded_verified_and_audited(void **state)
 	check_rows(said, &view);
 	print_message("orders %lld: confirmed %lld, rejected %lld, cancelled %lld\n", (long long)view.placed,
 	              (long long)view.confirmed, (long long)view.rejected, (long long)view.cancelled);
-	print_message("published in %.1f s; drained in %.1f s: %lld events, %.0f a second; with receipts %.1f s; revenue, verify"
-	              " and audit %.1f s\n", published, flow, (long long)events, (double)events / flow, whole, proof);
+	print_message(
+		"published in %.1f s; drained in %.1f s: %lld events, %.0f a second; with receipts %.1f s; revenue, verify"
+		" and audit %.1f s\n",
+		published, flow, (long long)events, (double)events / flow, whole, proof);
 	assert_true(whole < SECONDS_MAX);
 	assert_int_equal(view.dead_letters, 0);
 	rig.passed = true;
@@ -145,7 +149,7 @@ static void all_rows_are_folded_verified_and_audited(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(all_rows_are_folded_verified_and_audited, open_installation, close_all),
+		cmocka_unit_test_setup_teardown(all_rows_are_folded_verified_and_audited, open_installation, close_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
