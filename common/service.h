@@ -4,7 +4,7 @@
  * A handler is a pure function of its tables, the event and stream time. It reads and writes its tables through prepared
  * statements, emits events, and returns
  *   OK      applied; what it emitted goes out
- *   REJECT  (service_reject) a publisher's event that is wrong: all it did is undone, a dead letter goes out. From a
+ *   REJECT  (fold_reject) a publisher's event that is wrong: all it did is undone, a dead letter goes out. From a
  *           numbered event this halts the task
  *   FATAL   a numbered event that does not fit: the task halts, nothing of it is committed
  *   RETRY   only passed on from the store
@@ -51,8 +51,7 @@ struct service {
 
 /* The compiled statement of this index in service->statements. */
 struct store_statement *fold_statement(struct fold *fold, size_t index);
-int64_t
-fold_stream_time_ms(const struct fold *fold); /* highest broker timestamp of accepted records, this one included */
+int64_t fold_stream_time_ms(const struct fold *fold); /* highest broker timestamp accepted, this record's included */
 int64_t fold_offset(const struct fold *fold); /* of the record being handled */
 int32_t fold_partition(const struct fold *fold);
 int32_t fold_source_partition(const struct fold *fold); /* of a numbered event; -1 for a publisher's */
