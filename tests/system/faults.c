@@ -142,14 +142,14 @@ static bool the_first_holds_all(struct rig *of, void *arg)
 
 static int64_t next_sum(const char *data, const char *service)
 {
-	struct rig look = rig;
-	look.data = data;
+	const char *own = rig.data;
 	int64_t sum = 0;
+	rig.data = data;
 	for (int32_t p = 0; p < rig_partitions(&rig, service); p++)
 		if (access(arena_format(&rig.arena, "%s/%s/%d.db", data, service, p), F_OK) == 0 &&
-		    rig_number(&look, service, p, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"))
-			sum += rig_number(&look, service, p, "SELECT next_offset FROM meta");
-	rig.arena = look.arena;
+		    rig_number(&rig, service, p, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"))
+			sum += rig_number(&rig, service, p, "SELECT next_offset FROM meta");
+	rig.data = own;
 	return sum;
 }
 
