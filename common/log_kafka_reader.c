@@ -371,7 +371,33 @@ enum status kafka_read_at(struct log *base, const char *topic, int32_t partition
 	return status;
 }
 
-/* librdkafka asks twice and waits by the socket's timeout; it is asked again where the brokers were away. */
+/* The offset at a time of the log, RD_KAFKA_OFFSET_BEGINNING and RD_KAFKA_OFFSET_END included; -1: none is that late. Asked
+ * again where the brokers were away, within the handle's time. (rd_kafka_query_watermark_offsets asks the same, but waits by
+ * the socket's timeout and its retries whatever it is told: a minute and more beside a broker that hangs.) */
+static enum status list_offset(struct kafka_log *log, struct kafka_client *client, const char *topic, int32_t partition,
+                               int64_t time, int64_t *offset, struct err *err)
+{
+	enum status status;
+	struct kafka_call call;
+	kafka_call_begin(&call, log, client);
+	for (;;) {
+		rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+		rd_kafka_topic_partition_list_add(list, topic, partition)->offset = time;
+		rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(client->rk, list, 1000);
+		if (!error)
+			error = list->elems[0].err;
+		*offset = list->elems[0].offset;
+		rd_kafka_topic_partition_list_destroy(list);
+		const char *code;
+		if (!error)
+			return OK;
+		if (kafka_classify(error, &code) != RETRY)
+			return kafka_err(err, error, NULL, "%s/%d: asking for an offset", topic, (int)partition);
+		if (!kafka_call_go_on(&call, "asking for an offset", &status, err))
+			return err_context(err, status, "%s/%d", topic, (int)partition);
+	}
+}
+
 enum status kafka_bounds(struct log *base, const char *topic, int32_t partition, int64_t *low, int64_t *high,
                          struct err *err)
 {
@@ -380,49 +406,20 @@ enum status kafka_bounds(struct log *base, const char *topic, int32_t partition,
 	struct kafka_client *client = status == OK ? kafka_log_client(log, &status, err) : NULL;
 	if (!client)
 		return status;
-	struct kafka_call call;
-	kafka_call_begin(&call, log, client);
-	for (;;) {
-		rd_kafka_resp_err_t error =
-			rd_kafka_query_watermark_offsets(client->rk, topic, partition, low, high, 1000);
-		const char *code;
-		if (!error)
-			return OK;
-		if (kafka_classify(error, &code) != RETRY)
-			return kafka_err(err, error, NULL, "%s/%d: first and last offset", topic, (int)partition);
-		if (!kafka_call_go_on(&call, "first and last offset", &status, err))
-			return err_context(err, status, "%s/%d", topic, (int)partition);
-	}
+	status = list_offset(log, client, topic, partition, RD_KAFKA_OFFSET_BEGINNING, low, err);
+	return status == OK ? list_offset(log, client, topic, partition, RD_KAFKA_OFFSET_END, high, err) : status;
 }
 
 enum status kafka_offset_at(struct log *base, const char *topic, int32_t partition, int64_t ms, int64_t *offset,
                             struct err *err)
 {
-	struct kafka_log *log = kafka_of(base);
 	int64_t low, high;
 	enum status status = kafka_bounds(base, topic, partition, &low, &high, err);
 	if (status != OK)
 		return status;
-	struct kafka_client *client = &log->client;
-	struct kafka_call call;
-	kafka_call_begin(&call, log, client);
-	for (;;) {
-		rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-		rd_kafka_topic_partition_list_add(list, topic, partition)->offset = ms < 0 ? 0 : ms;
-		rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(client->rk, list, 1000);
-		if (!error)
-			error = list->elems[0].err;
-		*offset = list->elems[0].offset;
-		rd_kafka_topic_partition_list_destroy(list);
-		const char *code;
-		if (!error) {
-			if (*offset < 0) /* none is that late */
-				*offset = high;
-			return OK;
-		}
-		if (kafka_classify(error, &code) != RETRY)
-			return kafka_err(err, error, NULL, "%s/%d: offset at a time", topic, (int)partition);
-		if (!kafka_call_go_on(&call, "offset at a time", &status, err))
-			return err_context(err, status, "%s/%d", topic, (int)partition);
-	}
+	struct kafka_log *log = kafka_of(base);
+	status = list_offset(log, &log->client, topic, partition, ms < 0 ? 0 : ms, offset, err);
+	if (status == OK && *offset < 0)
+		*offset = high;
+	return status;
 }
