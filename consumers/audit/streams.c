@@ -1,6 +1,7 @@
 /* Streams: what each source says it sent against what each reader says it received. */
 #include "audit.h"
 
+#include "hash.h"
 #include "header.h"
 
 #include <inttypes.h>
@@ -126,17 +127,34 @@ struct found {
 	bool any, all;          /* something of the source was there; the whole topic was read */
 };
 
-/* As a reader outside does it: the next number is taken, a later one waits until what is missing has come. Where the topic was
- * not read from its beginning the first that is seen counts as the next. */
-static void take_record(const struct audit_view *source, const struct log_record *record, struct found *found)
+/* The hash that an event of the stream must carry behind the last one that was taken. */
+static uint64_t next_chain(const struct audit *audit, const struct audit_view *source, const char *topic,
+                           const struct log_record *record, const struct found *found)
+{
+	const uint8_t *key = audit->genesis.installation, *body = record->value.data;
+	size_t len = record->value.len > 0 ? (size_t)record->value.len : 0;
+	uint64_t fingerprint = 0, chain = found->chain;
+	size_t input_len = strlen(source->service->input);
+	bool dead_letter = strncmp(topic, source->service->input, input_len) == 0 && strcmp(topic + input_len, ".dlq") == 0;
+	if (!dead_letter) /* those are hashed as they came */
+		event_split(record->value.data, len, &fingerprint, &body, &len);
+	if (!found->number)
+		chain = hash_chain_start(key, source->service->name, source->partition, topic, record->partition);
+	return hash_chain(key, chain, found->number + 1, fingerprint, &record->key, body, len);
+}
+
+/* As a reader outside does it: the next number is taken if its chain is right, a later one waits until what is missing has
+ * come. Where the topic was not read from its beginning the first that is seen is taken as it is. */
+static void take_record(const struct audit *audit, const struct audit_view *source, const char *topic,
+                        const struct log_record *record, struct found *found)
 {
 	struct header_stream stream;
 	if (header_stream_parse(record, &stream) != HEADER_VALID || stream.partition != source->partition ||
 	    strcmp(stream.service, source->service->name) != 0)
 		return;
-	bool next = found->any || found->all ? stream.number == found->number + 1 : true;
+	bool known = found->any || found->all;
 	found->any = true;
-	if (!next && stream.number != found->number)
+	if (known && (stream.number != found->number + 1 || stream.chain != next_chain(audit, source, topic, record, found)))
 		return;
 	found->number = stream.number;
 	found->chain = stream.chain;
@@ -154,7 +172,7 @@ static enum status read_from(struct audit *audit, const struct audit_view *sourc
 		status = log_reader_next(reader, 0, &record, err);
 		if (status != OK || !record)
 			break;
-		take_record(source, record, found);
+		take_record(audit, source, topic, record, found);
 	}
 	log_reader_close(reader);
 	return status;

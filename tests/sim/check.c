@@ -139,6 +139,13 @@ static void check_rebuilt(struct world *world, struct verdict *verdict, int serv
 		wrong(verdict, "%s/%d is another when it is rebuilt", world_service(service)->name, partition);
 }
 
+/* Where only verify and audit can tell that something is wrong they are always asked; else often enough. */
+static bool thorough(const struct world *world)
+{
+	const struct plan *plan = &world->plan;
+	return sim_may_be_loud(plan) || plan->may[FAULT_TAIL] || plan->may[FAULT_RECREATED] || plan->may[FAULT_FILE_SHORT];
+}
+
 static void check_files(struct world *world, struct verdict *verdict, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX])
 {
 	for (int s = 0; s < SIM_SERVICES; s++) {
@@ -150,7 +157,8 @@ static void check_files(struct world *world, struct verdict *verdict, int folder
 				struct verify_result result;
 				bool live = folders[s][p] == f;
 				/* One that nobody has open any more must be right as well, as far as it goes. */
-				if (!has_file(world, s, f, p) || (!live && !dice_chance(&world->schedule, 300)))
+				if (!has_file(world, s, f, p) ||
+				    !(dice_chance(&world->schedule, live ? 400 : 200) || (live && thorough(world))))
 					continue;
 				enum status status = verify(world, s, world_path(world, s, f), p, &result, &err);
 				world_trace(world, "verify %s/%d in %d: %d %016llx", world_service(s)->name, p, f, (int)status,
@@ -269,7 +277,8 @@ void check_all(struct world *world, struct verdict *verdict)
 	compare_outputs(world, &view, verdict->what, sizeof verdict->what);
 	compare_tables(world, &view, folders, verdict->what, sizeof verdict->what);
 	check_files(world, verdict, folders);
-	look_at_audit(world, verdict);
+	if (thorough(world) || dice_chance(&world->schedule, 400))
+		look_at_audit(world, verdict);
 	check_all_marks(world, &view, verdict);
 	view_free(&view);
 	verdict->outcome = *verdict->signs ? LOUD : *verdict->what ? WRONG : RIGHT;

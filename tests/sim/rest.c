@@ -8,9 +8,10 @@
 #define QUIET_US 2000000LL
 #define QUIET_HALTED_US 130000000LL /* a halted task is tried again once a minute */
 
-/* How far each task has ever come. A halted one sends repeats and rolls back every time it is tried: that is no progress. */
+/* How much each task has ever taken. A halted one sends repeats and rolls back every time it is tried: neither that nor reading
+ * those repeats is progress. */
 struct progress {
-	int64_t next[SIM_PROCESSES_MAX][SIM_PARTITIONS_MAX];
+	int64_t most[SIM_PROCESSES_MAX][SIM_PARTITIONS_MAX];
 };
 
 static bool look_for_progress(struct world *world, struct progress *progress)
@@ -20,14 +21,13 @@ static bool look_for_progress(struct world *world, struct progress *progress)
 		const struct process *process = &world->processes[i];
 		for (size_t t = 0; process->worker && t < worker_task_count(process->worker); t++) {
 			struct worker_task task;
-			struct task_position position = {0};
 			worker_task(process->worker, t, &task);
+			int64_t *most = &progress->most[i][task.partition], taken = 0;
 			if (task.task)
-				task_position(task.task, &position);
-			int64_t *best = &progress->next[i][task.partition];
-			any = any || position.next_offset > *best;
-			if (position.next_offset > *best)
-				*best = position.next_offset;
+				taken = task_count(task.task, TASK_APPLIED) + task_count(task.task, TASK_REJECTED);
+			any = any || taken > *most;
+			if (taken > *most)
+				*most = taken;
 		}
 	}
 	return any;

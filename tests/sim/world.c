@@ -301,6 +301,16 @@ static void look_at_marks(struct world *world, int service)
 	}
 }
 
+static void trace_why(struct world *world, struct process *process, enum worker_step step)
+{
+	for (size_t t = 0; t < worker_task_count(process->worker); t++) {
+		struct worker_task task;
+		worker_task(process->worker, t, &task);
+		if (task.why)
+			world_trace(world, "%s %s: %d %s", process->name, worker_step_name(step), task.partition, task.why->code);
+	}
+}
+
 enum worker_step world_step(struct world *world, struct process *process)
 {
 	struct process *before = world->acting;
@@ -317,7 +327,9 @@ enum worker_step world_step(struct world *world, struct process *process)
 		world_trace(world, "%s: %s", process->name, disk_fault_name(fault));
 	if (step == WORKER_MARKED)
 		look_at_marks(world, process->service);
-	if (step != WORKER_IDLE)
+	if (step == WORKER_HALTED || step == WORKER_BACKED_OFF)
+		trace_why(world, process, step);
+	else if (step != WORKER_IDLE)
 		world_trace(world, "%s %s", process->name, worker_step_name(step));
 	return step;
 }
