@@ -140,6 +140,12 @@ $(sim): $(call object,$(wildcard tests/sim/*.c) $(command_sources)) $(BUILD)/gen
 sim: $(sim) ## the simulator: SEEDS=2000 seeds from SEED=1 on, and those of tests/sim/seeds.txt
 	@tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds $(SEEDS) --seed $(SEED) --keep-going'
 
+sim-quick: $(sim)
+	@tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds 100'
+
+mutants: $(sim) ## each patch of tests/mutants breaks the code in one way: is it caught?
+	@BUILD=$(BUILD) tests/mutants/run.sh
+
 SOAK_MIN ?= 10
 soak: $(sim) ## fresh seeds for SOAK_MIN=10 minutes, a summary a minute
 	@$(sim) --minutes $(SOAK_MIN) --seed random --keep-going
@@ -150,7 +156,7 @@ unit: $(unit_programs) $(conformance) ## the unit tests, and what every log prom
 flow: $(bin) $(BUILD)/tests/system/flow
 	@env -u KAFKA tests/run $(BUILD)/tests/system/flow
 
-check: unit flow house compat ## the quick part: unit tests, the flow as processes, the house's rules and the schemas' history; no broker
+check: unit sim-quick flow house compat ## the quick part: unit tests, the flow as processes, the house's rules and the schemas' history; no broker
 
 compat: $(schemagen) ## is every schema fully compatible with its published versions?
 	@$(schemagen) --check schemas
@@ -185,6 +191,7 @@ test: ## everything that is tested; the last line says what passed
 	@mkdir -p $(BUILD); rm -f $(BUILD)/tally
 	@export TANDEM_TALLY=$(BUILD)/tally; status=0; \
 	$(MAKE) --no-print-directory -k check || status=1; \
+	$(MAKE) --no-print-directory sim || status=1; \
 	$(MAKE) --no-print-directory -k peers || status=1; \
 	$(MAKE) --no-print-directory -k system || status=1; \
 	tests/run --sum $(BUILD)/tally && exit $$status

@@ -537,8 +537,10 @@ static void producer_close(struct log_producer *base)
 
 static void memory_wait(struct log *log, int timeout_ms)
 {
-	(void)timeout_ms;
-	memory_advance(memory_of(log));
+	struct log_memory *memory = memory_of(log);
+	if (memory->faults.wait)
+		memory->faults.wait(memory->faults.arg, timeout_ms);
+	memory_advance(memory);
 }
 
 static void memory_close(struct log *log)

@@ -25,6 +25,8 @@ struct log_memory_faults {
 	                                int64_t *delay_us);
 	/* A group commit: OK is done; otherwise it is not, and this is reported as LOG_COMMITTED. */
 	enum status (*commit)(void *arg, const char *group, const char *topic, struct err *err);
+	/* Somebody waits (log_wait): time may pass. Without it none does. */
+	void (*wait)(void *arg, int timeout_ms);
 	/* May this record be read now? False hides it and what follows from consumers, as a slow fetch does. */
 	bool (*deliver)(void *arg, const char *topic, int32_t partition, int64_t offset);
 };

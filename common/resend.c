@@ -68,13 +68,14 @@ static enum status send(struct resend *resend, const struct task_output *output,
 
 static enum status wait_acks(struct resend *resend, struct err *err)
 {
-	int64_t until = seam_monotonic_us(&seam_system) + WAIT_ACKS_MS * 1000LL;
+	const struct seam *seam = resend->config->seam ? resend->config->seam : &seam_system;
+	int64_t until = seam_monotonic_us(seam) + WAIT_ACKS_MS * 1000LL;
 	enum status status = OK;
 	if (!resend->producer)
 		return OK;
 	log_producer_flush(resend->producer);
 	while (status == OK && resend->unacknowledged > 0) {
-		if (seam_monotonic_us(&seam_system) > until)
+		if (seam_monotonic_us(seam) > until)
 			return err_set(err, RETRY, "timeout",
 			               "%lld records were not acknowledged within %d s; run it again",
 			               (long long)resend->unacknowledged, WAIT_ACKS_MS / 1000);

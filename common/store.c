@@ -16,6 +16,8 @@ static const char *const own_sql[STORE_OWN_COUNT] = {
 	"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "SAVEPOINT handler", "RELEASE handler", "ROLLBACK TO handler",
 };
 
+#define HEADER_BYTES 100
+
 struct store_statement {
 	sqlite3_stmt *stmt;
 	struct store *store;
@@ -203,6 +205,56 @@ enum status store_open(const struct store_config *config, struct store **out, st
 	return OK;
 }
 
+/* The length of the file and its first bytes, through the connection's own descriptor: closing another one would drop its
+ * locks. False: there is no file, or it is new. */
+static int read_header(struct store *store, int64_t *len, uint8_t header[HEADER_BYTES])
+{
+	sqlite3_file *file = NULL;
+	sqlite3_int64 size = 0;
+	int rc = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+	if (rc == SQLITE_OK && file && file->pMethods)
+		rc = file->pMethods->xFileSize(file, &size);
+	if (rc == SQLITE_OK && size >= HEADER_BYTES)
+		rc = file->pMethods->xRead(file, header, HEADER_BYTES, 0);
+	*len = size;
+	return rc;
+}
+
+/* https://www.sqlite.org/fileformat.html#the_database_header: page size at 16, pages at 28. */
+static bool has_its_length(int64_t len, const uint8_t header[HEADER_BYTES])
+{
+	int64_t page = header[16] << 8 | header[17];
+	int64_t pages = (int64_t)header[28] << 24 | header[29] << 16 | header[30] << 8 | header[31];
+	page = page == 1 ? 65536 : page;
+	return page > 0 && len % page == 0 && len >= pages * page;
+}
+
+enum status store_check_length(struct store *store, struct err *err)
+{
+	int64_t len;
+	uint8_t header[HEADER_BYTES];
+	struct store_statement *check;
+	bool row;
+	if (broken(store, err) != OK)
+		return store->broken;
+	int rc = read_header(store, &len, header);
+	if (rc != SQLITE_OK)
+		return failed(store, rc, "look at the file's length", err);
+	if (len < HEADER_BYTES || has_its_length(len, header))
+		return OK;
+	enum status status = store_prepare(store, "PRAGMA integrity_check(1)", false, &check, err);
+	if (status == OK)
+		status = store_step(check, &row, err);
+	if (status != OK)
+		return status;
+	bool sound = row && strcmp(store_text(check, 0), "ok") == 0;
+	store_done(check);
+	if (sound)
+		return broken(store, err);
+	store->broken = err_set(&store->why, FATAL, "corrupt", "%s has lost its end", store->path);
+	return broken(store, err);
+}
+
 static void statements_free(struct store *store)
 {
 	for (struct store_statement *s = store->statements; s;) {
@@ -218,6 +270,8 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
+	if (store->broken != OK && store->db) /* nothing more is written through it: a checkpoint would give a file that was cut its length back */
+		sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	statements_free(store);
 	sqlite3_close_v2(store->db);
 	mem_free(store->path);

@@ -37,6 +37,10 @@ struct store_config {
 };
 
 enum status store_open(const struct store_config *config, struct store **out, struct err *err);
+/* Is the file as long as its header says? SQLite reads zeros behind the end, and takes part of a page for a page. Where it is
+ * shorter, as a checkpoint that was interrupted leaves it too, the whole is checked: FATAL "corrupt" unless it is sound. */
+enum status store_check_length(struct store *store, struct err *err);
+
 void store_close(struct store *store); /* rolls back what is open. NULL is fine */
 
 /* Ends the connection as a crash does: closes the descriptors, no rollback, no checkpoint, the WAL stays. */

@@ -295,6 +295,8 @@ static enum status open_file(struct task *task, const struct task_config *config
 	                             .vfs = config->vfs};
 	int64_t tables;
 	enum status status = store_open(&store, &task->store, err);
+	if (status == OK && store.mode == STORE_WRITE)
+		status = store_check_length(task->store, err);
 	if (status == OK)
 		status = count_rows(task, "SELECT count(*) FROM sqlite_schema", NULL, NULL, 0, &tables, err);
 	if (status != OK)

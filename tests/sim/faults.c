@@ -47,11 +47,14 @@ static enum log_memory_fate on_produce(void *arg, const char *topic, const struc
 	}
 	if (!world->faults_on || !dice_chance(&world->net, world->plan.net_in_thousand))
 		return LOG_MEMORY_WRITE;
-	int kind = dice_below(&world->net, (int)(sizeof kinds / sizeof *kinds));
+	size_t count = sizeof kinds / sizeof *kinds, kind = (size_t)dice_below(&world->net, (int)count);
+	for (size_t i = 0; i < count && !world->plan.may[kinds[kind].class]; i++)
+		kind = (kind + 1) % count;
 	int late_us = dice_from(&world->net, 10, 200000);
+	bool late = dice_chance(&world->net, 500); /* what is lost is heard of at once, or after a while */
 	if (!world->plan.may[kinds[kind].class] || !fault_due(world, kinds[kind].class))
 		return LOG_MEMORY_WRITE;
-	if (kinds[kind].class == FAULT_LATE)
+	if (kinds[kind].class == FAULT_LATE || (kinds[kind].class == FAULT_LOST && late))
 		*delay_us = late_us;
 	return kinds[kind].fate;
 }
@@ -79,10 +82,15 @@ static bool on_deliver(void *arg, const char *topic, int32_t partition, int64_t 
 	return true;
 }
 
+static void on_wait(void *arg, int timeout_ms)
+{
+	((struct world *)arg)->now_us += timeout_ms > 0 ? timeout_ms * 1000 : 0;
+}
+
 void faults_install(struct world *world)
 {
 	const struct log_memory_faults faults = {
-	        .arg = world, .produce = on_produce, .commit = on_commit, .deliver = on_deliver};
+	        .arg = world, .produce = on_produce, .commit = on_commit, .deliver = on_deliver, .wait = on_wait};
 	log_memory_set_faults(world->memory, &faults);
 	world->faults_on = true;
 }
@@ -196,6 +204,23 @@ static bool power_loss(struct world *world, struct dice *dice)
 	return dice_chance(dice, 500) ? files_cut(world, dice, "db-wal") : files_restore(world, dice, false);
 }
 
+static bool rebuild(struct world *world, struct dice *dice)
+{
+	int service = dice_below(dice, SIM_SERVICES);
+	int folder = world->plan.shared_folder ? 0 : dice_below(dice, world->plan.processes[service]);
+	return remedy_rebuild(world, service, folder, dice_below(dice, world->plan.partitions[service]));
+}
+
+static bool resend(struct world *world, struct dice *dice)
+{
+	static const int to[SIM_SERVICES][3] = {{SIM_INVENTORIES, SIM_EVENTS, SIM_ORDERS_DLQ},
+	                                        {SIM_ORDERS, SIM_ORDERS, SIM_INVENTORIES_DLQ}};
+	int service = dice_below(dice, SIM_SERVICES), topic = to[service][dice_below(dice, 3)];
+	int32_t to_partition = dice_below(dice, world->topics[topic].partitions);
+	return remedy_resend(world, service, dice_below(dice, world->plan.partitions[service]), world->topics[topic].name,
+	                     to_partition, (uint64_t)dice_from(dice, 1, 6));
+}
+
 static void inject(struct world *world, struct dice *dice, enum sim_class class)
 {
 	switch (class) {
@@ -220,6 +245,8 @@ static void inject(struct world *world, struct dice *dice, enum sim_class class)
 	case FAULT_FILE_BIT: files_flip(world, dice); return;
 	case FAULT_DISK: bad_disk(dice, any_up(world, dice)); return;
 	case FAULT_SETTING: setting(world, dice); return;
+	case FAULT_REBUILD: rebuild(world, dice); return;
+	case FAULT_RESEND: resend(world, dice); return;
 	case FAULT_TAIL: loss_tail(world, dice, true); return;
 	case FAULT_TAIL_READ: loss_tail(world, dice, false); return;
 	case FAULT_HEAD: loss_head(world, dice); return;

@@ -3,6 +3,7 @@
 
 #include "../../consumers/audit/audit.h"
 
+#include "rebuild.h"
 #include "resend.h"
 
 #include <stdio.h>
@@ -106,13 +107,27 @@ static bool heal_files(struct world *world, const struct verdict *verdict)
 	return done;
 }
 
-static bool resend(struct world *world, const struct service *service, int32_t partition, const char *topic,
-                   int32_t to_partition, uint64_t from)
+bool remedy_rebuild(struct world *world, int service, int folder, int32_t partition)
+{
+	struct err err = {0};
+	int64_t records;
+	const struct rebuild_config config = {.service = world_service(service),
+	                                      .log = world->log,
+	                                      .data = world_path(world, service, folder),
+	                                      .partition = partition};
+	enum status status = rebuild_partition(&config, &records, &err); /* "locked" where a worker has it */
+	world_trace(world, "rebuild %s/%d in folder %d: %s", world_service(service)->name, partition, folder,
+	            status == OK ? "ok" : err.code);
+	return status == OK;
+}
+
+bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition, uint64_t from)
 {
 	struct err err = {0};
 	struct resend_result result;
-	const struct resend_config config = {.service = service,
+	const struct resend_config config = {.service = world_service(service),
 	                                     .log = world->log,
+	                                     .seam = &world->seam,
 	                                     .partition = partition,
 	                                     .topic = topic,
 	                                     .to_partition = to_partition,
@@ -120,7 +135,7 @@ static bool resend(struct world *world, const struct service *service, int32_t p
 	world->resend_race = dice_chance(&world->schedule, 500) ? dice_from(&world->schedule, 1, 30) : 0;
 	enum status status = resend_stream(&config, &result, &err);
 	world->resend_race = 0;
-	world_trace(world, "resend %s/%d to %s/%d from %llu: %s, %lld sent", service->name, partition, topic, to_partition,
+	world_trace(world, "resend %s/%d to %s/%d from %llu: %s, %lld sent", world_service(service)->name, partition, topic, to_partition,
 	            (unsigned long long)from, status == OK ? "ok" : err.code, (long long)result.sent);
 	return status == OK;
 }
@@ -163,15 +178,16 @@ static bool heal_streams(struct world *world)
 	for (size_t i = 0; i < audit->gap_count && status == OK; i++) {
 		const struct audit_gap *gap = &audit->gaps[i];
 		if (*gap->gap.service && gap->gap.verdict == TASK_GAP)
-			done = resend(world, world_service(strcmp(gap->gap.service, "order") == 0 ? SIM_ORDER : SIM_INVENTORY),
+			done = remedy_resend(world, strcmp(gap->gap.service, "order") == 0 ? SIM_ORDER : SIM_INVENTORY,
 			              gap->gap.partition, gap->view->service->input, gap->view->partition,
 			              gap->gap.first_missing) || done;
 	}
 	for (size_t i = 0; i < audit->stream_count && status == OK; i++) {
 		const struct audit_stream *stream = &audit->streams[i];
 		if (stream->verdict == AUDIT_DIFFERS && stream->sent > stream->received)
-			done = resend(world, world_service(service_number(stream->source->service)), stream->source->partition,
-			              stream->topic, stream->partition, stream->received + 1) || done;
+			done = remedy_resend(world, service_number(stream->source->service), stream->source->partition, stream->topic,
+			                     stream->partition, stream->received + 1) ||
+			       done;
 	}
 	audit_close(audit);
 	return done;

@@ -55,6 +55,8 @@ enum sim_class {
 	FAULT_FILE_BIT,   /* ... has one bit turned over */
 	FAULT_DISK,       /* SQLite's calls fail: see enum disk_fault */
 	FAULT_SETTING,    /* a topic's setting is changed, and put right later */
+	FAULT_REBUILD,    /* an operator rebuilds a file up to the mark */
+	FAULT_RESEND,     /* an operator sends a stream again, beside the workers */
 	FAULT_TAIL,       /* a log loses an acknowledged tail that nobody has read */
 	FAULT_TAIL_READ,  /* ... that somebody has read */
 	FAULT_HEAD,       /* retention has removed records, the topic is restored later */
@@ -234,7 +236,11 @@ struct verdict {
 };
 void check_all(struct world *world, struct verdict *verdict);
 
-/* remedy.c: what an operator does after what he sees. False: there is nothing more to do. */
+/* remedy.c. False: it was not possible. */
+bool remedy_rebuild(struct world *world, int service, int folder, int32_t partition);
+bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition, uint64_t from);
+
+/* What an operator does after what he sees. False: there is nothing more to do. */
 bool remedy_apply(struct world *world, const struct verdict *verdict);
 
 /* run.c */

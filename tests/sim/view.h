@@ -23,7 +23,7 @@ struct view_log { /* one partition of one topic */
 struct view {
 	struct arena arena;
 	struct view_log logs[SIM_TOPICS][SIM_PARTITIONS_MAX];
-	bool headers_may_differ;
+	bool headers_may_differ, strangers_may_be;
 	char odd[300]; /* the first thing that no reader may ever see; "" for none */
 };
 
