@@ -133,7 +133,7 @@ static bool bad_disk(struct dice *dice, struct process *process)
 	if (!process || process->disk.fault != DISK_SOUND)
 		return false;
 	process->disk.fault = (enum disk_fault)dice_from(dice, DISK_SOUND + 1, DISK_FAULTS - 1);
-	process->disk.after = dice_below(dice, dice_chance(dice, 500) ? 10 : 200);
+	process->disk.after = dice_below(dice, dice_chance(dice, 700) ? 8 : 60);
 	process->disk.for_ever = dice_chance(dice, 250);
 	return true;
 }

@@ -87,6 +87,7 @@ void files_delete(struct world *world, int service, int folder, int32_t partitio
 	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
 		char *path = world_file(world, service, folder, partition, endings[i]);
 		unlink(path);
+		vfs_set_synced(path, 0); /* a new one begins */
 		mem_free(path);
 	}
 	world_trace(world, "file of %s/%d in folder %d is deleted", world_service(service)->name, partition, folder);
@@ -121,6 +122,7 @@ bool files_restore(struct world *world, struct dice *dice, bool other)
 	write_whole(db, from->db, from->db_len);
 	if (from->wal)
 		write_whole(wal, from->wal, from->wal_len);
+	vfs_set_synced(wal, (int64_t)from->wal_len);
 	mem_free(db);
 	mem_free(wal);
 	world_trace(world, "file of %s/%d in folder %d is an earlier one of %s/%d", world_service(service)->name, partition,
@@ -128,7 +130,7 @@ bool files_restore(struct world *world, struct dice *dice, bool other)
 	return true;
 }
 
-/* "db-wal": as a power loss does it, since nothing was copied from it into the file yet. "db": damage. */
+/* "db-wal": as a power loss does it, which takes back what was not synced. "db": damage. */
 bool files_cut(struct world *world, struct dice *dice, const char *ending)
 {
 	int service, folder;
@@ -137,8 +139,9 @@ bool files_cut(struct world *world, struct dice *dice, const char *ending)
 	choose(world, dice, &service, &folder, &partition);
 	let_go(world, service, folder);
 	char *path = world_file(world, service, folder, partition, ending);
-	bool done = stat(path, &st) == 0 && st.st_size > 0;
-	int64_t size = done ? (int64_t)(dice_next(dice) % (uint64_t)st.st_size) : 0;
+	int64_t from = strcmp(ending, "db") == 0 ? 0 : vfs_synced(path);
+	bool done = stat(path, &st) == 0 && st.st_size > from;
+	int64_t size = done ? from + (int64_t)(dice_next(dice) % (uint64_t)(st.st_size - from)) : 0;
 	done = done && truncate(path, size) == 0;
 	mem_free(path);
 	if (done)

@@ -24,6 +24,7 @@ static void choose_topology(struct plan *plan, struct dice *dice)
 	plan->fixed = dice_chance(dice, 150);
 	plan->named = dice_chance(dice, 200);
 	plan->reverse = dice_chance(dice, 300);
+	plan->full_sync = dice_chance(dice, 250);
 	plan->commit_interval_ms = dice_from(dice, 1, 30);
 	plan->commit_records_max = dice_chance(dice, 500) ? 0 : dice_from(dice, 1, 20);
 	plan->session_timeout_ms = dice_from(dice, 500, 3000);

@@ -217,6 +217,26 @@ static bool lost_tail(const struct world *world)
 	return world->injected[FAULT_TAIL] || world->injected[FAULT_TAIL_READ];
 }
 
+/* What an operator may have to do with: a file that was damaged, or what the log itself has lost. */
+bool remedy_is_due(const struct world *world)
+{
+	const struct plan *plan = &world->plan;
+	if (lost_tail(world) || world->recreated || plan->may[FAULT_FILE_BIT])
+		return true;
+	if (!world->injected[FAULT_FILE_OTHER] && !world->injected[FAULT_FILE_SHORT])
+		return false;
+	for (int i = 0; i < world->process_count; i++) {
+		const struct process *process = &world->processes[i];
+		for (size_t t = 0; process->worker && t < worker_task_count(process->worker); t++) {
+			struct worker_task task;
+			worker_task(process->worker, t, &task);
+			if (task.why && !err_is(task.why, "locked") && !blames_file(task.why->code))
+				return false;
+		}
+	}
+	return true;
+}
+
 bool remedy_apply(struct world *world, const struct verdict *verdict)
 {
 	if (world->recreated) {

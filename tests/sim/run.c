@@ -58,6 +58,8 @@ static void judge(struct world *world, struct run_result *result)
 	struct verdict verdict;
 	check_all(world, &verdict);
 	result->first = verdict.outcome;
+	if (verdict.outcome == LOUD && !remedy_is_due(world))
+		world_fail(world, "loud where it must be right: %s%s%s", verdict.signs, *verdict.what ? " | " : "", verdict.what);
 	bool lost = world->recreated || world->injected[FAULT_TAIL] || world->injected[FAULT_TAIL_READ];
 	while (result->remedies < REMEDIES_MAX && !*world->failure &&
 	       (verdict.outcome == LOUD || (result->remedies == 0 && lost && verdict.outcome == RIGHT))) {

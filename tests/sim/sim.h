@@ -74,7 +74,7 @@ struct plan {
 	bool shared_folder;     /* processes of a service share their files */
 	bool fixed;             /* partitions are given, no group */
 	bool named;             /* static members */
-	bool reverse;
+	bool reverse, full_sync;
 	int64_t commit_interval_ms, commit_records_max;
 	int session_timeout_ms;
 	int orders, skus, lines_max;
@@ -239,6 +239,9 @@ void check_all(struct world *world, struct verdict *verdict);
 /* remedy.c. False: it was not possible. */
 bool remedy_rebuild(struct world *world, int service, int folder, int32_t partition);
 bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition, uint64_t from);
+
+/* May anything be loud after the faults of this run? */
+bool remedy_is_due(const struct world *world);
 
 /* What an operator does after what he sees. False: there is nothing more to do. */
 bool remedy_apply(struct world *world, const struct verdict *verdict);

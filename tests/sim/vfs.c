@@ -6,15 +6,26 @@
 
 #include <string.h>
 
+#define WALS_MAX 64
+#define PATH_ROOM 256
+
+struct wal {
+	char path[PATH_ROOM];
+	int64_t synced; /* bytes */
+};
+
 struct file {
 	sqlite3_file base;
 	sqlite3_file *real; /* behind this struct */
+	struct wal *wal;    /* NULL: it is none */
 };
 
 static sqlite3_vfs *machine;
 static sqlite3_mem_methods allocator;
 static struct disk *disk;
 static struct dice numbers;
+static struct wal wals[WALS_MAX];
+static size_t wal_count;
 
 static const char *const names[DISK_FAULTS] = {"sound",     "read-error", "write-error", "short-write",
                                                "disk-full", "sync-error", "busy",        "no-memory"};
@@ -37,6 +48,37 @@ static bool fails(enum disk_fault fault)
 	if (!disk->for_ever)
 		disk->fault = DISK_SOUND;
 	return true;
+}
+
+/* ---- what a power loss leaves ---- */
+
+/* NULL: too many, or not a WAL. */
+static struct wal *wal_of(const char *path)
+{
+	size_t len = path ? strlen(path) : 0;
+	if (len < 4 || len >= PATH_ROOM || strcmp(path + len - 4, "-wal") != 0)
+		return NULL;
+	for (size_t i = 0; i < wal_count; i++)
+		if (strcmp(wals[i].path, path) == 0)
+			return &wals[i];
+	if (wal_count == WALS_MAX)
+		return NULL;
+	memcpy(wals[wal_count].path, path, len + 1);
+	wals[wal_count].synced = 0;
+	return &wals[wal_count++];
+}
+
+int64_t vfs_synced(const char *path)
+{
+	const struct wal *wal = wal_of(path);
+	return wal ? wal->synced : INT64_MAX;
+}
+
+void vfs_set_synced(const char *path, int64_t len)
+{
+	struct wal *wal = wal_of(path);
+	if (wal)
+		wal->synced = len;
 }
 
 /* ---- files ---- */
@@ -66,17 +108,31 @@ static int file_write(sqlite3_file *file, const void *bytes, int len, sqlite3_in
 		real(file)->pMethods->xWrite(real(file), bytes, len / 2, at);
 		return SQLITE_FULL;
 	}
+	struct wal *wal = ((struct file *)file)->wal;
+	if (wal && at < wal->synced) /* it begins again */
+		wal->synced = at;
 	return real(file)->pMethods->xWrite(real(file), bytes, len, at);
 }
 
 static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-	return fails(DISK_WRITE_ERROR) ? SQLITE_IOERR_TRUNCATE : real(file)->pMethods->xTruncate(real(file), size);
+	if (fails(DISK_WRITE_ERROR))
+		return SQLITE_IOERR_TRUNCATE;
+	struct wal *wal = ((struct file *)file)->wal;
+	if (wal && size < wal->synced)
+		wal->synced = size;
+	return real(file)->pMethods->xTruncate(real(file), size);
 }
 
 static int file_sync(sqlite3_file *file, int flags)
 {
-	return fails(DISK_SYNC_ERROR) ? SQLITE_IOERR_FSYNC : real(file)->pMethods->xSync(real(file), flags);
+	if (fails(DISK_SYNC_ERROR))
+		return SQLITE_IOERR_FSYNC;
+	struct wal *wal = ((struct file *)file)->wal;
+	sqlite3_int64 size;
+	if (wal && real(file)->pMethods->xFileSize(real(file), &size) == SQLITE_OK)
+		wal->synced = size;
+	return real(file)->pMethods->xSync(real(file), flags);
 }
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *size)
@@ -163,6 +219,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *out, int f
 	(void)vfs;
 	struct file *file = (struct file *)out;
 	file->real = (sqlite3_file *)(void *)(file + 1);
+	file->wal = wal_of(name);
 	int rc = machine->xOpen(machine, name, file->real, flags, out_flags);
 	file->base.pMethods = rc == SQLITE_OK ? &file_methods : NULL;
 	return rc;
@@ -171,6 +228,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *out, int f
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
 {
 	(void)vfs;
+	if (wal_of(name))
+		wal_of(name)->synced = 0;
 	return machine->xDelete(machine, name, sync);
 }
 
@@ -257,6 +316,7 @@ bool vfs_install(void)
 void vfs_reset(uint64_t seed)
 {
 	numbers = dice_make(seed, 99);
+	wal_count = 0;
 	sqlite3_randomness(0, NULL);
 }
 

@@ -36,6 +36,10 @@ bool vfs_install(void);
 /* As at the start of a process: the same numbers come again. */
 void vfs_reset(uint64_t seed);
 
+/* How much of a WAL is known to be on the disk: a power loss takes back nothing before that. 0: nothing is known of it. */
+int64_t vfs_synced(const char *path);
+void vfs_set_synced(const char *path, int64_t len); /* it was put there as a whole */
+
 /* From now on calls are this disk's; NULL: a sound one. */
 void vfs_use(struct disk *disk);
 

@@ -237,6 +237,7 @@ void world_start(struct world *world, struct process *process)
 	                                     .session_timeout_ms = plan->session_timeout_ms,
 	                                     .commit_interval_ms = plan->commit_interval_ms,
 	                                     .commit_records_max = plan->commit_records_max,
+	                                     .full_sync = plan->full_sync,
 	                                     .reverse = plan->reverse};
 	world_trace(world, "%s starts", process->name);
 	must(worker_open(&config, &process->worker, &err), &err);
