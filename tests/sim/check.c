@@ -70,9 +70,10 @@ static void look_at_tasks(struct world *world, struct verdict *verdict, int fold
 			if (folders[s][p] < 0)
 				wrong(verdict, "nobody folds %s/%d", world_service(s)->name, p);
 			else if (next[s][p] != end)
-				wrong(verdict, "%s/%d is at %lld of %lld", world_service(s)->name, p, (long long)next[s][p],
-				      (long long)end);
-			else if (!world->plan.may[FAULT_MARK] && !world->plan.may[FAULT_HEAD] && world->last_mark[s][p].offset != next[s][p])
+				wrong(verdict, "%s/%d is at %lld of %lld", world_service(s)->name, p,
+				      (long long)next[s][p], (long long)end);
+			else if (!world->plan.may[FAULT_MARK] && !world->plan.may[FAULT_HEAD] &&
+			         world->last_mark[s][p].offset != next[s][p])
 				wrong(verdict, "%s/%d is at %lld and its mark at %lld", world_service(s)->name, p,
 				      (long long)next[s][p], (long long)world->last_mark[s][p].offset);
 		}
@@ -90,8 +91,9 @@ static void look_at_gaps(struct world *world, struct verdict *verdict)
 			const struct task_gap *gaps = task.task ? task_gaps(task.task, &count) : NULL;
 			for (size_t g = 0; g < count; g++)
 				if (*gaps[g].service && gaps[g].count)
-					sign(verdict, "gap %s/%d from %s/%d at %llu", process->name, task.partition, gaps[g].service,
-					     gaps[g].partition, (unsigned long long)gaps[g].first_missing);
+					sign(verdict, "gap %s/%d from %s/%d at %llu", process->name, task.partition,
+					     gaps[g].service, gaps[g].partition,
+					     (unsigned long long)gaps[g].first_missing);
 		}
 	}
 }
@@ -127,7 +129,7 @@ static void check_rebuilt(struct world *world, struct verdict *verdict, int serv
 	int64_t records;
 	const char *data = arena_format(&world->arena, "%s/rebuilt", world->folder);
 	const struct rebuild_config config = {
-	        .service = world_service(service), .log = world->log, .data = data, .partition = partition};
+		.service = world_service(service), .log = world->log, .data = data, .partition = partition};
 	enum status status = rebuild_partition(&config, &records, &err);
 	if (status == REJECT && err_is(&err, "no_mark"))
 		return;
@@ -143,7 +145,8 @@ static void check_rebuilt(struct world *world, struct verdict *verdict, int serv
 static bool thorough(const struct world *world)
 {
 	const struct plan *plan = &world->plan;
-	return sim_may_be_loud(plan) || plan->may[FAULT_TAIL] || plan->may[FAULT_RECREATED] || plan->may[FAULT_FILE_SHORT];
+	return sim_may_be_loud(plan) || plan->may[FAULT_TAIL] || plan->may[FAULT_RECREATED] ||
+	       plan->may[FAULT_FILE_SHORT];
 }
 
 static void check_files(struct world *world, struct verdict *verdict, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX])
@@ -161,14 +164,15 @@ static void check_files(struct world *world, struct verdict *verdict, int folder
 				    !(dice_chance(&world->schedule, live ? 400 : 200) || (live && thorough(world))))
 					continue;
 				enum status status = verify(world, s, world_path(world, s, f), p, &result, &err);
-				world_trace(world, "verify %s/%d in %d: %d %016llx", world_service(s)->name, p, f, (int)status,
-				            status == OK ? (unsigned long long)result.state_hash : 0);
+				world_trace(world, "verify %s/%d in %d: %d %016llx", world_service(s)->name, p, f,
+				            (int)status, status == OK ? (unsigned long long)result.state_hash : 0);
 				if (status != OK && !err_is(&err, "no_file"))
 					sign(verdict, "verify %s/%d in %d %s", world_service(s)->name, p, f, err.code);
 				else if (status == OK && !result.same)
-					sign(verdict, "verify %s/%d in %d differs %s %s %s: %s, %s", world_service(s)->name, p, f,
-					     result.difference.table, result.difference.key, result.difference.column,
-					     result.difference.file, result.difference.folded);
+					sign(verdict, "verify %s/%d in %d differs %s %s %s: %s, %s",
+					     world_service(s)->name, p, f, result.difference.table,
+					     result.difference.key, result.difference.column, result.difference.file,
+					     result.difference.folded);
 				else if (status == OK && live && p == rebuilt)
 					check_rebuilt(world, verdict, s, p, &result);
 			}
@@ -225,17 +229,18 @@ static void check_output(struct world *world, const struct view *view, struct ve
 		if (mark->service == service && mark->partition == partition && mark->offset > cause &&
 		    mark->ends[topic][output->partition] <= stands_at)
 			wrong(verdict, "%s/%d was marked at %lld before an output of record %lld stood in %s/%d",
-			      world_service(service)->name, partition, (long long)mark->offset, (long long)cause, output->topic,
-			      output->partition);
+			      world_service(service)->name, partition, (long long)mark->offset, (long long)cause,
+			      output->topic, output->partition);
 	}
 }
 
-static void check_marks(struct world *world, const struct view *view, struct verdict *verdict, int service, int32_t partition)
+static void check_marks(struct world *world, const struct view *view, struct verdict *verdict, int service,
+                        int32_t partition)
 {
 	struct err err = {0};
 	struct refold *refold;
 	const struct refold_config config = {
-	        .service = world_service(service), .log = world->log, .partition = partition, .scratch = true};
+		.service = world_service(service), .log = world->log, .partition = partition, .scratch = true};
 	enum status status = refold_open(&config, &refold, &err);
 	bool folded = status == OK;
 	while (status == OK && folded) {
@@ -282,6 +287,9 @@ void check_all(struct world *world, struct verdict *verdict)
 	check_all_marks(world, &view, verdict);
 	view_free(&view);
 	verdict->outcome = *verdict->signs ? LOUD : *verdict->what ? WRONG : RIGHT;
-	world_trace(world, "%s: %s | %s", verdict->outcome == RIGHT ? "right" : verdict->outcome == LOUD ? "loud" : "wrong",
+	world_trace(world, "%s: %s | %s",
+	            verdict->outcome == RIGHT  ? "right"
+	            : verdict->outcome == LOUD ? "loud"
+	                                       : "wrong",
 	            verdict->signs, verdict->what);
 }

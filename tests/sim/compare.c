@@ -31,7 +31,8 @@ static int input_of(int service)
 
 /* ---- the oracle over one log ---- */
 
-static void ask_oracle(const struct compare *compare, int service, int32_t partition, struct arena *arena, struct oracle *oracle)
+static void ask_oracle(const struct compare *compare, int service, int32_t partition, struct arena *arena,
+                       struct oracle *oracle)
 {
 	const struct plan *plan = &compare->world->plan;
 	const struct view_log *log = &compare->view->logs[input_of(service)][partition];
@@ -54,10 +55,14 @@ static void ask_oracle(const struct compare *compare, int service, int32_t parti
 static int topic_of(int service, enum oracle_to to)
 {
 	switch (to) {
-	case TO_INVENTORY: return SIM_INVENTORIES;
-	case TO_ORDERS: return SIM_ORDERS;
-	case TO_EVENTS: return SIM_EVENTS;
-	default: return service == SIM_ORDER ? SIM_ORDERS_DLQ : SIM_INVENTORIES_DLQ;
+	case TO_INVENTORY:
+		return SIM_INVENTORIES;
+	case TO_ORDERS:
+		return SIM_ORDERS;
+	case TO_EVENTS:
+		return SIM_EVENTS;
+	default:
+		return service == SIM_ORDER ? SIM_ORDERS_DLQ : SIM_INVENTORIES_DLQ;
 	}
 }
 
@@ -92,7 +97,8 @@ static void compare_stream(const struct compare *compare, int service, const str
 			at++;
 		if (at == log->count) {
 			differs(compare, "%s/%d to %s/%d: number %zu (%s) is missing", world_service(service)->name,
-			        oracle->partition, name, partition, number, expected->type ? expected->type->name : "dead letter");
+			        oracle->partition, name, partition, number,
+			        expected->type ? expected->type->name : "dead letter");
 			return;
 		}
 		if (!as_expected(expected, &log->taken[at])) {
@@ -105,12 +111,12 @@ static void compare_stream(const struct compare *compare, int service, const str
 		at++;
 	}
 	if (stream->number > number)
-		differs(compare, "%s/%d to %s/%d: %llu events and not %zu", world_service(service)->name, oracle->partition, name,
-		        partition, (unsigned long long)stream->number, number);
+		differs(compare, "%s/%d to %s/%d: %llu events and not %zu", world_service(service)->name,
+		        oracle->partition, name, partition, (unsigned long long)stream->number, number);
 	if (stream->highest > stream->number)
-		differs(compare, "%s/%d to %s/%d: number %llu stands there and %llu never came", world_service(service)->name,
-		        oracle->partition, name, partition, (unsigned long long)stream->highest,
-		        (unsigned long long)stream->number + 1);
+		differs(compare, "%s/%d to %s/%d: number %llu stands there and %llu never came",
+		        world_service(service)->name, oracle->partition, name, partition,
+		        (unsigned long long)stream->highest, (unsigned long long)stream->number + 1);
 }
 
 static void compare_streams(const struct compare *compare, int service, const struct oracle *oracle)
@@ -126,7 +132,8 @@ static void compare_streams(const struct compare *compare, int service, const st
 static void check_ends(const struct compare *compare, const struct oracle *oracle)
 {
 	const struct plan *plan = &compare->world->plan;
-	bool covered = plan->covered && !compare->world->recreated && !plan->may[FAULT_TAIL] && !plan->may[FAULT_TAIL_READ]; /* receipts can be lost there */
+	bool covered = plan->covered && !compare->world->recreated && !plan->may[FAULT_TAIL] &&
+	               !plan->may[FAULT_TAIL_READ]; /* receipts can be lost there */
 	for (size_t i = 0; i < oracle->order_count; i++) {
 		const struct oracle_order *order = &oracle->orders[i];
 		if (!order->placed)
@@ -134,8 +141,8 @@ static void check_ends(const struct compare *compare, const struct oracle *oracl
 		if (order->end == OPEN)
 			differs(compare, "order %s has no end", order->placed->order_id);
 		else if (covered && order->end != (order->cancel ? DEAD : DONE))
-			differs(compare, "order %s has ended as %d although there was stock for all", order->placed->order_id,
-			        order->end);
+			differs(compare, "order %s has ended as %d although there was stock for all",
+			        order->placed->order_id, order->end);
 	}
 	for (size_t i = 0; i < oracle->stock_count; i++) {
 		const struct oracle_stock *stock = &oracle->stock[i];
@@ -174,7 +181,8 @@ static bool next_row(struct table *table)
 	return store_step(table->rows, &row, &table->err) == OK && row;
 }
 
-static void compare_orders(const struct compare *compare, struct table *table, const struct oracle *oracle, struct arena *arena)
+static void compare_orders(const struct compare *compare, struct table *table, const struct oracle *oracle,
+                           struct arena *arena)
 {
 	size_t rows = 0, placed = 0;
 	for (size_t i = 0; i < oracle->order_count; i++)
@@ -187,8 +195,9 @@ static void compare_orders(const struct compare *compare, struct table *table, c
 				order = &oracle->orders[i];
 		if (!order || store_int(table->rows, 1) != order->end || store_int(table->rows, 2) != order->total)
 			differs(compare, "order/%d keeps order %s with status %lld, total %lld; expected %d, %lld",
-			        oracle->partition, id, (long long)store_int(table->rows, 1), (long long)store_int(table->rows, 2),
-			        order ? (int)order->end : 0, order ? (long long)order->total : 0);
+			        oracle->partition, id, (long long)store_int(table->rows, 1),
+			        (long long)store_int(table->rows, 2), order ? (int)order->end : 0,
+			        order ? (long long)order->total : 0);
 	}
 	if (rows != placed)
 		differs(compare, "order/%d keeps %zu orders and not %zu", oracle->partition, rows, placed);
@@ -203,15 +212,17 @@ static void compare_stock(const struct compare *compare, struct table *table, co
 		for (size_t i = 0; i < oracle->stock_count; i++)
 			if (strcmp(oracle->stock[i].sku, sku) == 0)
 				stock = &oracle->stock[i];
-		if (!stock || store_int(table->rows, 1) != stock->on_hand || store_int(table->rows, 2) != stock->reserved ||
-		    store_int(table->rows, 3) != stock->received)
+		if (!stock || store_int(table->rows, 1) != stock->on_hand ||
+		    store_int(table->rows, 2) != stock->reserved || store_int(table->rows, 3) != stock->received)
 			differs(compare, "inventory/%d keeps other stock of %s than is there", oracle->partition, sku);
 	}
 	if (rows != oracle->stock_count)
-		differs(compare, "inventory/%d keeps %zu SKUs and not %zu", oracle->partition, rows, oracle->stock_count);
+		differs(compare, "inventory/%d keeps %zu SKUs and not %zu", oracle->partition, rows,
+		        oracle->stock_count);
 }
 
-static void compare_holds(const struct compare *compare, struct table *table, const struct oracle *oracle, struct arena *arena)
+static void compare_holds(const struct compare *compare, struct table *table, const struct oracle *oracle,
+                          struct arena *arena)
 {
 	size_t rows = 0;
 	for (; next_row(table); rows++) {
@@ -222,12 +233,14 @@ static void compare_holds(const struct compare *compare, struct table *table, co
 				hold = &oracle->holds[i];
 		size_t lines = hold && hold->state < 3 ? hold->command->lines.count : 0;
 		if (!hold || store_int(table->rows, 1) != hold->state || (size_t)store_int(table->rows, 2) != lines)
-			differs(compare, "inventory/%d keeps a reservation of order %s with status %lld, %lld lines; expected %d, %zu",
-			        oracle->partition, id, (long long)store_int(table->rows, 1), (long long)store_int(table->rows, 2),
-			        hold ? hold->state : 0, lines);
+			differs(compare,
+			        "inventory/%d keeps a reservation of order %s with status %lld, %lld lines; expected %d, %zu",
+			        oracle->partition, id, (long long)store_int(table->rows, 1),
+			        (long long)store_int(table->rows, 2), hold ? hold->state : 0, lines);
 	}
 	if (rows != oracle->hold_count)
-		differs(compare, "inventory/%d keeps %zu reservations and not %zu", oracle->partition, rows, oracle->hold_count);
+		differs(compare, "inventory/%d keeps %zu reservations and not %zu", oracle->partition, rows,
+		        oracle->hold_count);
 }
 
 static bool select_rows(struct table *table, const char *sql)
@@ -250,8 +263,8 @@ static void compare_file(const struct compare *compare, struct table *table, int
 		compare_holds(compare, table, oracle, arena);
 }
 
-void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX], char *what,
-                    size_t room)
+void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX],
+                    char *what, size_t room)
 {
 	const struct compare compare = {world, view, what, room};
 	for (int s = 0; s < SIM_SERVICES; s++) {
@@ -266,7 +279,8 @@ void compare_tables(struct world *world, const struct view *view, int folders[SI
 				compare_file(&compare, &table, s, &oracle, &arena);
 			store_close(table.store);
 			if (table.err.code)
-				differs(&compare, "%s/%d cannot be read: %s", world_service(s)->name, p, table.err.text);
+				differs(&compare, "%s/%d cannot be read: %s", world_service(s)->name, p,
+				        table.err.text);
 			mem_free(path);
 			arena_fini(&arena);
 		}

@@ -8,7 +8,7 @@
 void compare_outputs(struct world *world, const struct view *view, char *what, size_t room);
 
 /* The tables of the file that is furthest, by service and partition; folder -1: there is none. */
-void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX], char *what,
-                    size_t room);
+void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX],
+                    char *what, size_t room);
 
 #endif

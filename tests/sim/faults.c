@@ -90,7 +90,7 @@ static void on_wait(void *arg, int timeout_ms)
 void faults_install(struct world *world)
 {
 	const struct log_memory_faults faults = {
-	        .arg = world, .produce = on_produce, .commit = on_commit, .deliver = on_deliver, .wait = on_wait};
+		.arg = world, .produce = on_produce, .commit = on_commit, .deliver = on_deliver, .wait = on_wait};
 	log_memory_set_faults(world->memory, &faults);
 	world->faults_on = true;
 }
@@ -159,7 +159,8 @@ static bool spoil_mark(struct world *world, struct dice *dice)
 		snprintf(mark.metadata, sizeof mark.metadata, "%s", which == 1 ? "tandem2 1" : "tandem1 5 4 0 0 0 1");
 	log_memory_mark(world->memory, group, world_service(service)->input, &mark);
 	world->last_mark[service][mark.partition] = mark; /* no worker's */
-	world_trace(world, "mark of %s/%d is now %lld '%s'", group, mark.partition, (long long)mark.offset, mark.metadata);
+	world_trace(world, "mark of %s/%d is now %lld '%s'", group, mark.partition, (long long)mark.offset,
+	            mark.metadata);
 	return true;
 }
 
@@ -183,7 +184,7 @@ static bool slow(struct world *world, struct dice *dice)
 {
 	int topic = dice_chance(dice, 500) ? SIM_ORDERS : SIM_INVENTORIES;
 	world->hidden_until_us[topic][dice_below(dice, world->topics[topic].partitions)] =
-	        world->now_us + dice_below(dice, 500000);
+		world->now_us + dice_below(dice, 500000);
 	return true;
 }
 
@@ -217,41 +218,85 @@ static bool resend(struct world *world, struct dice *dice)
 	                                        {SIM_ORDERS, SIM_ORDERS, SIM_INVENTORIES_DLQ}};
 	int service = dice_below(dice, SIM_SERVICES), topic = to[service][dice_below(dice, 3)];
 	int32_t to_partition = dice_below(dice, world->topics[topic].partitions);
-	return remedy_resend(world, service, dice_below(dice, world->plan.partitions[service]), world->topics[topic].name,
-	                     to_partition, (uint64_t)dice_from(dice, 1, 6));
+	return remedy_resend(world, service, dice_below(dice, world->plan.partitions[service]),
+	                     world->topics[topic].name, to_partition, (uint64_t)dice_from(dice, 1, 6));
 }
 
 static void inject(struct world *world, struct dice *dice, enum sim_class class)
 {
 	switch (class) {
-	case FAULT_CRASH: put_down(world, dice, false); return;
-	case FAULT_STOP: put_down(world, dice, true); return;
-	case FAULT_POWER: power_loss(world, dice); return;
-	case FAULT_SLOW: slow(world, dice); return;
-	case FAULT_PAUSE: stand_still(world, dice); return;
-	case FAULT_EXPEL: expel(world, dice); return;
-	case FAULT_LEADER: leader(world, dice); return;
-	case FAULT_CLOCK: world->wall_skew_ms += (int64_t)dice_below(dice, 7200000) - 3600000; return;
-	case FAULT_MARK: spoil_mark(world, dice); return;
+	case FAULT_CRASH:
+		put_down(world, dice, false);
+		return;
+	case FAULT_STOP:
+		put_down(world, dice, true);
+		return;
+	case FAULT_POWER:
+		power_loss(world, dice);
+		return;
+	case FAULT_SLOW:
+		slow(world, dice);
+		return;
+	case FAULT_PAUSE:
+		stand_still(world, dice);
+		return;
+	case FAULT_EXPEL:
+		expel(world, dice);
+		return;
+	case FAULT_LEADER:
+		leader(world, dice);
+		return;
+	case FAULT_CLOCK:
+		world->wall_skew_ms += (int64_t)dice_below(dice, 7200000) - 3600000;
+		return;
+	case FAULT_MARK:
+		spoil_mark(world, dice);
+		return;
 	case FAULT_FILE_GONE: {
 		int service = dice_below(dice, SIM_SERVICES);
-		files_delete(world, service, world->plan.shared_folder ? 0 : dice_below(dice, world->plan.processes[service]),
+		files_delete(world, service,
+		             world->plan.shared_folder ? 0 : dice_below(dice, world->plan.processes[service]),
 		             dice_below(dice, world->plan.partitions[service]));
 		return;
 	}
-	case FAULT_FILE_OLD: files_restore(world, dice, false); return;
-	case FAULT_FILE_OTHER: files_restore(world, dice, true); return;
-	case FAULT_FILE_SHORT: files_cut(world, dice, "db"); return;
-	case FAULT_FILE_BIT: files_flip(world, dice); return;
-	case FAULT_DISK: bad_disk(dice, any_up(world, dice)); return;
-	case FAULT_SETTING: setting(world, dice); return;
-	case FAULT_REBUILD: rebuild(world, dice); return;
-	case FAULT_RESEND: resend(world, dice); return;
-	case FAULT_TAIL: loss_tail(world, dice, true); return;
-	case FAULT_TAIL_READ: loss_tail(world, dice, false); return;
-	case FAULT_HEAD: loss_head(world, dice); return;
-	case FAULT_RECREATED: loss_recreate(world, dice); return;
-	default: return; /* the hooks' own */
+	case FAULT_FILE_OLD:
+		files_restore(world, dice, false);
+		return;
+	case FAULT_FILE_OTHER:
+		files_restore(world, dice, true);
+		return;
+	case FAULT_FILE_SHORT:
+		files_cut(world, dice, "db");
+		return;
+	case FAULT_FILE_BIT:
+		files_flip(world, dice);
+		return;
+	case FAULT_DISK:
+		bad_disk(dice, any_up(world, dice));
+		return;
+	case FAULT_SETTING:
+		setting(world, dice);
+		return;
+	case FAULT_REBUILD:
+		rebuild(world, dice);
+		return;
+	case FAULT_RESEND:
+		resend(world, dice);
+		return;
+	case FAULT_TAIL:
+		loss_tail(world, dice, true);
+		return;
+	case FAULT_TAIL_READ:
+		loss_tail(world, dice, false);
+		return;
+	case FAULT_HEAD:
+		loss_head(world, dice);
+		return;
+	case FAULT_RECREATED:
+		loss_recreate(world, dice);
+		return;
+	default:
+		return; /* the hooks' own */
 	}
 }
 
@@ -260,7 +305,8 @@ void faults_turn(struct world *world)
 	struct dice *dice = &world->faults;
 	if (dice_below(dice, 20) == 0)
 		files_snapshot(world, dice);
-	if (!world->faults_on || world->fault_turns >= world->plan.faults_max || dice_below(dice, world->plan.fault_every) != 0)
+	if (!world->faults_on || world->fault_turns >= world->plan.faults_max ||
+	    dice_below(dice, world->plan.fault_every) != 0)
 		return;
 	enum sim_class class;
 	int tries = 0;

@@ -125,8 +125,8 @@ bool files_restore(struct world *world, struct dice *dice, bool other)
 	vfs_set_synced(wal, (int64_t)from->wal_len);
 	mem_free(db);
 	mem_free(wal);
-	world_trace(world, "file of %s/%d in folder %d is an earlier one of %s/%d", world_service(service)->name, partition,
-	            folder, world_service(from->service)->name, from->partition);
+	world_trace(world, "file of %s/%d in folder %d is an earlier one of %s/%d", world_service(service)->name,
+	            partition, folder, world_service(from->service)->name, from->partition);
 	return true;
 }
 
@@ -145,8 +145,8 @@ bool files_cut(struct world *world, struct dice *dice, const char *ending)
 	done = done && truncate(path, size) == 0;
 	mem_free(path);
 	if (done)
-		world_trace(world, "%s of %s/%d in folder %d is cut at %lld", ending, world_service(service)->name, partition,
-		            folder, (long long)size);
+		world_trace(world, "%s of %s/%d in folder %d is cut at %lld", ending, world_service(service)->name,
+		            partition, folder, (long long)size);
 	return done;
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define IN_FLIGHT_MAX 8
-#define PLACED_AT 1291191960000
+#define PLACED_AT     1291191960000
 
 static struct item *add(struct world *world, int topic, int32_t partition, const char *key, const void *value, int len)
 {
@@ -73,7 +73,8 @@ static struct order_placed make_order(struct world *world, int order, int64_t *w
 		if (wanted)
 			wanted[sku] += lines[i].quantity;
 	}
-	struct order_placed placed = {.order_id = order_name(world, order), .currency = "GBP", .placed_at = PLACED_AT + order};
+	struct order_placed placed = {
+		.order_id = order_name(world, order), .currency = "GBP", .placed_at = PLACED_AT + order};
 	placed.lines.items = lines;
 	placed.lines.count = count;
 	return placed;
@@ -95,7 +96,7 @@ static struct item *add_order(struct world *world, const struct order_placed *pl
 static void add_cancel(struct world *world, int order, const char *reason)
 {
 	struct order_cancel_requested request = {
-	        .order_id = order_name(world, order), .requested_at = PLACED_AT, .reason = reason};
+		.order_id = order_name(world, order), .requested_at = PLACED_AT, .reason = reason};
 	add_event(world, SIM_ORDERS, &order_cancel_requested_type, &request);
 }
 
@@ -214,7 +215,8 @@ static void add_nonsense(struct world *world)
 	for (size_t i = 0; i < sizeof bytes; i++)
 		bytes[i] = (uint8_t)dice_next(dice);
 	struct commit_stock command = {.order_id = "1001"};
-	struct stock_received received = {.receipt_id = "E", .sku = sku_name(world, 0), .quantity = -1, .received_at = 1};
+	struct stock_received received = {
+		.receipt_id = "E", .sku = sku_name(world, 0), .quantity = -1, .received_at = 1};
 	switch (dice_below(dice, 9)) {
 	case 0:
 		add_raw(world, bytes, dice_below(dice, (int)sizeof bytes));
@@ -329,8 +331,8 @@ void input_step(struct world *world)
 	item->in_flight = true;
 	world->items_in_flight++;
 	world->published++;
-	world_trace(world, "published item %zu to %s/%d", (size_t)(item - world->items), world->topics[item->topic].name,
-	            item->record.partition);
+	world_trace(world, "published item %zu to %s/%d", (size_t)(item - world->items),
+	            world->topics[item->topic].name, item->record.partition);
 }
 
 void input_again(struct world *world)

@@ -9,8 +9,8 @@
 /* Topics with readers of ours more often. */
 static int any_topic(struct dice *dice)
 {
-	static const int topics[] = {SIM_ORDERS, SIM_ORDERS, SIM_ORDERS, SIM_INVENTORIES, SIM_INVENTORIES, SIM_INVENTORIES,
-	                             SIM_EVENTS, SIM_EVENTS, SIM_ORDERS_DLQ, SIM_INVENTORIES_DLQ};
+	static const int topics[] = {SIM_ORDERS,      SIM_ORDERS, SIM_ORDERS, SIM_INVENTORIES, SIM_INVENTORIES,
+	                             SIM_INVENTORIES, SIM_EVENTS, SIM_EVENTS, SIM_ORDERS_DLQ,  SIM_INVENTORIES_DLQ};
 	return topics[dice_below(dice, (int)(sizeof topics / sizeof *topics))];
 }
 
@@ -27,6 +27,8 @@ bool loss_tail(struct world *world, struct dice *dice, bool unread)
 	log_memory_truncate(world->memory, world->topics[topic].name, partition, cut);
 	if (world->read_to[topic][partition] > cut)
 		world->read_to[topic][partition] = cut;
+	if (world->plan.told)
+		log_memory_check(world->memory, world->topics[topic].name, partition);
 	world_trace(world, "%s/%d loses %lld records from offset %lld on", world->topics[topic].name, partition,
 	            (long long)(end - cut), (long long)cut);
 	return true;
@@ -65,7 +67,8 @@ bool loss_head(struct world *world, struct dice *dice)
 	world->head[topic][partition] = all;
 	world->head_count[topic][partition] = (size_t)from;
 	log_memory_trim(world->memory, world->topics[topic].name, partition, from);
-	world_trace(world, "%s/%d has lost its records before %lld", world->topics[topic].name, partition, (long long)from);
+	world_trace(world, "%s/%d has lost its records before %lld", world->topics[topic].name, partition,
+	            (long long)from);
 	return true;
 }
 
@@ -87,7 +90,8 @@ static void restore(struct world *world, int topic)
 		status = log_topic_create(world->log, &fresh, &err);
 	for (int32_t p = 0; p < count && status == OK; p++) {
 		if (world->head_count[topic][p])
-			status = log_import(world->log, name, p, world->head[topic][p], world->head_count[topic][p], &err);
+			status = log_import(world->log, name, p, world->head[topic][p], world->head_count[topic][p],
+			                    &err);
 		if (status == OK && rest_count[p])
 			status = log_import(world->log, name, p, rest[p], rest_count[p], &err);
 		world->head[topic][p] = NULL;

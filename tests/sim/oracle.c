@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROW(oracle, array, count) ((array) = grow((oracle)->arena, (array), (count), sizeof *(array)), &(array)[(count)++])
+#define GROW(oracle, array, count)                                                                                     \
+	((array) = grow((oracle)->arena, (array), (count), sizeof *(array)), &(array)[(count)++])
 
 static void *grow(struct arena *arena, void *old, size_t count, size_t size)
 {
@@ -31,7 +32,7 @@ static void emit(struct oracle *oracle, enum oracle_to to, int32_t partition, co
 static void dead_letter(struct oracle *oracle, const struct oracle_given *given)
 {
 	*GROW(oracle, oracle->outputs, oracle->output_count) =
-	        (struct oracle_output){TO_DEAD_LETTERS, oracle->partition, NULL, NULL, given->record};
+		(struct oracle_output){TO_DEAD_LETTERS, oracle->partition, NULL, NULL, given->record};
 }
 
 static bool good_id(const char *id)
@@ -74,8 +75,9 @@ static bool good_order(const struct order_placed *placed, int64_t *total)
 {
 	int64_t units = 0;
 	*total = 0;
-	if (!good_id(placed->order_id) || strlen(placed->currency) != 3 || strspn(placed->currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3 ||
-	    placed->lines.count < 1 || placed->lines.count > 4096)
+	if (!good_id(placed->order_id) || strlen(placed->currency) != 3 ||
+	    strspn(placed->currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3 || placed->lines.count < 1 ||
+	    placed->lines.count > 4096)
 		return false;
 	for (size_t i = 0; i < placed->lines.count; i++) {
 		const struct order_line *line = &placed->lines.items[i];
@@ -83,7 +85,8 @@ static bool good_order(const struct order_placed *placed, int64_t *total)
 		if (!good_id(line->sku) || line->quantity < 1 || line->unit_price_minor < 0 ||
 		    (line->currency && strcmp(line->currency, placed->currency) != 0) ||
 		    __builtin_mul_overflow(line->quantity, line->unit_price_minor, &amount) ||
-		    __builtin_add_overflow(*total, amount, total) || __builtin_add_overflow(units, line->quantity, &units))
+		    __builtin_add_overflow(*total, amount, total) ||
+		    __builtin_add_overflow(units, line->quantity, &units))
 			return false;
 	}
 	return true;
@@ -98,7 +101,8 @@ static void tell_cancelled(struct oracle *oracle, const struct oracle_order *ord
 	emit(oracle, TO_EVENTS, oracle->partition, &order_cancelled_type, EVENT(oracle, event));
 }
 
-static void command(struct oracle *oracle, const struct oracle_order *order, int32_t partition, const struct event_type *type)
+static void command(struct oracle *oracle, const struct oracle_order *order, int32_t partition,
+                    const struct event_type *type)
 {
 	struct commit_stock commit = {.order_id = order->placed->order_id};
 	struct release_stock release = {.order_id = order->placed->order_id};
@@ -125,7 +129,8 @@ static void ask_for_stock(struct oracle *oracle, struct oracle_order *order)
 {
 	for (int32_t p = 0; p < oracle->inventory_count; p++) {
 		struct reserve_stock reserve = {.order_id = order->placed->order_id};
-		reserve.lines.items = arena_alloc(oracle->arena, (order->placed->lines.count + 1) * sizeof *reserve.lines.items);
+		reserve.lines.items =
+			arena_alloc(oracle->arena, (order->placed->lines.count + 1) * sizeof *reserve.lines.items);
 		for (size_t i = 0; i < order->placed->lines.count; i++) {
 			const struct order_line *line = &order->placed->lines.items[i];
 			if (log_partition_of(line->sku, strlen(line->sku), oracle->inventory_count) == p)
@@ -223,7 +228,8 @@ static struct oracle_order *asked(struct oracle *oracle, const char *id, int32_t
 
 static void reserved(struct oracle *oracle, const struct oracle_given *given)
 {
-	struct oracle_order *order = asked(oracle, ((const struct stock_reserved *)given->event)->order_id, given->from);
+	struct oracle_order *order =
+		asked(oracle, ((const struct stock_reserved *)given->event)->order_id, given->from);
 	if (!order)
 		return;
 	order->answer[given->from] = 'R';
@@ -328,7 +334,7 @@ static void find_shortages(struct oracle *oracle, const struct reserve_stock *wa
 			refusal->reason = REJECT_REASON_UNKNOWN_SKU;
 		if (refusal->shortage_count++ < 20)
 			refusal->shortages.items[refusal->shortages.count++] =
-			        (struct shortage){.sku = line->sku,
+				(struct shortage){.sku = line->sku,
 			                          .known = stock != NULL,
 			                          .wanted = line->quantity,
 			                          .on_hand = stock ? stock->on_hand : 0,

@@ -15,7 +15,7 @@
 struct oracle_given {
 	const struct event_type *type; /* NULL: it cannot be read */
 	const void *event;
-	int32_t from;                  /* the partition that sent it; -1: a publisher */
+	int32_t from; /* the partition that sent it; -1: a publisher */
 	const struct log_record *record;
 };
 
@@ -25,7 +25,7 @@ struct oracle_output {
 	enum oracle_to to;
 	int32_t partition;
 	const struct event_type *type;
-	const void *event;               /* NULL: a dead letter of this record */
+	const void *event; /* NULL: a dead letter of this record */
 	const struct log_record *record;
 };
 

@@ -2,10 +2,10 @@
 #include "sim.h"
 
 const char *const sim_class_names[FAULT_CLASSES] = {
-        "crash",     "power loss",  "lost",     "unknown",  "late",      "doubled",    "refused",    "queue full",
-        "producer",  "slow read",   "commit",   "paused",   "expelled",  "leader",     "stopped",    "clock",
-        "mark",      "file gone",   "file old", "file other", "file cut", "file bit",  "disk",       "setting",
-        "rebuilt", "resent", "tail unread", "tail read", "head gone", "re-created",
+	"crash",    "power loss", "lost",        "unknown",    "late",      "doubled",    "refused", "queue full",
+	"producer", "slow read",  "commit",      "paused",     "expelled",  "leader",     "stopped", "clock",
+	"mark",     "file gone",  "file old",    "file other", "file cut",  "file bit",   "disk",    "setting",
+	"rebuilt",  "resent",     "tail unread", "tail read",  "head gone", "re-created",
 };
 
 /* Classes after which a run may end loudly and stay so. All others must come right, with the way out at most. */
@@ -42,7 +42,7 @@ static void choose_load(struct plan *plan, struct dice *dice)
 /* Each class with its own chance, so that most seeds have a few together and some have one alone. */
 static void choose_faults(struct plan *plan, struct dice *dice)
 {
-	for (int class = FAULT_CRASH; class <= FAULT_RESEND; class++)
+	for (int class = FAULT_CRASH; class <= FAULT_RESEND; class ++)
 		plan->may[class] = dice_chance(dice, class == FAULT_FILE_BIT ? 40 : class == FAULT_REFUSED ? 100 : 350);
 	switch (dice_below(dice, 12)) {
 	case 0:
@@ -60,6 +60,7 @@ static void choose_faults(struct plan *plan, struct dice *dice)
 	default:
 		break;
 	}
+	plan->told = dice_chance(dice, 800);
 	plan->faults_max = dice_below(dice, 25);
 	plan->fault_every = dice_from(dice, 5, 120);
 	plan->net_in_thousand = dice_chance(dice, 500) ? dice_from(dice, 1, 20) : dice_from(dice, 20, 200);

@@ -25,8 +25,8 @@ static bool blames_file(const char *code)
 
 static bool blames_history(const char *code)
 {
-	static const char *const codes[] = {"truncated",     "forked",      "out_of_range",  "mark_record",
-	                                    "mark_differs",  "unknown_order", "contradiction", "illegal_transition"};
+	static const char *const codes[] = {"truncated",    "forked",        "out_of_range",  "mark_record",
+	                                    "mark_differs", "unknown_order", "contradiction", "illegal_transition"};
 	return one_of(code, codes, sizeof codes / sizeof *codes);
 }
 
@@ -69,7 +69,8 @@ static bool heal_halted(struct world *world)
 			worker_task(process->worker, t, &task);
 			if (!task.why || !(blames_file(task.why->code) || blames_history(task.why->code)))
 				continue;
-			world_trace(world, "the way out of %s for %s/%d", task.why->code, process->name, task.partition);
+			world_trace(world, "the way out of %s for %s/%d", task.why->code, process->name,
+			            task.partition);
 			int32_t partition = task.partition;
 			if (blames_file(task.why->code)) {
 				world_close_process(world, process);
@@ -121,7 +122,8 @@ bool remedy_rebuild(struct world *world, int service, int folder, int32_t partit
 	return status == OK;
 }
 
-bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition, uint64_t from)
+bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition,
+                   uint64_t from)
 {
 	struct err err = {0};
 	struct resend_result result;
@@ -135,8 +137,9 @@ bool remedy_resend(struct world *world, int service, int32_t partition, const ch
 	world->resend_race = dice_chance(&world->schedule, 500) ? dice_from(&world->schedule, 1, 30) : 0;
 	enum status status = resend_stream(&config, &result, &err);
 	world->resend_race = 0;
-	world_trace(world, "resend %s/%d to %s/%d from %llu: %s, %lld sent", world_service(service)->name, partition, topic, to_partition,
-	            (unsigned long long)from, status == OK ? "ok" : err.code, (long long)result.sent);
+	world_trace(world, "resend %s/%d to %s/%d from %llu: %s, %lld sent", world_service(service)->name, partition,
+	            topic, to_partition, (unsigned long long)from, status == OK ? "ok" : err.code,
+	            (long long)result.sent);
 	return status == OK;
 }
 
@@ -179,14 +182,15 @@ static bool heal_streams(struct world *world)
 		const struct audit_gap *gap = &audit->gaps[i];
 		if (*gap->gap.service && gap->gap.verdict == TASK_GAP)
 			done = remedy_resend(world, strcmp(gap->gap.service, "order") == 0 ? SIM_ORDER : SIM_INVENTORY,
-			              gap->gap.partition, gap->view->service->input, gap->view->partition,
-			              gap->gap.first_missing) || done;
+			                     gap->gap.partition, gap->view->service->input, gap->view->partition,
+			                     gap->gap.first_missing) ||
+			       done;
 	}
 	for (size_t i = 0; i < audit->stream_count && status == OK; i++) {
 		const struct audit_stream *stream = &audit->streams[i];
 		if (stream->verdict == AUDIT_DIFFERS && stream->sent > stream->received)
-			done = remedy_resend(world, service_number(stream->source->service), stream->source->partition, stream->topic,
-			                     stream->partition, stream->received + 1) ||
+			done = remedy_resend(world, service_number(stream->source->service), stream->source->partition,
+			                     stream->topic, stream->partition, stream->received + 1) ||
 			       done;
 	}
 	audit_close(audit);

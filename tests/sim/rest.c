@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROUNDS_MAX 200000
-#define QUIET_US 2000000LL
+#define ROUNDS_MAX      200000
+#define QUIET_US        2000000LL
 #define QUIET_HALTED_US 130000000LL /* a halted task is tried again once a minute */
 
 /* How much each task has ever taken. A halted one sends repeats and rolls back every time it is tried: neither that nor reading

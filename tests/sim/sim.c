@@ -12,16 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char usage[] =
-        "usage: build/sim [options]\n"
-        "  --seeds N        so many seeds (1)\n"
-        "  --seed S         the first one (1; `random`: any)\n"
-        "  --minutes N      fresh seeds for so long, a summary a minute\n"
-        "  --list FILE      the seeds in this file, one a line\n"
-        "  --trace          print every step\n"
-        "  --shrink         leave out faults as long as it still fails\n"
-        "  --twice          run each seed twice: the same, byte for byte?\n"
-        "  --keep-going     do not stop at the first seed that fails\n";
+static const char usage[] = "usage: build/sim [options]\n"
+			    "  --seeds N        so many seeds (1)\n"
+			    "  --seed S         the first one (1; `random`: any)\n"
+			    "  --minutes N      fresh seeds for so long, a summary a minute\n"
+			    "  --list FILE      the seeds in this file, one a line\n"
+			    "  --trace          print every step\n"
+			    "  --shrink         leave out faults as long as it still fails\n"
+			    "  --twice          run each seed twice: the same, byte for byte?\n"
+			    "  --keep-going     do not stop at the first seed that fails\n";
 
 struct totals {
 	int64_t seeds, failed, first[3], remedied, steps, records;
@@ -54,7 +53,8 @@ static int remove_one(const char *path, const struct stat *stat, int flag, struc
 	return remove(path);
 }
 
-static void run_one(const struct settings *settings, uint64_t seed, const struct options *base, struct run_result *result)
+static void run_one(const struct settings *settings, uint64_t seed, const struct options *base,
+                    struct run_result *result)
 {
 	struct options options = *base;
 	char folder[96];
@@ -72,8 +72,9 @@ static void print_plan(const struct plan *plan)
 	printf("  plan: orders %d partitions %d processes, inventory %d and %d;%s%s%s%s batches of %lld ms, %lld records;"
 	       " %d orders, %d SKUs%s\n",
 	       plan->partitions[SIM_ORDER], plan->processes[SIM_ORDER], plan->partitions[SIM_INVENTORY],
-	       plan->processes[SIM_INVENTORY], plan->shared_folder ? " one folder;" : "", plan->fixed ? " no group;" : "",
-	       plan->named ? " static members;" : "", plan->reverse ? " reversed;" : "", (long long)plan->commit_interval_ms,
+	       plan->processes[SIM_INVENTORY], plan->shared_folder ? " one folder;" : "",
+	       plan->fixed ? " no group;" : "", plan->named ? " static members;" : "",
+	       plan->reverse ? " reversed;" : "", (long long)plan->commit_interval_ms,
 	       (long long)plan->commit_records_max, plan->orders, plan->skus, plan->covered ? ", stock for all" : "");
 }
 
@@ -92,7 +93,7 @@ static void print_failure(uint64_t seed, const struct run_result *result)
 static void print_injected(const struct totals *totals)
 {
 	printf("  faults:");
-	for (int class = 0; class < FAULT_CLASSES; class++)
+	for (int class = 0; class < FAULT_CLASSES; class ++)
 		if (totals->injected[class])
 			printf(" %s %lld,", sim_class_names[class], (long long)totals->injected[class]);
 	printf("\n  failed calls of SQLite's:");
@@ -106,9 +107,9 @@ static void print_totals(const struct totals *totals)
 	double seconds = now() - totals->started;
 	printf("%lld seeds in %.1f s (%.1f a second), %lld steps, %lld records: %lld right at once, %lld loud at first, %lld"
 	       " with a way out followed\n",
-	       (long long)totals->seeds, seconds, (double)totals->seeds / (seconds > 0 ? seconds : 1), (long long)totals->steps,
-	       (long long)totals->records, (long long)totals->first[RIGHT], (long long)totals->first[LOUD],
-	       (long long)totals->remedied);
+	       (long long)totals->seeds, seconds, (double)totals->seeds / (seconds > 0 ? seconds : 1),
+	       (long long)totals->steps, (long long)totals->records, (long long)totals->first[RIGHT],
+	       (long long)totals->first[LOUD], (long long)totals->remedied);
 	print_injected(totals);
 	printf("%lld passed, %lld failed\n", (long long)(totals->seeds - totals->failed), (long long)totals->failed);
 	fflush(stdout);
@@ -226,20 +227,38 @@ static uint64_t parse_seed(const char *text)
 
 static bool parse(int argc, char **argv, struct settings *settings)
 {
-	static const struct option options[] = {{"seeds", 1, NULL, 'n'},  {"seed", 1, NULL, 's'},   {"minutes", 1, NULL, 'm'},
-	                                        {"list", 1, NULL, 'l'},   {"trace", 0, NULL, 't'},  {"shrink", 0, NULL, 'x'},
-	                                        {"twice", 0, NULL, '2'},  {"keep-going", 0, NULL, 'k'}, {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"seeds", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},       {"minutes", 1, NULL, 'm'},
+		{"list", 1, NULL, 'l'},  {"trace", 0, NULL, 't'},      {"shrink", 0, NULL, 'x'},
+		{"twice", 0, NULL, '2'}, {"keep-going", 0, NULL, 'k'}, {NULL, 0, NULL, 0}};
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (c) {
-		case 'n': settings->seeds = atoll(optarg); break;
-		case 's': settings->seed = parse_seed(optarg); break;
-		case 'm': settings->minutes = atof(optarg); break;
-		case 'l': settings->list = optarg; break;
-		case 't': settings->trace = true; break;
-		case 'x': settings->shrink = true; break;
-		case '2': settings->twice = true; break;
-		case 'k': settings->keep_going = true; break;
-		default: return false;
+		case 'n':
+			settings->seeds = atoll(optarg);
+			break;
+		case 's':
+			settings->seed = parse_seed(optarg);
+			break;
+		case 'm':
+			settings->minutes = atof(optarg);
+			break;
+		case 'l':
+			settings->list = optarg;
+			break;
+		case 't':
+			settings->trace = true;
+			break;
+		case 'x':
+			settings->shrink = true;
+			break;
+		case '2':
+			settings->twice = true;
+			break;
+		case 'k':
+			settings->keep_going = true;
+			break;
+		default:
+			return false;
 		}
 	}
 	return optind == argc;

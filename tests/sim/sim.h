@@ -21,12 +21,20 @@
 #include <stdint.h>
 
 #define SIM_PARTITIONS_MAX 3
-#define SIM_PROCESSES_MAX 6 /* of both services */
-#define SIM_SNAPSHOTS_MAX 12
-#define SIM_TRACE_LINES 60
+#define SIM_PROCESSES_MAX  6 /* of both services */
+#define SIM_SNAPSHOTS_MAX  12
+#define SIM_TRACE_LINES    60
 
 enum sim_service { SIM_ORDER, SIM_INVENTORY, SIM_SERVICES };
-enum sim_topic { SIM_ORDERS, SIM_ORDERS_DLQ, SIM_INVENTORIES, SIM_INVENTORIES_DLQ, SIM_EVENTS, SIM_EVENTS_DLQ, SIM_TOPICS };
+enum sim_topic {
+	SIM_ORDERS,
+	SIM_ORDERS_DLQ,
+	SIM_INVENTORIES,
+	SIM_INVENTORIES_DLQ,
+	SIM_EVENTS,
+	SIM_EVENTS_DLQ,
+	SIM_TOPICS
+};
 
 /* ---- faults ---- */
 
@@ -71,18 +79,19 @@ extern const char *const sim_class_names[FAULT_CLASSES];
 struct plan {
 	int32_t partitions[SIM_SERVICES];
 	int processes[SIM_SERVICES];
-	bool shared_folder;     /* processes of a service share their files */
-	bool fixed;             /* partitions are given, no group */
-	bool named;             /* static members */
+	bool shared_folder; /* processes of a service share their files */
+	bool fixed;         /* partitions are given, no group */
+	bool named;         /* static members */
 	bool reverse, full_sync;
 	int64_t commit_interval_ms, commit_records_max;
 	int session_timeout_ms;
 	int orders, skus, lines_max;
-	bool covered;           /* stock covers all orders, and is there before them */
-	bool oversized;         /* one record over every limit */
-	int faults_max;         /* turns at which one is injected */
-	int fault_every;        /* turns between two, on average */
-	int net_in_thousand;    /* records whose writing goes wrong */
+	bool covered;        /* stock covers all orders, and is there before them */
+	bool oversized;      /* one record over every limit */
+	int faults_max;      /* turns at which one is injected */
+	int fault_every;     /* turns between two, on average */
+	int net_in_thousand; /* records whose writing goes wrong */
+	bool told; /* the log says at once that a partition has another leader, where it loses a tail */
 	bool may[FAULT_CLASSES];
 };
 
@@ -90,7 +99,7 @@ struct options {
 	bool trace;              /* print every line as it happens */
 	const uint8_t *left_out; /* by index of a fault: not injected (shrinking); NULL: all are */
 	size_t left_out_count;
-	const char *folder;      /* for files */
+	const char *folder; /* for files */
 };
 
 /* ---- the world ---- */
@@ -108,8 +117,8 @@ struct process {
 	struct worker *worker; /* NULL: it is down */
 	struct log *log;
 	struct disk disk;
-	int64_t up_at_us;      /* when it is started again; -1: never by itself */
-	int64_t awake_at_us;   /* it stands still until then */
+	int64_t up_at_us;    /* when it is started again; -1: never by itself */
+	int64_t awake_at_us; /* it stands still until then */
 	int32_t partitions[SIM_PARTITIONS_MAX];
 	size_t partition_count;
 	char name[24];
@@ -135,9 +144,9 @@ struct world {
 	struct dice schedule, input, faults, net;
 	struct seam seam;
 	int64_t now_us, wall_skew_ms;
-	struct dice numbers;   /* the seam's */
+	struct dice numbers; /* the seam's */
 	struct log_memory *memory;
-	struct log *log;       /* the publishers' and the checks' */
+	struct log *log; /* the publishers' and the checks' */
 	struct log_producer *producer;
 	int producer_topics[SIM_TOPICS];
 	struct arena arena;
@@ -152,8 +161,8 @@ struct world {
 	size_t item_count, item_next, items_in_flight;
 
 	bool faults_on;
-	int fault_turns;       /* injected so far */
-	size_t fault_index;    /* offered so far */
+	int fault_turns;    /* injected so far */
+	size_t fault_index; /* offered so far */
 	int64_t injected[FAULT_CLASSES];
 	int64_t disk_failures[DISK_FAULTS];
 	struct snapshot snapshots[SIM_SNAPSHOTS_MAX];
@@ -166,7 +175,7 @@ struct world {
 	struct log_record *head[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* what retention took away */
 	size_t head_count[SIM_TOPICS][SIM_PARTITIONS_MAX];
 	bool recreated, published_again;
-	int resend_race;       /* steps of the others between two records of a resend */
+	int resend_race; /* steps of the others between two records of a resend */
 
 	struct marked *marks;
 	size_t mark_count, mark_room;
@@ -190,7 +199,7 @@ char *world_file(struct world *world, int service, int folder, int32_t partition
 void world_topic_again(struct world *world, int topic, bool same_installation);
 int64_t world_end(struct world *world, int topic, int32_t partition); /* the log's high watermark */
 void world_start(struct world *world, struct process *process);
-void world_drop(struct world *world, struct process *process);  /* as a crash does */
+void world_drop(struct world *world, struct process *process); /* as a crash does */
 void world_close_process(struct world *world, struct process *process);
 enum worker_step world_step(struct world *world, struct process *process);
 void world_trace(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -198,15 +207,15 @@ bool world_fail(struct world *world, const char *format, ...) __attribute__((for
 
 /* input.c */
 void input_make(struct world *world);
-void input_step(struct world *world);       /* publishes one, takes acknowledgements */
+void input_step(struct world *world); /* publishes one, takes acknowledgements */
 bool input_all_done(const struct world *world);
-void input_again(struct world *world);      /* everything is published once more */
+void input_again(struct world *world); /* everything is published once more */
 
 /* faults.c */
 void plan_make(struct plan *plan, uint64_t seed);
 void faults_install(struct world *world);
-void faults_turn(struct world *world);      /* may inject one */
-void faults_stop(struct world *world);      /* heals what does not heal by itself */
+void faults_turn(struct world *world);                     /* may inject one */
+void faults_stop(struct world *world);                     /* heals what does not heal by itself */
 bool fault_due(struct world *world, enum sim_class class); /* false where it is left out */
 bool sim_may_be_loud(const struct plan *plan);
 
@@ -231,14 +240,15 @@ bool rest_reach(struct world *world);
 enum outcome { RIGHT, LOUD, WRONG };
 struct verdict {
 	enum outcome outcome;
-	char signs[400];   /* what an operator sees; "" for nothing */
-	char what[800];    /* the first thing that is not as the oracle has it; "" for none */
+	char signs[400]; /* what an operator sees; "" for nothing */
+	char what[800];  /* the first thing that is not as the oracle has it; "" for none */
 };
 void check_all(struct world *world, struct verdict *verdict);
 
 /* remedy.c. False: it was not possible. */
 bool remedy_rebuild(struct world *world, int service, int folder, int32_t partition);
-bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition, uint64_t from);
+bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition,
+                   uint64_t from);
 
 /* May anything be loud after the faults of this run? */
 bool remedy_is_due(const struct world *world);

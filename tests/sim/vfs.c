@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define WALS_MAX 64
+#define WALS_MAX  64
 #define PATH_ROOM 256
 
 struct wal {
@@ -193,23 +193,23 @@ static int file_shm_unmap(sqlite3_file *file, int remove)
 }
 
 static const sqlite3_io_methods file_methods = {
-        .iVersion = 2, /* no memory-mapped database pages: every read is a call */
-        .xClose = file_close,
-        .xRead = file_read,
-        .xWrite = file_write,
-        .xTruncate = file_truncate,
-        .xSync = file_sync,
-        .xFileSize = file_size,
-        .xLock = file_lock,
-        .xUnlock = file_unlock,
-        .xCheckReservedLock = file_check_reserved,
-        .xFileControl = file_control,
-        .xSectorSize = file_sector_size,
-        .xDeviceCharacteristics = file_characteristics,
-        .xShmMap = file_shm_map,
-        .xShmLock = file_shm_lock,
-        .xShmBarrier = file_shm_barrier,
-        .xShmUnmap = file_shm_unmap,
+	.iVersion = 2, /* no memory-mapped database pages: every read is a call */
+	.xClose = file_close,
+	.xRead = file_read,
+	.xWrite = file_write,
+	.xTruncate = file_truncate,
+	.xSync = file_sync,
+	.xFileSize = file_size,
+	.xLock = file_lock,
+	.xUnlock = file_unlock,
+	.xCheckReservedLock = file_check_reserved,
+	.xFileControl = file_control,
+	.xSectorSize = file_sector_size,
+	.xDeviceCharacteristics = file_characteristics,
+	.xShmMap = file_shm_map,
+	.xShmLock = file_shm_lock,
+	.xShmBarrier = file_shm_barrier,
+	.xShmUnmap = file_shm_unmap,
 };
 
 /* ---- the file system ---- */

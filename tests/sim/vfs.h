@@ -15,9 +15,9 @@ enum disk_fault {
 	DISK_WRITE_ERROR, /* IOERR of a write, nothing written */
 	DISK_SHORT_WRITE, /* half of it is written, then FULL */
 	DISK_FULL,
-	DISK_SYNC_ERROR,  /* fsync fails */
-	DISK_BUSY,        /* a lock is not given */
-	DISK_NO_MEMORY,   /* an allocation of SQLite's fails */
+	DISK_SYNC_ERROR, /* fsync fails */
+	DISK_BUSY,       /* a lock is not given */
+	DISK_NO_MEMORY,  /* an allocation of SQLite's fails */
 	DISK_FAULTS
 };
 

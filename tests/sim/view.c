@@ -37,7 +37,8 @@ static void odd(struct view *view, const char *what, const char *topic, const st
 /* Which services write to a topic. A topic's dead letters are its reader's. */
 static bool known_source(const struct world *world, int topic, const struct header_stream *stream, int *service)
 {
-	*service = topic == SIM_INVENTORIES || topic == SIM_EVENTS || topic == SIM_ORDERS_DLQ ? SIM_ORDER : SIM_INVENTORY;
+	*service =
+		topic == SIM_INVENTORIES || topic == SIM_EVENTS || topic == SIM_ORDERS_DLQ ? SIM_ORDER : SIM_INVENTORY;
 	return topic != SIM_EVENTS_DLQ && strcmp(stream->service, world_service(*service)->name) == 0 &&
 	       stream->partition >= 0 && stream->partition < world->plan.partitions[*service];
 }
@@ -174,7 +175,8 @@ void view_read(struct world *world, struct view *view)
 				read_record(world, view, t, record);
 			log_reader_close(reader);
 			if (status != OK && !*view->odd)
-				snprintf(view->odd, sizeof view->odd, "%s/%d cannot be read: %.200s", world->topics[t].name, p, err.text);
+				snprintf(view->odd, sizeof view->odd, "%s/%d cannot be read: %.200s",
+				         world->topics[t].name, p, err.text);
 		}
 	}
 }

@@ -6,17 +6,17 @@
 #include "oracle.h"
 #include "sim.h"
 
-struct view_stream { /* from one source partition into one partition */
-	uint64_t number, chain;  /* of the last taken */
-	uint64_t highest;        /* that stands anywhere */
+struct view_stream {                      /* from one source partition into one partition */
+	uint64_t number, chain;           /* of the last taken */
+	uint64_t highest;                 /* that stands anywhere */
 	const struct log_record **copies; /* the first of each number taken, by number - 1 */
-	int64_t *offsets;        /* where it stands */
+	int64_t *offsets;                 /* where it stands */
 };
 
-struct view_log { /* one partition of one topic */
+struct view_log {                   /* one partition of one topic */
 	struct oracle_given *taken; /* publishers' records and first copies, in order; not control records */
 	size_t count;
-	int64_t unknown;         /* records of no known source */
+	int64_t unknown; /* records of no known source */
 	struct view_stream from[SIM_SERVICES][SIM_PARTITIONS_MAX];
 };
 

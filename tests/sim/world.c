@@ -158,7 +158,8 @@ static void make_processes(struct world *world)
 		for (int i = 0; i < plan->processes[s]; i++) {
 			struct process *process = &world->processes[world->process_count++];
 			*process = (struct process){.service = s, .folder = plan->shared_folder ? 0 : i};
-			snprintf(process->name, sizeof process->name, "%s-%d", s == SIM_ORDER ? "order" : "inventory", i);
+			snprintf(process->name, sizeof process->name, "%s-%d", s == SIM_ORDER ? "order" : "inventory",
+			         i);
 			/* Given partitions: every one has an owner, some have two. */
 			for (int32_t p = 0; p < plan->partitions[s]; p++)
 				if (p % plan->processes[s] == i || dice_chance(&world->schedule, 300))
@@ -183,7 +184,8 @@ void world_open(struct world *world, uint64_t seed, const struct options *option
 	world->log = world_log(world);
 	snprintf(world->folder, sizeof world->folder, "%s", options->folder);
 	for (int t = 0; t < SIM_TOPICS; t++) {
-		int32_t count = world->plan.partitions[t == SIM_INVENTORIES || t == SIM_INVENTORIES_DLQ ? SIM_INVENTORY : SIM_ORDER];
+		int32_t count = world->plan.partitions[t == SIM_INVENTORIES || t == SIM_INVENTORIES_DLQ ? SIM_INVENTORY
+		                                                                                        : SIM_ORDER];
 		world->topics[t] = (struct genesis_topic){.name = topic_names[t], .partitions = count};
 	}
 	world->topics[SIM_EVENTS].headers = HEADER_FORM_CLOUDEVENTS;
@@ -308,7 +310,8 @@ static void trace_why(struct world *world, struct process *process, enum worker_
 		struct worker_task task;
 		worker_task(process->worker, t, &task);
 		if (task.why)
-			world_trace(world, "%s %s: %d %s", process->name, worker_step_name(step), task.partition, task.why->code);
+			world_trace(world, "%s %s: %d %s", process->name, worker_step_name(step), task.partition,
+			            task.why->code);
 	}
 }
 
