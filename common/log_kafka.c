@@ -6,19 +6,23 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
-/* All brokers are down for so long into a call: say so, do not wait for the rest of the timeout. */
+/* All brokers are down, or have refused us before, and that for so long into a call: say so, do not wait for the rest. */
 #define GIVE_UP_US 2000000
 
 /* Blocking calls wait in slices, short ones first, and look at the client's errors between them. */
 #define SHORT_MS       1
 #define SHORT_UNTIL_US 10000
 #define SLICE_MS       50
+
+#define CLOSE_S 5 /* what the end of an instance may take */
 
 #define NUDGE_EVERY_US     5000
 #define NUDGE_LOOK_RECORDS 64 /* the clock is asked once in so many */
@@ -167,11 +171,72 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 	return status;
 }
 
-void kafka_client_close(struct kafka_client *client)
+/* The end of an instance, in a thread of its own. Who comes second frees it: the thread, or the one who waited for it. */
+struct ending {
+	rd_kafka_t *rk;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool over, left;
+};
+
+static void ending_free(struct ending *ending)
 {
-	if (client->rk)
-		rd_kafka_destroy_flags(client->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	pthread_cond_destroy(&ending->changed);
+	pthread_mutex_destroy(&ending->lock);
+	mem_free(ending);
+}
+
+static void *ending_run(void *arg)
+{
+	struct ending *ending = arg;
+	rd_kafka_destroy_flags(ending->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	pthread_mutex_lock(&ending->lock);
+	bool left = ending->left;
+	ending->over = true;
+	pthread_cond_signal(&ending->changed);
+	pthread_mutex_unlock(&ending->lock);
+	if (left)
+		ending_free(ending);
+	return NULL;
+}
+
+static bool ending_wait(struct ending *ending)
+{
+	struct timespec end;
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += CLOSE_S;
+	pthread_mutex_lock(&ending->lock);
+	while (!ending->over && pthread_cond_timedwait(&ending->changed, &ending->lock, &end) == 0)
+		;
+	ending->left = !ending->over;
+	bool left = ending->left;
+	pthread_mutex_unlock(&ending->lock);
+	return !left;
+}
+
+bool kafka_client_close(struct kafka_client *client)
+{
+	pthread_t thread;
+	rd_kafka_t *rk = client->rk;
+	if (!rk)
+		return true;
 	client->rk = NULL;
+	struct ending *ending = mem_zalloc(1, sizeof *ending);
+	ending->rk = rk;
+	pthread_mutex_init(&ending->lock, NULL);
+	pthread_cond_init(&ending->changed, NULL);
+	if (pthread_create(&thread, NULL, ending_run, ending) != 0) {
+		ending->left = true; /* nobody waits */
+		ending_run(ending);
+		return true;
+	}
+	if (ending_wait(ending)) {
+		pthread_join(thread, NULL);
+		ending_free(ending);
+		return true;
+	}
+	pthread_detach(thread);
+	return false;
 }
 
 struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err)
@@ -187,10 +252,10 @@ struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status
 
 void kafka_call_begin(struct kafka_call *call, struct kafka_log *log, struct kafka_client *client)
 {
-	rd_kafka_poll(client->rk, 0); /* errors of the time before do not count */
-	client->error = RD_KAFKA_RESP_ERR_NO_ERROR;
+	rd_kafka_poll(client->rk, 0);
 	int64_t now_us = seam_monotonic_us(log->base.seam);
-	*call = (struct kafka_call){log, client, now_us, now_us + (int64_t)log->base.timeout_ms * 1000};
+	*call = (struct kafka_call){log, client, now_us, now_us + (int64_t)log->base.timeout_ms * 1000, client->error};
+	client->error = RD_KAFKA_RESP_ERR_NO_ERROR; /* unless this call fails too */
 }
 
 int kafka_call_slice_ms(const struct kafka_call *call)
@@ -208,15 +273,17 @@ bool kafka_call_go_on(struct kafka_call *call, const char *what, enum status *st
 	kafka_client_nudge(client);
 	rd_kafka_poll(client->rk, 0);
 	int64_t now_us = seam_monotonic_us(call->log->base.seam);
-	bool down = client->error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && now_us - call->begin_us >= GIVE_UP_US;
-	if (client->error == RD_KAFKA_RESP_ERR__AUTHENTICATION || down || (now_us >= call->end_us && client->error)) {
-		*status = kafka_err(err, client->error, client->why, "%s: %s", call->log->base.url, what);
-		return false;
-	}
-	if (now_us < call->end_us)
+	bool refused = client->error == RD_KAFKA_RESP_ERR__AUTHENTICATION, over = now_us >= call->end_us;
+	rd_kafka_resp_err_t error = client->error ? client->error : call->before;
+	if (!refused && !over && !(error && now_us - call->begin_us >= GIVE_UP_US))
 		return true;
-	*status = err_set(err, RETRY, "timeout", "%s: %s: no answer in %d ms%s%s", call->log->base.url, what,
-	                  call->log->base.timeout_ms, *client->why ? "; the last error was: " : "", client->why);
+	client->error = error;
+	if (error)
+		*status = kafka_err(err, error, client->why, "%s: %s", call->log->base.url, what);
+	else
+		*status =
+			err_set(err, RETRY, "timeout", "%s: %s: no answer in %d ms%s%s", call->log->base.url, what,
+		                call->log->base.timeout_ms, *client->why ? "; the last error was: " : "", client->why);
 	return false;
 }
 

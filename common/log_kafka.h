@@ -20,7 +20,7 @@
 /* A librdkafka instance and what its error callback said last. The callback runs in the thread that polls the instance. */
 struct kafka_client {
 	rd_kafka_t *rk;
-	rd_kafka_resp_err_t error;   /* since kafka_call_begin; _ALL_BROKERS_DOWN and _AUTHENTICATION matter */
+	rd_kafka_resp_err_t error;   /* _ALL_BROKERS_DOWN or _AUTHENTICATION, since a call that got its answer */
 	char why[300];               /* the last error's text that says more than "all brokers are down" */
 	const char *user, *password; /* see kafka_client_nudge; NULL: it cannot be nudged */
 	int64_t nudged_us;
@@ -70,7 +70,9 @@ static inline struct kafka_log *kafka_of(struct log *log)
 /* Makes a client; `more` (may be NULL) are further fixed properties. FATAL "invalid": a property librdkafka refuses. */
 enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *role, const struct log_setting *more,
                               struct kafka_client *client, struct err *err);
-void kafka_client_close(struct kafka_client *client); /* a group is left before, by consumer_close */
+/* Bounded: librdkafka may wait for ever on a request that has no answer. False: it still does, in a thread that is left to it,
+ * and may call back into what the client's opaque stands in. A group is left before, by consumer_close. */
+bool kafka_client_close(struct kafka_client *client);
 
 /* The handle's own client. NULL: err says why (status in *status). */
 struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err);
@@ -91,6 +93,8 @@ struct kafka_call {
 	struct kafka_log *log;
 	struct kafka_client *client;
 	int64_t begin_us, end_us;
+	rd_kafka_resp_err_t
+		before; /* the client's error when it began: librdkafka tells the same one only twice a minute */
 };
 void kafka_call_begin(struct kafka_call *call, struct kafka_log *log, struct kafka_client *client);
 int kafka_call_slice_ms(const struct kafka_call *call); /* what to wait for next; 0: the time is over */
@@ -146,7 +150,7 @@ enum status kafka_consumer_committed(struct log_consumer *consumer, struct log_m
 /* ---- log_kafka_watch.c ---- */
 
 /* A thread that looks at a topic every two seconds: is it there, with how many partitions, led by whom. It uses the instance
- * only to ask for metadata; what it saw is handed over under its own lock. */
+ * only to ask; what it heard is handed over under its own lock. */
 struct kafka_watch;
 
 struct kafka_sight {
@@ -158,10 +162,17 @@ struct kafka_sight {
 	int32_t partition, count;
 };
 
-struct kafka_watch *kafka_watch_start(rd_kafka_t *rk, const char *topic); /* NULL: no thread could be had */
+/* wake_fd: written to when there is something new. NULL: no thread could be had. */
+struct kafka_watch *kafka_watch_start(rd_kafka_t *rk, const char *topic, int wake_fd);
 /* What is new. False: nothing is. Called from the consumer's thread, does not wait. */
 bool kafka_watch_next(struct kafka_watch *watch, struct kafka_sight *sight);
-void kafka_watch_stop(struct kafka_watch *watch); /* NULL is fine; waits for a look under way, at most a second */
+
+/* Asks what is committed for these partitions; takes the list. One question at a time. */
+void kafka_watch_ask(struct kafka_watch *watch, rd_kafka_topic_partition_list_t *list);
+/* The answer, the caller's to destroy; NULL: not yet. Does not wait. */
+rd_kafka_topic_partition_list_t *kafka_watch_answer(struct kafka_watch *watch, rd_kafka_resp_err_t *error);
+
+void kafka_watch_stop(struct kafka_watch *watch); /* NULL is fine; waits for an answer under way, at most a second */
 
 /* ---- log_kafka_producer.c ---- */
 
@@ -182,8 +193,6 @@ enum status kafka_partition_check(struct kafka_log *log, const char *topic, int3
 
 enum status kafka_committed(struct log *log, const char *group, const char *topic, struct log_mark *mark,
                             struct err *err);
-/* For one admin question of this kind, bounded by the log's timeout. */
-rd_kafka_AdminOptions_t *kafka_admin_options(const struct kafka_log *log, rd_kafka_t *rk, rd_kafka_admin_op_t kind);
 /* Fills a mark from librdkafka's element. */
 void kafka_mark(const rd_kafka_topic_partition_t *element, struct log_mark *mark);
 enum status kafka_topic_create(struct log *log, const struct log_topic *topic, struct err *err);

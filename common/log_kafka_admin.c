@@ -119,7 +119,7 @@ enum status kafka_topic_list(struct log *base, struct arena *arena, const char *
 
 /* ---- questions whose answer comes to a queue ---- */
 
-rd_kafka_AdminOptions_t *kafka_admin_options(const struct kafka_log *log, rd_kafka_t *rk, rd_kafka_admin_op_t kind)
+static rd_kafka_AdminOptions_t *admin_options(const struct kafka_log *log, rd_kafka_t *rk, rd_kafka_admin_op_t kind)
 {
 	char text[200];
 	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, kind);
@@ -143,7 +143,7 @@ static enum status question_begin(struct question *q, struct kafka_log *log, rd_
 	if (!client)
 		return status;
 	*q = (struct question){.queue = rd_kafka_queue_new(client->rk),
-	                       .options = kafka_admin_options(log, client->rk, kind)};
+	                       .options = admin_options(log, client->rk, kind)};
 	kafka_call_begin(&q->call, log, client);
 	return OK;
 }

@@ -16,14 +16,15 @@
 
 #define STASH_RECORDS_MAX 4096
 #define STASH_BYTES_MAX   (4 << 20)
+#define LEAVE_MS          3000
 #define CLOSE_SLICE_MS    20
 
 enum answer { NO_ANSWER, ANSWER_ASSIGNED, ANSWER_REVOKED }; /* what librdkafka waits for */
 
 struct reading {
 	int32_t partition;
-	int64_t next;   /* nothing below it is delivered */
-	bool failed;    /* LOG_FAILED was told: nothing is delivered until it is assigned again */
+	int64_t next; /* nothing below it is delivered */
+	bool failed;  /* LOG_FAILED was told: nothing is delivered until it is assigned again */
 };
 
 struct stash {
@@ -56,8 +57,8 @@ struct kafka_consumer {
 	bool held, paused; /* paused: inside librdkafka too */
 
 	/* the commit under way */
-	bool committing, refused; /* refused: by us, it is told next */
-	bool read_back;           /* the next one that succeeds is read back */
+	bool committing, refused;                   /* refused: by us, it is told next */
+	bool read_back;                             /* the next one that succeeds is read back */
 	rd_kafka_topic_partition_list_t *committed; /* being read back */
 	bool authentication_told, missing_told;
 };
@@ -109,7 +110,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_top
 {
 	/* Every callback's opaque is the client; ours stands in the consumer. */
 	struct kafka_consumer *c = (struct kafka_consumer *)((char *)opaque - offsetof(struct kafka_consumer, client));
-	if (c->closing || (error != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && error != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
+	if (c->closing ||
+	    (error != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && error != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
 		rd_kafka_assign(rk, NULL);
 		return;
 	}
@@ -171,15 +173,17 @@ static void current_drop(struct kafka_consumer *c)
 static struct reading *reading_find(struct kafka_consumer *c, int32_t partition)
 {
 	/* partition comes first in both */
-	return c->reading_count ? bsearch(&partition, c->readings, c->reading_count, sizeof *c->readings, partition_compare)
-	                        : NULL;
+	return c->reading_count
+	               ? bsearch(&partition, c->readings, c->reading_count, sizeof *c->readings, partition_compare)
+	               : NULL;
 }
 
 static rd_kafka_topic_partition_list_t *reading_list(const struct kafka_consumer *c)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->reading_count);
 	for (size_t i = 0; i < c->reading_count; i++)
-		rd_kafka_topic_partition_list_add(list, c->topic, c->readings[i].partition)->offset = c->readings[i].next;
+		rd_kafka_topic_partition_list_add(list, c->topic, c->readings[i].partition)->offset =
+			c->readings[i].next;
 	return list;
 }
 
@@ -279,8 +283,9 @@ static void deliver(struct kafka_consumer *c, rd_kafka_message_t *message, struc
 	if (!kafka_record(message, &c->headers, &event->record)) {
 		reading->failed = true;
 		tell_failed(event, message->partition, message->offset,
-		            err_set(&event->err, FATAL, "corrupt", "%s/%d: the headers of offset %" PRId64 " make no sense",
-		                    c->topic, (int)message->partition, message->offset));
+		            err_set(&event->err, FATAL, "corrupt",
+		                    "%s/%d: the headers of offset %" PRId64 " make no sense", c->topic,
+		                    (int)message->partition, message->offset));
 		return;
 	}
 	event->kind = LOG_RECORD;
@@ -384,16 +389,11 @@ static enum status commit_status(const struct kafka_consumer *c, rd_kafka_event_
 }
 
 /* One case was seen where a member's commit was acknowledged and lost. So the first one after each assignment is read back
- * before it counts; the answer comes to the same queue. */
+ * before it counts. */
 static void read_back(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
 	c->committed = rd_kafka_topic_partition_list_copy(list);
-	rd_kafka_AdminOptions_t *options = kafka_admin_options(kafka_of(c->base.log), c->client.rk,
-	                                                       RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-	rd_kafka_ListConsumerGroupOffsets_t *question = rd_kafka_ListConsumerGroupOffsets_new(c->group, c->committed);
-	rd_kafka_ListConsumerGroupOffsets(c->client.rk, &question, 1, options, c->commits);
-	rd_kafka_ListConsumerGroupOffsets_destroy(question);
-	rd_kafka_AdminOptions_destroy(options);
+	kafka_watch_ask(c->watch, rd_kafka_topic_partition_list_copy(list));
 }
 
 static enum status read_back_compare(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *found,
@@ -406,43 +406,45 @@ static enum status read_back_compare(struct kafka_consumer *c, const rd_kafka_to
 		kafka_mark(want, &expected);
 		if (have)
 			kafka_mark(have, &seen);
-		if (have && (have->err || (seen.offset == expected.offset && strcmp(seen.metadata, expected.metadata) == 0)))
+		if (have &&
+		    (have->err || (seen.offset == expected.offset && strcmp(seen.metadata, expected.metadata) == 0)))
 			continue;
 		return err_set(err, RETRY, "io",
-		               "group %s: the mark of %s/%d was acknowledged at %" PRId64 ", and reads back as %" PRId64,
+		               "group %s: the mark of %s/%d was acknowledged at %" PRId64
+		               ", and reads back as %" PRId64,
 		               c->group, c->topic, (int)want->partition, expected.offset, seen.offset);
 	}
 	return OK;
 }
 
 /* What could not be read back counts as committed: it was acknowledged. The next commit is read back again. */
-static enum status read_back_status(struct kafka_consumer *c, rd_kafka_event_t *answer, struct err *err)
+static bool look_at_read_back(struct kafka_consumer *c, struct log_event *event)
 {
-	size_t count;
-	if (rd_kafka_event_error(answer))
-		return OK;
-	const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-		rd_kafka_event_ListConsumerGroupOffsets_result(answer), &count);
-	if (count != 1 || rd_kafka_group_result_error(groups[0]) || !rd_kafka_group_result_partitions(groups[0]))
-		return OK;
-	c->read_back = false;
-	return read_back_compare(c, rd_kafka_group_result_partitions(groups[0]), err);
+	rd_kafka_resp_err_t error;
+	rd_kafka_topic_partition_list_t *answer = c->committed ? kafka_watch_answer(c->watch, &error) : NULL;
+	if (!answer)
+		return false;
+	c->read_back = error != RD_KAFKA_RESP_ERR_NO_ERROR;
+	tell_committed(c, event, error ? OK : read_back_compare(c, answer, &event->err));
+	rd_kafka_topic_partition_list_destroy(answer);
+	return true;
 }
 
 static bool look_at_commit(struct kafka_consumer *c, struct log_event *event)
 {
 	if (c->refused) {
 		c->refused = false;
-		tell_committed(c, event, err_set(&event->err, FATAL, "fenced", "group %s: this consumer owns nothing any more",
-		                                 c->group));
+		tell_committed(c, event,
+		               err_set(&event->err, FATAL, "fenced", "group %s: this consumer owns nothing any more",
+		                       c->group));
 		return true;
 	}
+	if (c->committed)
+		return look_at_read_back(c, event);
 	rd_kafka_event_t *result = c->committing ? rd_kafka_queue_poll(c->commits, 0) : NULL;
 	if (!result)
 		return false;
-	if (rd_kafka_event_type(result) == RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT) {
-		tell_committed(c, event, read_back_status(c, result, &event->err));
-	} else if (rd_kafka_event_type(result) == RD_KAFKA_EVENT_OFFSET_COMMIT) {
+	if (rd_kafka_event_type(result) == RD_KAFKA_EVENT_OFFSET_COMMIT) {
 		enum status status = commit_status(c, result, &event->err);
 		if (status == OK && c->joins && c->read_back)
 			read_back(c, rd_kafka_event_topic_partition_list(result));
@@ -453,7 +455,8 @@ static bool look_at_commit(struct kafka_consumer *c, struct log_event *event)
 	return event->kind != LOG_NOTHING;
 }
 
-enum status kafka_consumer_commit(struct log_consumer *base, const struct log_mark *marks, size_t count, struct err *err)
+enum status kafka_consumer_commit(struct log_consumer *base, const struct log_mark *marks, size_t count,
+                                  struct err *err)
 {
 	struct kafka_consumer *c = (struct kafka_consumer *)base;
 	if (c->committing)
@@ -533,7 +536,8 @@ static bool look_at_client(struct kafka_consumer *c, struct log_event *event)
 static void look_at_count(struct kafka_consumer *c, int32_t count, struct log_event *event)
 {
 	if (!count && !c->missing_told)
-		tell_failed(event, -1, -1, err_set(&event->err, FATAL, "unknown_topic", "there is no topic %s", c->topic));
+		tell_failed(event, -1, -1,
+		            err_set(&event->err, FATAL, "unknown_topic", "there is no topic %s", c->topic));
 	c->missing_told = !count;
 	for (size_t i = 0; count && event->kind == LOG_NOTHING && i < c->reading_count; i++) {
 		struct reading *reading = &c->readings[i];
@@ -541,8 +545,8 @@ static void look_at_count(struct kafka_consumer *c, int32_t count, struct log_ev
 			continue;
 		reading->failed = true;
 		tell_failed(event, reading->partition, reading->next,
-		            err_set(&event->err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", c->topic,
-		                    (int)reading->partition, (int)count));
+		            err_set(&event->err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d",
+		                    c->topic, (int)reading->partition, (int)count));
 	}
 }
 
@@ -621,8 +625,6 @@ static enum status subscribe(struct kafka_consumer *c, struct err *err)
 
 static void consumer_free(struct kafka_consumer *c)
 {
-	if (c->committed)
-		rd_kafka_topic_partition_list_destroy(c->committed);
 	mem_free(c->stash.items);
 	mem_free(c->headers.items);
 	mem_free(c->partitions);
@@ -653,7 +655,7 @@ enum status kafka_consumer_open(struct log *base, const struct log_consumer_conf
 	c->commits = rd_kafka_queue_new(c->client.rk);
 	kafka_wakeup_add(log, &c->queue_wakeup, c->queue);
 	kafka_wakeup_add(log, &c->commits_wakeup, c->commits);
-	c->watch = kafka_watch_start(c->client.rk, c->topic);
+	c->watch = kafka_watch_start(c->client.rk, c->topic, log->wake_fd);
 	status = c->watch ? OK : err_set(err, RETRY, "io", "no thread to watch the leaders of %s", c->topic);
 	if (status == OK && c->joins)
 		status = subscribe(c, err);
@@ -664,11 +666,13 @@ enum status kafka_consumer_open(struct log *base, const struct log_consumer_conf
 	return status;
 }
 
-/* Leaving waits for brokers that may be dead: it is tried for as long as any call may take, then let go. Messages that were
- * fetched come to this queue, too: rd_kafka_queue_poll_callback would end the process at one (an assert in librdkafka). */
+/* Leaving is a courtesy to the others, and waits for brokers that may be dead: it is tried for a while, then let go. Messages
+ * that were fetched come to this queue, too: rd_kafka_queue_poll_callback would end the process at one (an assert in
+ * librdkafka). */
 static void leave_group(struct kafka_consumer *c)
 {
-	struct kafka_log *log = kafka_of(c->base.log);
+	const struct seam *seam = c->base.log->seam;
+	int64_t end_us = seam_monotonic_us(seam) + LEAVE_MS * 1000;
 	if (c->rebalance != NO_ANSWER || c->owed != NO_ANSWER) { /* it would wait for the answer */
 		c->owed = c->rebalance != NO_ANSWER ? c->rebalance : c->owed;
 		c->reading_count = 0;
@@ -676,8 +680,7 @@ static void leave_group(struct kafka_consumer *c)
 	}
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->client.rk);
 	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(c->client.rk, queue);
-	int64_t end_us = seam_monotonic_us(log->base.seam) + (int64_t)log->base.timeout_ms * 1000;
-	while (!error && !rd_kafka_consumer_closed(c->client.rk) && seam_monotonic_us(log->base.seam) < end_us) {
+	while (!error && !rd_kafka_consumer_closed(c->client.rk) && seam_monotonic_us(seam) < end_us) {
 		rd_kafka_message_t *message = rd_kafka_consume_queue(queue, CLOSE_SLICE_MS);
 		if (message)
 			rd_kafka_message_destroy(message);
@@ -692,6 +695,7 @@ void kafka_consumer_close(struct log_consumer *base, bool leave)
 	struct kafka_consumer *c = (struct kafka_consumer *)base;
 	struct kafka_log *log = kafka_of(base->log);
 	c->closing = true;
+	kafka_client_nudge(&c->client); /* a look under way ends sooner */
 	kafka_watch_stop(c->watch);
 	kafka_wakeup_remove(log, &c->queue_wakeup);
 	kafka_wakeup_remove(log, &c->commits_wakeup);
@@ -699,8 +703,10 @@ void kafka_consumer_close(struct log_consumer *base, bool leave)
 	current_drop(c);
 	if (leave && c->joins)
 		leave_group(c);
+	if (c->committed) /* librdkafka ends only when nothing of it is held */
+		rd_kafka_topic_partition_list_destroy(c->committed);
 	rd_kafka_queue_destroy(c->queue);
 	rd_kafka_queue_destroy(c->commits);
-	kafka_client_close(&c->client);
-	consumer_free(c);
+	if (kafka_client_close(&c->client))
+		consumer_free(c);
 }

@@ -131,8 +131,8 @@ static const void *bytes_of(const struct log_bytes *bytes, size_t *len)
 	return bytes->len < 0 ? NULL : bytes->len ? bytes->data : "";
 }
 
-static rd_kafka_error_t *hand_over(const struct kafka_producer *p, rd_kafka_topic_t *topic, const struct log_record *record,
-                              uint64_t token)
+static rd_kafka_error_t *hand_over(const struct kafka_producer *p, rd_kafka_topic_t *topic,
+                                   const struct log_record *record, uint64_t token)
 {
 	size_t key_len, value_len;
 	const void *key = bytes_of(&record->key, &key_len), *value = bytes_of(&record->value, &value_len);
@@ -216,10 +216,11 @@ bool kafka_producer_ack(struct log_producer *base, struct log_ack *ack)
 		}
 		if (p->reports)
 			rd_kafka_event_destroy(p->reports);
-		p->reports = rd_kafka_queue_poll(p->queue, 0); /* errors go to the client's callback in here */
+		p->reports = rd_kafka_queue_poll(p->queue, 0);
 		if (!p->reports)
 			return false;
-		if (rd_kafka_event_type(p->reports) != RD_KAFKA_EVENT_DR) {
+		if (rd_kafka_event_type(p->reports) !=
+		    RD_KAFKA_EVENT_DR) { /* an error that passes, or one that reports tell */
 			rd_kafka_event_destroy(p->reports);
 			p->reports = NULL;
 		}
@@ -264,7 +265,8 @@ enum status kafka_producer_open(struct log *base, struct log_producer **out, str
 void kafka_producer_close(struct log_producer *base)
 {
 	struct kafka_producer *p = (struct kafka_producer *)base;
-	rd_kafka_purge(p->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	rd_kafka_purge(p->client.rk,
+	               RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 	flusher_stop(p);
 	kafka_wakeup_remove(kafka_of(base->log), &p->wakeup);
 	if (p->reports)
