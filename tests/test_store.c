@@ -193,10 +193,26 @@ static void a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandon
 	arena_fini(&arena);
 }
 
+static void null_reads_as_empty_text(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	struct store *store = memory(false);
+	struct store_statement *s;
+	bool row;
+	assert_int_equal(store_prepare(store, "SELECT NULL", false, &s, &err), OK);
+	assert_int_equal(store_step(s, &row, &err), OK);
+	assert_string_equal(store_text(s, 0), "");
+	assert_true(store_is_null(s, 0));
+	assert_int_equal(store_step(s, &row, &err), OK);
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_rolled_back_savepoint_leaves_the_transaction),
+		cmocka_unit_test(null_reads_as_empty_text),
 		cmocka_unit_test(after_an_error_nothing_more_is_done),
 		cmocka_unit_test(clocks_and_random_numbers_fail),
 		cmocka_unit_test(a_guarded_statement_reaches_only_the_workers_tables),

@@ -132,8 +132,12 @@ static bool bad_disk(struct dice *dice, struct process *process)
 {
 	if (!process || process->disk.fault != DISK_SOUND)
 		return false;
-	process->disk.fault = (enum disk_fault)dice_from(dice, DISK_SOUND + 1, DISK_FAULTS - 1);
+	process->disk.fault = (enum disk_fault)dice_from(dice, DISK_SOUND + 1, DISK_FAULTS);
+	if (process->disk.fault == DISK_FAULTS) /* twice as often: there are the most places */
+		process->disk.fault = DISK_NO_MEMORY;
 	process->disk.after = dice_below(dice, dice_chance(dice, 700) ? 8 : 60);
+	if (process->disk.fault == DISK_NO_MEMORY)
+		process->disk.after = dice_below(dice, 2000); /* an opening takes so many */
 	process->disk.for_ever = dice_chance(dice, 250);
 	return true;
 }

@@ -294,7 +294,9 @@ bool vfs_install(void)
 	sqlite3_mem_methods failing = allocator;
 	failing.xMalloc = allocate;
 	failing.xRealloc = reallocate;
-	if (sqlite3_config(SQLITE_CONFIG_MALLOC, &failing) != SQLITE_OK || sqlite3_initialize() != SQLITE_OK)
+	/* Without a lookaside every small piece is an allocation that may fail. */
+	if (sqlite3_config(SQLITE_CONFIG_MALLOC, &failing) != SQLITE_OK ||
+	    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) != SQLITE_OK || sqlite3_initialize() != SQLITE_OK)
 		return false;
 	machine = sqlite3_vfs_find(NULL);
 	own = *machine;
