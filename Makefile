@@ -192,6 +192,7 @@ test: ## everything that is tested; the last line says what passed
 	@export TANDEM_TALLY=$(BUILD)/tally; status=0; \
 	$(MAKE) --no-print-directory -k check || status=1; \
 	$(MAKE) --no-print-directory sim || status=1; \
+	$(MAKE) --no-print-directory mutants || status=1; \
 	$(MAKE) --no-print-directory -k peers || status=1; \
 	$(MAKE) --no-print-directory -k system || status=1; \
 	tests/run --sum $(BUILD)/tally && exit $$status
