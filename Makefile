@@ -138,10 +138,10 @@ $(sim): $(call object,$(wildcard tests/sim/*.c) $(command_sources)) $(BUILD)/gen
 	$(LINK)
 
 sim: $(sim) ## the simulator: SEEDS=2000 seeds from SEED=1 on, and those of tests/sim/seeds.txt
-	@tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds $(SEEDS) --seed $(SEED) --keep-going'
+	@TANDEM_TEST_SECONDS=1800 tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds $(SEEDS) --seed $(SEED) --keep-going'
 
 sim-quick: $(sim)
-	@tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds 100'
+	@TANDEM_TEST_SECONDS=1800 tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds 100'
 
 mutants: $(sim) ## each patch of tests/mutants breaks the code in one way: is it caught?
 	@BUILD=$(BUILD) tests/mutants/run.sh

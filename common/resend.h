@@ -19,8 +19,8 @@ struct resend_config {
 	const struct service *service;
 	struct log *log;
 	const struct seam *seam; /* for the time it waits; NULL: the machine's */
-	int32_t partition; /* of the input: the stream's source */
-	const char *topic; /* one of the service's outputs, or its dead-letter topic */
+	int32_t partition;       /* of the input: the stream's source */
+	const char *topic;       /* one of the service's outputs, or its dead-letter topic */
 	int32_t to_partition;
 	int64_t from;                                                    /* the first number to send, at least 1 */
 	bool dry_run;                                                    /* counts, sends nothing */

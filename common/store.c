@@ -270,7 +270,8 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
-	if (store->broken != OK && store->db) /* nothing more is written through it: a checkpoint would give a file that was cut its length back */
+	/* Nothing more is written through one that has failed: a checkpoint would give a file that was cut its length back. */
+	if (store->broken != OK && store->db)
 		sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	statements_free(store);
 	sqlite3_close_v2(store->db);

@@ -135,7 +135,8 @@ static uint64_t next_chain(const struct audit *audit, const struct audit_view *s
 	size_t len = record->value.len > 0 ? (size_t)record->value.len : 0;
 	uint64_t fingerprint = 0, chain = found->chain;
 	size_t input_len = strlen(source->service->input);
-	bool dead_letter = strncmp(topic, source->service->input, input_len) == 0 && strcmp(topic + input_len, ".dlq") == 0;
+	bool dead_letter =
+		strncmp(topic, source->service->input, input_len) == 0 && strcmp(topic + input_len, ".dlq") == 0;
 	if (!dead_letter) /* those are hashed as they came */
 		event_split(record->value.data, len, &fingerprint, &body, &len);
 	if (!found->number)
@@ -154,7 +155,8 @@ static void take_record(const struct audit *audit, const struct audit_view *sour
 		return;
 	bool known = found->any || found->all;
 	found->any = true;
-	if (known && (stream.number != found->number + 1 || stream.chain != next_chain(audit, source, topic, record, found)))
+	if (known &&
+	    (stream.number != found->number + 1 || stream.chain != next_chain(audit, source, topic, record, found)))
 		return;
 	found->number = stream.number;
 	found->chain = stream.chain;

@@ -45,5 +45,6 @@ for patch in "$@"; do
 	[ -e "$patch" ] || patch=tests/mutants/$patch.patch
 	try "$patch"
 done
+[ -z "${TANDEM_TALLY:-}" ] || echo "$passed $failed" >>"$TANDEM_TALLY"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -136,7 +136,8 @@ bool remedy_resend(struct world *world, int service, int32_t partition, const ch
 	                                     .from = (int64_t)from};
 	world->resend_race = dice_chance(&world->schedule, 500) ? dice_from(&world->schedule, 1, 30) : 0;
 	int input = service == SIM_ORDER ? SIM_ORDERS : SIM_INVENTORIES;
-	world->read_to[input][partition] = world_end(world, input, partition); /* it sends what no worker has read yet */
+	world->read_to[input][partition] =
+		world_end(world, input, partition); /* it sends what no worker has read yet */
 	enum status status = resend_stream(&config, &result, &err);
 	world->resend_race = 0;
 	world_trace(world, "resend %s/%d to %s/%d from %llu: %s, %lld sent", world_service(service)->name, partition,

@@ -91,7 +91,7 @@ struct plan {
 	int faults_max;      /* turns at which one is injected */
 	int fault_every;     /* turns between two, on average */
 	int net_in_thousand; /* records whose writing goes wrong */
-	bool told; /* the log says at once that a partition has another leader, where it loses a tail */
+	bool told;           /* the log says at once that a partition has another leader, where it loses a tail */
 	bool may[FAULT_CLASSES];
 };
 
