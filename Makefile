@@ -184,8 +184,12 @@ whole: $(bin) $(BUILD)/tests/system/whole | $(BUILD)/setup-system ## all of Onli
 	@env -u KAFKA $(BUILD)/tests/system/whole
 	@$(with_kafka) $(BUILD)/tests/system/whole
 
-system: ## both
-	@status=0; for suite in system-local system-kafka; do $(MAKE) --no-print-directory $$suite || status=1; done; exit $$status
+recovery_table = tests/system/recovery.sh $(BUILD)/recovery.tsv
+
+system: ## all of them, and how long it took to recover from each fault
+	@rm -f $(BUILD)/recovery.tsv; status=0; \
+	for suite in system-local system-kafka; do $(MAKE) --no-print-directory $$suite || status=1; done; \
+	$(recovery_table); exit $$status
 
 test: ## everything that is tested; the last line says what passed
 	@mkdir -p $(BUILD); rm -f $(BUILD)/tally
