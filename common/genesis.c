@@ -65,7 +65,8 @@ static enum status check(const struct genesis *genesis, const char *topic, int32
 	if (genesis->chain != CHAIN_KEY_PUBLIC)
 		return err_set(
 			err, FATAL, "unknown_version",
-			"the chains of this installation are keyed, which this program does not know; run a newer program");
+			"the chains of this installation are keyed, which this program does not know; run a newer program, or"
+			" restore the topic");
 	return OK;
 }
 
@@ -87,7 +88,7 @@ enum status genesis_parse(const struct log_record *record, const char *topic, in
 	if (type != &genesis_type)
 		return err_set(err, FATAL, "unknown_version",
 		               "record 0 of %s/%d is a control record with schema %016" PRIx64
-		               ", which this program does not know; run a newer program",
+		               ", which this program does not know; run a newer program, or restore the topic",
 		               topic, partition, fingerprint);
 	struct err why;
 	if (event_decode(type, fingerprint, body, len, arena, out, &why) != OK)
@@ -121,14 +122,14 @@ enum status genesis_same(const struct genesis *expected, const struct genesis *f
 		same = b && a->partitions == b->partitions && a->headers == b->headers;
 	}
 	if (memcmp(expected->installation, found->installation, sizeof found->installation) != 0)
-		status = err_set(err, FATAL, "installation", "%s/%d is of installation %s, %s/%d of %s",
+		status = err_set(err, FATAL, "installation", "%s/%d is of installation %s, %s/%d of %s; " BAD_ADVICE,
 		                 expected->topic, expected->partition, genesis_id_text(expected->installation, &arena),
 		                 found->topic, found->partition, genesis_id_text(found->installation, &arena));
 	else if (!same)
 		status = err_set(
 			err, FATAL, "bad_genesis",
 			"%s/%d and %s/%d are of one installation, but their genesis records differ in topics, counts or"
-			" policy",
+			" policy; " BAD_ADVICE,
 			expected->topic, expected->partition, found->topic, found->partition);
 	arena_fini(&arena);
 	return status;

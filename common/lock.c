@@ -70,14 +70,19 @@ void lock_set(struct lock *lock, enum lock_state state)
 	memcpy(lock->line, text, LINE_BYTES);
 }
 
+static enum status failed(const char *path, struct err *err)
+{
+	return err_set(err, RETRY, "io", "the lock file %s cannot be used: %s; it is tried again by itself", path,
+	               strerror(errno));
+}
+
 enum status lock_open(const char *path, struct lock **out, struct err *err)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
-		return err_set(err, RETRY, "io", "%s: %s", path, strerror(errno));
+		return failed(path, err);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		enum status status = errno == EWOULDBLOCK ? held(fd, path, err)
-		                                          : err_set(err, RETRY, "io", "%s: %s", path, strerror(errno));
+		enum status status = errno == EWOULDBLOCK ? held(fd, path, err) : failed(path, err);
 		close(fd);
 		return status;
 	}
@@ -88,7 +93,7 @@ enum status lock_open(const char *path, struct lock **out, struct err *err)
 	if (pwrite(fd, blank, sizeof blank, 0) == (ssize_t)sizeof blank)
 		line = mmap(NULL, LINE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (line == MAP_FAILED) {
-		enum status status = err_set(err, RETRY, "io", "%s: %s", path, strerror(errno));
+		enum status status = failed(path, err);
 		close(fd);
 		return status;
 	}

@@ -29,6 +29,8 @@ struct log_memory_faults {
 	void (*wait)(void *arg, int timeout_ms);
 	/* May this record be read now? False hides it and what follows from consumers, as a slow fetch does. */
 	bool (*deliver)(void *arg, const char *topic, int32_t partition, int64_t offset);
+	/* Where a consumer whose turn is this offset is read instead, as of a log that repeats or skips. */
+	int64_t (*misread)(void *arg, const char *topic, int32_t partition, int64_t offset);
 };
 
 /* NULL: none from now on. Copied. */

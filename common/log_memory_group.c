@@ -310,6 +310,13 @@ static bool may_deliver(const struct memory_consumer *c, const struct log_record
 	return !faults->deliver || faults->deliver(faults->arg, c->topic_name, record->partition, record->offset);
 }
 
+static int64_t read_at(const struct memory_consumer *c, const struct memory_position *p)
+{
+	const struct log_memory_faults *faults = &memory_of(c->base.log)->faults;
+	return faults->misread ? faults->misread(faults->arg, c->topic_name, p->at.partition, p->at.offset)
+	                       : p->at.offset;
+}
+
 /* The next of one partition; false: nothing new to tell of it. */
 static bool read_position(struct memory_consumer *c, struct memory_position *p, struct log_event *event)
 {
@@ -321,7 +328,7 @@ static bool read_position(struct memory_consumer *c, struct memory_position *p, 
 		return tell_failed(event, p->at.partition, p->at.offset, status);
 	}
 	const struct memory_partition *partition = &c->topic->partitions[p->at.partition];
-	size_t at = memory_at(partition, p->at.offset);
+	size_t at = memory_at(partition, read_at(c, p));
 	if (at < partition->count) {
 		if (!may_deliver(c, &partition->records[at]))
 			return false;

@@ -397,16 +397,16 @@ static enum status apply_numbered(struct fold *fold, const struct header_stream 
 		return err_set(
 			err, FATAL, "unknown_schema",
 			"number %llu of %s/%d is written with schema %016llx, which this program does not know; run a"
-			" newer program",
+			" newer program, or restore the log",
 			(unsigned long long)stream->number, stream->service, stream->partition,
 			(unsigned long long)fingerprint);
 	const struct event_type *type = accepts->handler->type;
 	if (type->origin != EVENT_WORKER)
 		return err_set(
 			err, FATAL, "numbered_publisher_event",
-			"number %llu of %s/%d is a %s, which is a publisher's event here; run a program that takes it from %s",
-			(unsigned long long)stream->number, stream->service, stream->partition, type->name,
-			stream->service);
+			"number %llu of %s/%d is a %s, which only publishers send: a fault of the program that wrote it;"
+			" restore the topic without it",
+			(unsigned long long)stream->number, stream->service, stream->partition, type->name);
 	void *event;
 	enum status status = decode(task, accepts, body, len, &event, err);
 	if (status == OK)
@@ -486,7 +486,8 @@ static enum status fold_control(struct fold *fold, struct err *err)
 		return status == OK ? logic_version(task, version.logic_version, err) : FATAL;
 	}
 	return err_set(err, FATAL, "unknown_control",
-	               "a control record with schema %016llx, which this program does not know; run a newer program",
+	               "a control record with schema %016llx, which this program does not know; run a newer program, or"
+	               " restore the topic without it",
 	               (unsigned long long)fingerprint);
 }
 
@@ -495,10 +496,6 @@ static enum status fold_control(struct fold *fold, struct err *err)
 static enum status take_first(struct task *task, const struct log_record *record, struct err *err)
 {
 	struct genesis genesis;
-	if (record->offset != 0)
-		return err_set(
-			err, FATAL, "no_genesis",
-			"the log does not begin at offset 0; create the installation's topics with `tandem topics create`");
 	enum status status =
 		genesis_parse(record, task->service->input, task->partition, &task->decoded, &genesis, err);
 	return status == OK ? task_take_genesis(task, &genesis, err) : status;
@@ -528,7 +525,8 @@ static enum status apply(struct fold *fold, enum task_verdict *verdict, struct e
 		return fold_numbered(fold, &stream, verdict, err);
 	case HEADER_NEWER:
 		return err_set(err, FATAL, "newer_header",
-		               "a `tandem` header of a newer version than this program knows; run a newer program");
+		               "a `tandem` header of a newer version than this program knows; run a newer program, or restore the"
+		               " topic without it");
 	default:
 		*verdict = TASK_UNKNOWN_SOURCE;
 		note_gap(fold->task, "", GAP_UNKNOWN_PARTITION, 0, 0, fold->record->offset, TASK_UNKNOWN_SOURCE);
@@ -569,11 +567,13 @@ enum status task_fold(struct task *task, const struct log_record *record, enum t
 	arena_reset(&task->decoded);
 	arena_reset(&task->emitted);
 	task->output_count = 0;
-	if (record->offset < task->position.next_offset)
-		return err_set(
-			err, FATAL, "out_of_order",
-			"record %lld came where %lld or later was expected: a fault of the log; look at its side",
-			(long long)record->offset, (long long)task->position.next_offset);
+	const struct task_position *position = &task->position;
+	if (record->offset < position->next_offset || (!task->has_genesis && record->offset > 0))
+		return err_set(err, FATAL, "out_of_order",
+		               "%s/%d gave record %lld where %lld%s was expected: a fault of the log. It is read again from"
+		               " the last commit; if that does not help, look at the log's side and restore the topic",
+		               task->service->input, task->partition, (long long)record->offset,
+		               (long long)position->next_offset, task->has_genesis ? " or a later one" : "");
 	enum status status = fold_one(task, record, verdict, err);
 	if (status != OK) {
 		task->output_count = 0;

@@ -164,7 +164,8 @@ static enum status make_folder(struct worker *worker, struct err *err)
 {
 	if ((mkdir(worker->config.data, 0755) != 0 && errno != EEXIST) ||
 	    (mkdir(worker->folder, 0755) != 0 && errno != EEXIST))
-		return err_set(err, RETRY, "io", "%s: %s", worker->folder, strerror(errno));
+		return err_set(err, RETRY, "io", "the folder %s cannot be made: %s; it is tried again by itself",
+		               worker->folder, strerror(errno));
 	return OK;
 }
 

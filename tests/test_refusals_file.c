@@ -136,20 +136,26 @@ static void a_file_of_a_newer_version_waits_for_a_newer_program(void **state)
 	(void)state;
 	struct stage stage;
 	struct service newer = *flow_service("inventory");
-	newer.logic_version = 9;
+	newer.logic_version = 2;
 	open_and_stop(&stage);
-	stage_exec(&stage, STAGE_INVENTORY, 0, "UPDATE meta SET logic_version = 9");
+	stage_logic_version(&stage, "inventory", 0, 2);
+	stage_start_with(&stage, STAGE_INVENTORY, &(struct worker_config){.service = &newer});
+	stage_rest(&stage);
+	stage_stop(&stage, STAGE_INVENTORY);
 	stage_start(&stage, STAGE_INVENTORY);
 	stage_refused(&stage, &(struct stage_refusal){.which = STAGE_INVENTORY,
 	                                              .partition = 0,
 	                                              .code = "unknown_version",
-	                                              .words = {"folded with logic version 9", "knows up to 1",
+	                                              .words = {"folded with logic version 2", "knows up to 1",
 	                                                        "run a newer program"}});
 	stage_stop(&stage, STAGE_INVENTORY);
 	stage_start_with(&stage, STAGE_INVENTORY, &(struct worker_config){.service = &newer});
+	stage_feed(&stage, STAGE_INVENTORY, 0);
 	stage_rest(&stage);
 	assert_null(stage_task(&stage, STAGE_INVENTORY, 0).why);
 	assert_int_equal(access(stage_path(&stage, STAGE_INVENTORY, 0, ".halt"), F_OK), -1);
+	flow_verify_service(&stage.flow, &newer, NULL);
+	stage_followed(&stage);
 	stage_close(&stage);
 }
 
@@ -217,7 +223,7 @@ static void a_folder_that_cannot_be_made_is_tried_again_and_shown(void **state)
 	stage_until(&stage, STAGE_ORDER, WORKER_BACKED_OFF);
 	const struct err *why = stage_task(&stage, STAGE_ORDER, 0).why;
 	assert_string_equal(why->code, "io");
-	assert_non_null(strstr(why->text, "in-the-way/order: Not a directory"));
+	assert_non_null(strstr(why->text, "in-the-way/order cannot be made: Not a directory"));
 	stage_until(&stage, STAGE_ORDER, WORKER_HALTED); /* it has not passed */
 	stage_provoked("io");
 	unlink(data);

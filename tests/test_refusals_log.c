@@ -137,6 +137,7 @@ static void more_partitions_than_pinned_end_in_a_new_installation_with_the_publi
 	assert_int_equal(flow_sum(&fresh.flow, "order", "SELECT count(*) FROM orders WHERE status = 2"), orders);
 	flow_verify(&fresh.flow);
 	stage_close(&fresh);
+	stage_followed(&stage);
 	stage_close(&stage);
 }
 
@@ -291,7 +292,7 @@ static void a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored(void
 		{not_counted, "bad_genesis", "does not count this partition", "restore the topic"},
 		{no_partitions, "bad_genesis", "0 partitions", "restore the topic"},
 		{version_0, "bad_genesis", "logic version 0, expected 1 or more", "restore the topic"},
-		{keyed, "unknown_version", "chains of this installation are keyed", "run a newer program"},
+		{keyed, "unknown_version", "chains of this installation are keyed", "or restore the topic"},
 		{without_dead_letters, "foreign_log", "does not name the topic orders.dlq",
 	         "create a new installation"},
 	};
@@ -333,7 +334,7 @@ static void a_genesis_that_cannot_be_read_halts_until_it_can(void **state)
 		void (*edit)(struct log_record *, void *);
 		const char *code, *found, *way_out;
 	} cases[] = {
-		{spoil_schema, "unknown_version", "which this program does not know", "run a newer program"},
+		{spoil_schema, "unknown_version", "which this program does not know", "or restore the topic"},
 		{spoil_body, "bad_genesis", "record 0 of orders/1 cannot be read", "restore the topic"},
 	};
 	for (size_t i = 0; i < 2; i++) {
@@ -375,6 +376,7 @@ static void a_log_that_begins_with_a_newer_version_waits_for_a_newer_program(voi
 	stage_rest(&stage);
 	assert_null(stage_task(&stage, STAGE_ORDER, 1).why);
 	flow_verify_service(&stage.flow, &newer, NULL);
+	stage_followed(&stage);
 	stage_close(&stage);
 }
 
@@ -637,40 +639,67 @@ static void a_changed_log_below_the_mark_deletes_the_file_before_it_halts(void *
 	stage_close(&stage);
 }
 
+static void marks_reach_the_end(struct stage *stage)
+{
+	struct err err = {0};
+	for (int32_t p = 0; p < 2; p++) {
+		struct log_mark mark = {.partition = p};
+		stage_feed(stage, STAGE_ORDER, p);
+		stage_rest(stage);
+		assert_int_equal(log_committed(stage->flow.log, "tandem-order", "orders", &mark, &err), OK);
+		assert_int_equal(mark.offset, stage_end(stage, "orders", p));
+	}
+}
+
+/* The second worker of `order` is the group; the first has been given its partitions. */
+static void begin_beside_a_group(struct stage *stage, const char **groups_folder)
+{
+	static const int32_t both[] = {0, 1};
+	stage_make(stage, 2, 2);
+	*groups_folder = arena_format(&stage->flow.arena, "%s/group", stage->flow.data);
+	stage_start(stage, STAGE_INVENTORY);
+	stage_start_with(stage, STAGE_SECOND_ORDER, &(struct worker_config){.data = *groups_folder});
+	stage_rest(stage);
+	stage_start_with(stage, STAGE_ORDER, &(struct worker_config){.partitions = both, .partition_count = 2});
+	stage_rest(stage); /* caught up with the group's mark */
+	stage_feed(stage, STAGE_ORDER, 0);
+	stage_until(stage, STAGE_ORDER, WORKER_MARKED);
+	stage_until(stage, STAGE_ORDER, WORKER_ROLLED_BACK);
+	stage_refused_now(stage, &(struct stage_refusal){
+					 .which = STAGE_ORDER,
+					 .partition = STAGE_ALL,
+					 .code = "group_busy",
+					 .words = {"group tandem-order has members", "stop the group's workers",
+	                                           "run this one without --partitions"}});
+}
+
 static void marks_are_not_committed_beside_a_group_until_it_has_ended(void **state)
 {
 	(void)state;
 	struct stage stage;
-	static const int32_t both[] = {0, 1};
-	stage_open(&stage, 2, 2);
-	struct flow_worker group = stage.workers[STAGE_ORDER]; /* goes on, in its own folder */
-	const char *own = arena_format(&stage.flow.arena, "%s/own", stage.flow.data);
-	stage_start_with(&stage, STAGE_ORDER,
-	                 &(struct worker_config){.partitions = both, .partition_count = 2, .data = own});
-	stage_rest(&stage); /* caught up with the group's mark */
-	stage_feed(&stage, STAGE_ORDER, 0);
-	stage_until(&stage, STAGE_ORDER, WORKER_MARKED);
-	for (int i = 0; i < 10; i++) {
-		worker_step(stage.workers[STAGE_ORDER].worker);
-		worker_step(group.worker);
-	}
-	const struct err *why = stage_task(&stage, STAGE_ORDER, 0).why;
-	assert_non_null(why);
-	assert_string_equal(why->code, "group_busy");
-	assert_non_null(strstr(why->text, "group tandem-order has members"));
-	assert_non_null(strstr(why->text, "stop the group's workers"));
-	assert_non_null(strstr(why->text, "without --partitions"));
-	stage_provoked("group_busy");
-	worker_stop(group.worker);
-	while (worker_step(group.worker) != WORKER_DONE)
-		stage.flow.now_us += 1000;
-	flow_close(&group);
-	stage_run(&stage, 125000);
-	assert_null(stage_task(&stage, STAGE_ORDER, 0).why);
-	assert_null(stage_task(&stage, STAGE_ORDER, 1).why);
-	stage_feed(&stage, STAGE_ORDER, 0);
+	const char *groups_folder;
+	begin_beside_a_group(&stage, &groups_folder);
+	stage_stop(&stage, STAGE_SECOND_ORDER);
+	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
+	marks_reach_the_end(&stage);
+	stage_close(&stage);
+}
+
+static void marks_are_committed_beside_a_group_by_who_joins_it(void **state)
+{
+	(void)state;
+	struct stage stage;
+	const char *groups_folder;
+	begin_beside_a_group(&stage, &groups_folder);
+	stage_stop(&stage, STAGE_ORDER);
+	stage_start(&stage, STAGE_ORDER);
 	stage_rest(&stage);
-	flow_verify_service(&stage.flow, flow_service("order"), own);
+	assert_int_equal(worker_task_count(stage.workers[STAGE_ORDER].worker), 1);
+	assert_int_equal(worker_task_count(stage.workers[STAGE_SECOND_ORDER].worker), 1);
+	marks_reach_the_end(&stage);
+	stage_stop(&stage, STAGE_SECOND_ORDER);
+	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
+	flow_verify_service(&stage.flow, flow_service("order"), groups_folder);
 	stage_close(&stage);
 }
 
@@ -704,6 +733,7 @@ int main(void)
 		cmocka_unit_test(a_tail_that_goes_while_catching_up_is_seen_at_the_end),
 		cmocka_unit_test(a_changed_log_below_the_mark_deletes_the_file_before_it_halts),
 		cmocka_unit_test(marks_are_not_committed_beside_a_group_until_it_has_ended),
+		cmocka_unit_test(marks_are_committed_beside_a_group_by_who_joins_it),
 		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,8 +46,7 @@ static const struct service *newer_service(struct newer *newer, const char *name
 static void refused_until_newer(struct stage *stage, const struct stage_refusal *refusal, const struct event_type *type)
 {
 	struct newer newer;
-	const char *name = refusal->which == STAGE_ORDER ? "order" : "inventory";
-	const struct service *service = newer_service(&newer, name, type);
+	const struct service *service = newer_service(&newer, stage_service(refusal->which), type);
 	stage_refused(stage, refusal);
 	stage_stop(stage, refusal->which);
 	stage_start_with(stage, refusal->which, &(struct worker_config){.service = service});
@@ -57,6 +56,7 @@ static void refused_until_newer(struct stage *stage, const struct stage_refusal 
 	if (task.why)
 		fail_msg("%s: %s", task.why->code, task.why->text);
 	flow_verify_service(&stage->flow, service, NULL);
+	stage_followed(stage);
 	stage_close(stage);
 }
 
@@ -71,17 +71,32 @@ static void refused_until_restored(struct stage *stage, const struct stage_copy 
 
 #define NUMBERED "is never skipped: run a program that can, or restore the log"
 
+/* Both ways out of an event that the program cannot take: the log without it, and a program that can. */
+static void forged(int which, const struct event_type *type, const void *event, const struct stage_refusal *refusal,
+                   const struct event_type *taken)
+{
+	for (int newer = 0; newer < 2; newer++) {
+		struct stage stage;
+		stage_open(&stage, 2, 2);
+		if (which == STAGE_REVENUE) {
+			stage_start(&stage, which);
+			stage_rest(&stage);
+		}
+		struct stage_copy *copy = stage_save(&stage, flow_service(stage_service(which))->input);
+		stage_forge(&stage, &(struct stage_forgery){.which = which, .from = 1, .type = type, .event = event});
+		if (newer)
+			refused_until_newer(&stage, refusal, taken);
+		else
+			refused_until_restored(&stage, copy, refusal);
+	}
+}
+
 static void forged_to_inventory(const struct event_type *type, const void *event, const char *code, const char *found,
                                 const char *way_out)
 {
-	struct stage stage;
-	stage_open(&stage, 2, 2);
-	stage_forge(&stage, &(struct stage_forgery){.which = STAGE_INVENTORY, .from = 1, .type = type, .event = event});
-	refused_until_newer(&stage,
-	                    &(struct stage_refusal){.which = STAGE_INVENTORY,
-	                                            .code = code,
-	                                            .words = {"inventory/0 offset", found, way_out}},
-	                    type);
+	const struct stage_refusal refusal = {
+		.which = STAGE_INVENTORY, .code = code, .words = {"inventory/0 offset", found, way_out, "restore the log"}};
+	forged(STAGE_INVENTORY, type, event, &refusal, type);
 }
 
 /* ---- numbered events ---- */
@@ -121,7 +136,8 @@ static void a_publishers_event_that_comes_numbered_halts(void **state)
 	                       &(struct stage_refusal){.which = STAGE_INVENTORY,
 	                                               .code = "numbered_publisher_event",
 	                                               .words = {"number 1 of order/1 is a StockReceived",
-	                                                         "publisher's event", "run a program that takes it"}});
+	                                                         "which only publishers send",
+	                                                         "restore the topic without it"}});
 }
 
 static void a_command_for_stock_of_another_partition_halts(void **state)
@@ -188,18 +204,12 @@ static void a_refusal_that_cannot_be_read_back_halts_until_the_file_is_rebuilt(v
 static void an_answer_for_an_order_that_is_not_there_halts(void **state)
 {
 	(void)state;
-	struct stage stage;
-	struct stock_reserved event = {.order_id = "nobody's", .inventory_partition = 1};
-	stage_open(&stage, 2, 2);
-	stage_forge(&stage, &(struct stage_forgery){
-				    .which = STAGE_ORDER, .from = 1, .type = &stock_reserved_type, .event = &event});
-	refused_until_newer(
-		&stage,
-		&(struct stage_refusal){.which = STAGE_ORDER,
-	                                .code = "unknown_order",
-	                                .words = {"answers for order nobody's", "the input log has lost records",
-	                                          "tandem audit", NUMBERED}},
-		&stock_reserved_type);
+	const struct stock_reserved event = {.order_id = "nobody's", .inventory_partition = 1};
+	const struct stage_refusal refusal = {.which = STAGE_ORDER,
+	                                      .code = "unknown_order",
+	                                      .words = {"answers for order nobody's", "the input log has lost records",
+	                                                "tandem audit", NUMBERED}};
+	forged(STAGE_ORDER, &stock_reserved_type, &event, &refusal, &stock_reserved_type);
 }
 
 static void an_answer_that_contradicts_the_one_before_halts(void **state)
@@ -209,25 +219,24 @@ static void an_answer_that_contradicts_the_one_before_halts(void **state)
 	stage_open(&stage, 2, 2);
 	const char *order = stage_order(&stage, 0, 1);
 	stage_rest(&stage);
-	struct stock_rejected event = {
+	const struct stock_rejected event = {
 		.order_id = order, .inventory_partition = 1, .reason = REJECT_REASON_INSUFFICIENT_STOCK};
-	stage_forge(&stage, &(struct stage_forgery){
-				    .which = STAGE_ORDER, .from = 1, .type = &stock_rejected_type, .event = &event});
-	refused_until_newer(
-		&stage,
-		&(struct stage_refusal){.which = STAGE_ORDER, .code = "contradiction", .words = {order, NUMBERED}},
-		&stock_rejected_type);
+	const struct stage_refusal refusal = {.which = STAGE_ORDER, .code = "contradiction", .words = {order, NUMBERED}};
+	struct stage_copy *copy = stage_save(&stage, "orders");
+	for (int newer = 0; newer < 2; newer++) {
+		stage_forge(&stage, &(struct stage_forgery){
+					    .which = STAGE_ORDER, .from = 1, .type = &stock_rejected_type, .event = &event});
+		if (newer) {
+			refused_until_newer(&stage, &refusal, &stock_rejected_type);
+			continue;
+		}
+		stage_refused(&stage, &refusal);
+		stage_restore_partition(&stage, copy, 0);
+		stage_recovers(&stage, STAGE_ORDER, 0);
+	}
 }
 
 /* ---- control records and headers ---- */
-
-static void write_control(struct stage *stage, const void *value, size_t len)
-{
-	const struct log_header header = {GENESIS_CONTROL_HEADER, {"1", 1}};
-	flow_write(&stage->flow, "inventory",
-	           &(struct log_record){
-			   .key = {NULL, -1}, .value = {value, (int32_t)len}, .headers = &header, .header_count = 1});
-}
 
 static void a_control_record_that_is_none_of_ours_stays_until_the_log_is_restored(void **state)
 {
@@ -238,13 +247,13 @@ static void a_control_record_that_is_none_of_ours_stays_until_the_log_is_restore
 		{"rubbish, no control", "not single-object encoded", "restore the topic without it"},
 		{"\xc3\x01"
 	         "ABCDEFGH1",
-	         "schema 4847464544434241", "run a newer program"},
+	         "schema 4847464544434241", "run a newer program, or restore the topic without it"},
 	};
 	for (size_t i = 0; i < 2; i++) {
 		struct stage stage;
 		stage_open(&stage, 2, 2);
 		struct stage_copy *copy = stage_save(&stage, "inventory");
-		write_control(&stage, cases[i].value, strlen(cases[i].value));
+		stage_control(&stage, "inventory", 0, cases[i].value, strlen(cases[i].value));
 		refused_until_restored(&stage, copy,
 		                       &(struct stage_refusal){.which = STAGE_INVENTORY,
 		                                               .code = "unknown_control",
@@ -256,12 +265,8 @@ static void a_logic_version_that_is_too_new_waits_for_a_newer_program(void **sta
 {
 	(void)state;
 	struct stage stage;
-	struct buf value = {0};
-	struct err err = {0};
 	stage_open(&stage, 2, 2);
-	assert_int_equal(event_encode(&logic_version_type, &(struct logic_version){2}, &value, &err), OK);
-	write_control(&stage, value.data, value.len);
-	buf_fini(&value);
+	stage_logic_version(&stage, "inventory", 0, 2);
 	refused_until_newer(
 		&stage,
 		&(struct stage_refusal){.which = STAGE_INVENTORY,
@@ -283,13 +288,18 @@ static void a_header_of_a_newer_version_stays_until_the_log_is_restored(void **s
 	refused_until_restored(&stage, copy,
 	                       &(struct stage_refusal){.which = STAGE_INVENTORY,
 	                                               .code = "newer_header",
-	                                               .words = {"newer version", "run a newer program"}});
+	                                               .words = {"newer version", "run a newer program",
+	                                                         "or restore the topic without it"}});
 }
 
 /* ---- handlers and outputs ---- */
 
+static enum status (*right_handler)(struct fold *fold, const void *event, struct err *err);
+
 static enum status emit_to_nowhere(struct fold *fold, const void *event, struct err *err)
 {
+	if (fold_partition(fold) != 0)
+		return right_handler(fold, event, err);
 	return fold_emit(fold, "orders", 99, "k", &stock_received_type, event, err);
 }
 
@@ -299,25 +309,25 @@ static void a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced(
 	struct stage stage;
 	struct newer faulty;
 	newer_service(&faulty, "inventory", &stock_received_type);
+	faulty.service.logic_version = 1;
 	for (size_t i = 0; i < faulty.service.handler_count; i++)
-		if (faulty.handlers[i].type == &stock_received_type)
+		if (faulty.handlers[i].type == &stock_received_type) {
+			right_handler = flow_service("inventory")->handlers[i].handle;
 			faulty.handlers[i].handle = emit_to_nowhere;
+		}
 	stage_open(&stage, 2, 2);
 	stage_stop(&stage, STAGE_INVENTORY);
 	stage_start_with(&stage, STAGE_INVENTORY, &(struct worker_config){.service = &faulty.service});
 	stage_feed(&stage, STAGE_INVENTORY, 0);
-	stage_rest(&stage);
-	const struct worker_task task = stage_task(&stage, STAGE_INVENTORY, 0);
-	assert_non_null(task.why);
-	assert_string_equal(task.why->code, "handler");
-	assert_non_null(
-		strstr(task.why->text, "inventory emits StockReceived to orders/99, which is none of its outputs"));
-	assert_non_null(strstr(task.why->text, "run one without it"));
-	assert_null(stage_task(&stage, STAGE_INVENTORY, 1).why);
-	stage_provoked("handler");
+	stage_refused(&stage, &(struct stage_refusal){
+				      .which = STAGE_INVENTORY,
+				      .code = "handler",
+				      .words = {"inventory emits StockReceived to orders/99, which is none of its outputs",
+	                                        "a fault of this program", "run one without it"}});
 	stage_stop(&stage, STAGE_INVENTORY);
 	stage_start(&stage, STAGE_INVENTORY);
 	stage_recovers(&stage, STAGE_INVENTORY, 0);
+	assert_int_equal(stage_end(&stage, "orders", 0), 2); /* nothing of the record went out */
 	stage_close(&stage);
 }
 
@@ -377,35 +387,64 @@ static void an_output_that_the_log_refuses_is_tried_again_with_growing_pauses(vo
 	stage_close(&stage);
 }
 
-/* ---- the task alone ---- */
+/* ---- a log that gives what it should not ---- */
 
-static void a_task_wants_its_records_in_order_and_from_the_first(void **state)
+struct misreading {
+	int64_t at, instead;
+};
+
+static int64_t misread(void *arg, const char *topic, int32_t partition, int64_t offset)
+{
+	const struct misreading *wrong = arg;
+	return strcmp(topic, "orders") == 0 && partition == 0 && offset == wrong->at ? wrong->instead : offset;
+}
+
+static void a_log_that_repeats_or_skips_is_read_again_until_it_gives_what_it_has(void **state)
 {
 	(void)state;
-	struct flow flow;
-	struct task *task;
-	struct err err = {0};
-	struct log_record record;
-	enum task_verdict verdict;
-	bool found;
-	flow_init(&flow, 1, 1);
-	assert_int_equal(task_open(&(struct task_config){.service = flow_service("order")}, &task, &err), OK);
-	assert_int_equal(log_read_at(flow.log, "orders", 0, 0, &flow.arena, &record, &found, &err), OK);
-	record.offset = 5;
-	assert_int_equal(task_fold(task, &record, &verdict, &err), FATAL);
-	assert_string_equal(err.code, "no_genesis");
-	assert_non_null(strstr(err.text, "does not begin at offset 0; create the installation's topics"));
-	task_close(task);
-	assert_int_equal(task_open(&(struct task_config){.service = flow_service("order")}, &task, &err), OK);
-	record.offset = 0;
-	assert_int_equal(task_fold(task, &record, &verdict, &err), OK);
-	assert_int_equal(task_fold(task, &record, &verdict, &err), FATAL);
-	assert_string_equal(err.code, "out_of_order");
-	assert_non_null(strstr(err.text, "record 0 came where 1 or later was expected"));
-	task_close(task);
-	stage_provoked("no_genesis");
-	stage_provoked("out_of_order");
-	flow_fini(&flow);
+	static const struct {
+		struct misreading wrong;
+		bool fresh; /* the file is folded from the beginning */
+		const char *found;
+	} cases[] = {
+		{{3, 2}, false, "orders/0 gave record 2 where 3 or a later one was expected"},
+		{{0, 1}, true, "orders/0 gave record 1 where 0 was expected"},
+	};
+	for (size_t i = 0; i < 2; i++) {
+		struct stage stage;
+		struct misreading wrong = cases[i].wrong;
+		stage_open(&stage, 2, 2);
+		stage_feed(&stage, STAGE_ORDER, 0);
+		stage_rest(&stage);
+		stage_stop(&stage, STAGE_ORDER);
+		if (cases[i].fresh)
+			stage_delete(&stage, STAGE_ORDER, 0);
+		stage_feed(&stage, STAGE_ORDER, 0);
+		log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &wrong, .misread = misread});
+		stage_start(&stage, STAGE_ORDER);
+		stage_refused(&stage, &(struct stage_refusal){
+					      .which = STAGE_ORDER,
+					      .code = "out_of_order",
+					      .words = {cases[i].found, "a fault of the log", "read again from the last commit",
+		                                        "restore the topic"}});
+		log_memory_set_faults(stage.flow.memory, NULL);
+		stage_recovers(&stage, STAGE_ORDER, 0);
+		stage_close(&stage);
+	}
+}
+
+/* ---- a reader of order-events ---- */
+
+static void a_cancellation_of_what_was_never_confirmed_halts_the_reader(void **state)
+{
+	(void)state;
+	const struct order_cancelled event = {
+		.order_id = "nobody's", .currency = "GBP", .total_minor = 1, .was = CANCELLED_FROM_CONFIRMED};
+	const struct stage_refusal refusal = {
+		.which = STAGE_REVENUE,
+		.code = "illegal_transition",
+		.words = {"order nobody's was cancelled after it was confirmed", "not confirmed here", NUMBERED}};
+	forged(STAGE_REVENUE, &order_cancelled_type, &event, &refusal, &order_cancelled_type);
 }
 
 static void every_refusal_promised_here_was_provoked(void **state)
@@ -433,7 +472,8 @@ int main(void)
 		cmocka_unit_test(a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced),
 		cmocka_unit_test(an_output_that_is_too_large_halts_its_own_task_alone),
 		cmocka_unit_test(an_output_that_the_log_refuses_is_tried_again_with_growing_pauses),
-		cmocka_unit_test(a_task_wants_its_records_in_order_and_from_the_first),
+		cmocka_unit_test(a_log_that_repeats_or_skips_is_read_again_until_it_gives_what_it_has),
+		cmocka_unit_test(a_cancellation_of_what_was_never_confirmed_halts_the_reader),
 		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -212,6 +212,7 @@ static void refuses_destination(bool other_installation, const char *code, const
 	assert_int_equal(resend(&stage, 1, false, &result, &err), FATAL);
 	assert_string_equal(err.code, code);
 	assert_non_null(strstr(err.text, found));
+	assert_non_null(strstr(err.text, "restore the topic"));
 	stage_restore(&stage, copy);
 	assert_int_equal(resend(&stage, 1, false, &result, &err), OK);
 	stage_provoked(code);

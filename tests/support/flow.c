@@ -293,7 +293,7 @@ int64_t flow_number(struct flow *flow, const char *service, int32_t partition, c
 int64_t flow_sum(struct flow *flow, const char *service, const char *sql)
 {
 	int64_t sum = 0;
-	int32_t count = strcmp(service, "order") == 0 ? flow->order_partitions : flow->inventory_partitions;
+	int32_t count = strcmp(service, "inventory") == 0 ? flow->inventory_partitions : flow->order_partitions;
 	for (int32_t p = 0; p < count; p++)
 		sum += flow_number(flow, service, p, sql);
 	return sum;
@@ -315,7 +315,7 @@ static void verify_one(struct flow *flow, const struct service *service, const c
 
 void flow_verify_service(struct flow *flow, const struct service *service, const char *data)
 {
-	int32_t count = strcmp(service->name, "order") == 0 ? flow->order_partitions : flow->inventory_partitions;
+	int32_t count = strcmp(service->name, "inventory") == 0 ? flow->inventory_partitions : flow->order_partitions;
 	for (int reverse = 0; reverse < 2; reverse++)
 		for (int32_t p = 0; p < count; p++)
 			verify_one(flow, service, data ? data : flow->data, p, reverse);

@@ -18,7 +18,8 @@
 
 #define PROVOKED_MAX 64
 
-static const char *const names[] = {"order", "inventory"};
+static const char *const names[STAGE_WORKERS] = {"order", "inventory", "revenue", "order"};
+static const int sources[STAGE_WORKERS] = {STAGE_INVENTORY, STAGE_ORDER, STAGE_ORDER, STAGE_INVENTORY};
 static const char *provoked[PROVOKED_MAX];
 static size_t provoked_count;
 
@@ -30,7 +31,12 @@ static void check(enum status status, const struct err *err)
 
 static int32_t count_of(const struct stage *stage, int which)
 {
-	return which == STAGE_ORDER ? stage->flow.order_partitions : stage->flow.inventory_partitions;
+	return which == STAGE_INVENTORY ? stage->flow.inventory_partitions : stage->flow.order_partitions;
+}
+
+const char *stage_service(int which)
+{
+	return names[which];
 }
 
 static const char *input_of(int which)
@@ -59,7 +65,9 @@ void stage_open(struct stage *stage, int32_t orders, int32_t inventories)
 
 void stage_close(struct stage *stage)
 {
-	for (int which = 0; which < 2; which++)
+	if (stage->refused)
+		fail_msg("%s was refused, and its way out not followed", stage->refused);
+	for (int which = 0; which < STAGE_WORKERS; which++)
 		if (stage->workers[which].worker)
 			flow_close(&stage->workers[which]);
 	flow_fini(&stage->flow);
@@ -92,13 +100,13 @@ void stage_crash(struct stage *stage, int which)
 
 void stage_rest(struct stage *stage)
 {
-	flow_rest(&stage->flow, stage->workers, 2);
+	flow_rest(&stage->flow, stage->workers, STAGE_WORKERS);
 }
 
-static bool step_both(struct stage *stage, int watched, enum worker_step wanted, bool *seen)
+static bool step_all(struct stage *stage, int watched, enum worker_step wanted, bool *seen)
 {
 	bool moved = false;
-	for (int which = 0; which < 2; which++) {
+	for (int which = 0; which < STAGE_WORKERS; which++) {
 		if (!stage->workers[which].worker)
 			continue;
 		enum worker_step step = worker_step(stage->workers[which].worker);
@@ -114,14 +122,14 @@ void stage_run(struct stage *stage, int64_t ms)
 {
 	bool seen = false;
 	for (int64_t until = stage->flow.now_us + ms * 1000; stage->flow.now_us < until;)
-		stage->flow.now_us += step_both(stage, -1, WORKER_IDLE, &seen) ? 5 : 20000;
+		stage->flow.now_us += step_all(stage, -1, WORKER_IDLE, &seen) ? 5 : 20000;
 }
 
 void stage_until(struct stage *stage, int which, enum worker_step step)
 {
 	bool seen = false;
 	for (int64_t until = stage->flow.now_us + 120000000; !seen;) {
-		stage->flow.now_us += step_both(stage, which, step, &seen) ? 5 : 20000;
+		stage->flow.now_us += step_all(stage, which, step, &seen) ? 5 : 20000;
 		if (stage->flow.now_us > until)
 			fail_msg("the %s worker never made the step %s", names[which], worker_step_name(step));
 	}
@@ -140,11 +148,13 @@ const char *stage_id(struct stage *stage, const char *prefix, int32_t partition,
 
 void stage_feed(struct stage *stage, int which, int32_t partition)
 {
-	const char *id = stage_id(stage, which == STAGE_ORDER ? "C" : "S", partition, count_of(stage, which));
-	if (which == STAGE_ORDER)
-		flow_cancel(&stage->flow, id);
-	else
+	const char *id = stage_id(stage, which == STAGE_INVENTORY ? "S" : "C", partition, count_of(stage, which));
+	if (which == STAGE_INVENTORY)
 		flow_receive(&stage->flow, "fed", id, 1);
+	else
+		flow_cancel(&stage->flow, id);
+	if (which == STAGE_REVENUE)
+		flow_order_one(&stage->flow, id, "S", 1);
 }
 
 const char *stage_order(struct stage *stage, int32_t from, int32_t to)
@@ -300,7 +310,7 @@ static int64_t stream_of(struct stage *stage, const struct stage_forgery *f, con
 	return flow_number(&stage->flow, names[f->which], f->partition,
 	                   arena_format(&stage->flow.arena,
 	                                "SELECT %s FROM inbound WHERE service = '%s' AND partition = %d", column,
-	                                names[1 - f->which], f->from));
+	                                names[sources[f->which]], f->from));
 }
 
 void stage_forge(struct stage *stage, const struct stage_forgery *f)
@@ -309,7 +319,7 @@ void stage_forge(struct stage *stage, const struct stage_forgery *f)
 	struct buf value = {0};
 	struct genesis genesis;
 	struct arena *arena = &stage->flow.arena;
-	const char *source = names[1 - f->which], *topic = input_of(f->which);
+	const char *source = names[sources[f->which]], *topic = input_of(f->which);
 	static const uint8_t unknown[] = {0xc3, 1, 1, 2, 3, 4, 5, 6, 7, 8, 0};
 	check(genesis_read(stage->flow.log, topic, f->partition, arena, &genesis, &err), &err);
 	if (f->event)
@@ -336,6 +346,26 @@ void stage_forge(struct stage *stage, const struct stage_forgery *f)
 	                            .headers = headers.items,
 	                            .header_count = headers.count};
 	flow_write(&stage->flow, topic, &record);
+	buf_fini(&value);
+}
+
+void stage_control(struct stage *stage, const char *topic, int32_t partition, const void *value, size_t len)
+{
+	const struct log_header header = {GENESIS_CONTROL_HEADER, {"1", 1}};
+	flow_write(&stage->flow, topic,
+	           &(struct log_record){.partition = partition,
+	                                .key = {NULL, -1},
+	                                .value = {value, (int32_t)len},
+	                                .headers = &header,
+	                                .header_count = 1});
+}
+
+void stage_logic_version(struct stage *stage, const char *topic, int32_t partition, int32_t version)
+{
+	struct buf value = {0};
+	struct err err = {0};
+	check(event_encode(&logic_version_type, &(struct logic_version){version}, &value, &err), &err);
+	stage_control(stage, topic, partition, value.data, value.len);
 	buf_fini(&value);
 }
 
@@ -410,14 +440,21 @@ static bool folds_what_comes(struct stage *stage, int which, int32_t partition)
 	return position.next_offset == stage_end(stage, input_of(which), partition) && !task_is_open(task.task);
 }
 
-void stage_refused(struct stage *stage, const struct stage_refusal *r)
+void stage_refused_now(struct stage *stage, const struct stage_refusal *r)
 {
 	stage_provoked(r->code);
-	stage_rest(stage);
+	stage->refused = r->code;
 	for (int32_t p = 0; p < count_of(stage, r->which); p++)
 		if (r->partition == STAGE_ALL || p == r->partition)
 			check_refused(stage, r, p);
-		else if (!folds_what_comes(stage, r->which, p))
+}
+
+void stage_refused(struct stage *stage, const struct stage_refusal *r)
+{
+	stage_rest(stage);
+	stage_refused_now(stage, r);
+	for (int32_t p = 0; p < count_of(stage, r->which); p++)
+		if (r->partition != STAGE_ALL && p != r->partition && !folds_what_comes(stage, r->which, p))
 			fail_msg("%s/%d does not go on while %d is halted", names[r->which], p, r->partition);
 }
 
@@ -432,4 +469,12 @@ void stage_recovers(struct stage *stage, int which, int32_t partition)
 		assert_int_equal(access(stage_path(stage, which, p, ".halt"), F_OK), -1);
 	}
 	flow_verify(&stage->flow);
+	if (which == STAGE_REVENUE)
+		flow_verify_service(&stage->flow, flow_service(names[which]), NULL);
+	stage_followed(stage);
+}
+
+void stage_followed(struct stage *stage)
+{
+	stage->refused = NULL;
 }
