@@ -3,7 +3,6 @@
 #include "event.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define ADVICE     "create the installation's topics with `tandem topics create`"
@@ -138,7 +137,10 @@ enum status genesis_same(const struct genesis *expected, const struct genesis *f
 const char *genesis_id_text(const uint8_t installation[16], struct arena *arena)
 {
 	char *text = arena_alloc(arena, 33);
-	for (int i = 0; i < 16; i++)
-		snprintf(text + 2 * i, 3, "%02x", installation[i]);
+	for (int i = 0; i < 16; i++) {
+		text[2 * i] = "0123456789abcdef"[installation[i] >> 4];
+		text[2 * i + 1] = "0123456789abcdef"[installation[i] & 15];
+	}
+	text[32] = 0;
 	return text;
 }

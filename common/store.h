@@ -113,7 +113,4 @@ void store_value_bind(struct store_statement *statement, int index, const struct
 /* Checks CREATE TABLE statements: STRICT, no REAL column, no DEFAULT but a literal. REJECT "ddl". */
 enum status store_lint(const char *ddl, struct err *err);
 
-/* Bytes SQLite holds at the moment, in the whole process. */
-int64_t store_memory_bytes(void);
-
 #endif

@@ -870,7 +870,9 @@ enum worker_step worker_step(struct worker *worker)
 void worker_wait(struct worker *worker, int ms)
 {
 	int64_t now = worker_now_us(worker), at = now + ms * 1000LL;
-	if (worker->batch_at_us && worker->batch_at_us + worker->config.commit_interval_ms * 1000 < at)
+	/* A commit under way waits for acknowledgements; the log wakes us for them. */
+	if (worker->phase == PHASE_RUN && worker->batch_at_us &&
+	    worker->batch_at_us + worker->config.commit_interval_ms * 1000 < at)
 		at = worker->batch_at_us + worker->config.commit_interval_ms * 1000;
 	for (size_t i = 0; i < worker->slot_count; i++) {
 		const struct slot *slot = &worker->slots[i];
