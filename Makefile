@@ -210,6 +210,18 @@ valgrind: $(unit_programs) | $(BUILD)/setup-valgrind ## the unit tests under val
 	@TANDEM_TEST_SECONDS=1800 TANDEM_WRAP="valgrind -q --leak-check=full --error-exitcode=99" \
 		tests/run -j $(JOBS) $(unit_programs)
 
+##@ Measuring
+# One program a workload; bench.c and side.c are what they share. bench-drain, ...: that one alone, figures on stderr.
+bench_shared := $(call object,tests/bench/bench.c tests/bench/side.c)
+bench_sources := $(filter-out %/bench.c %/side.c,$(wildcard tests/bench/*.c))
+bench_programs := $(patsubst %.c,$(BUILD)/%,$(bench_sources))
+bench_workloads := drain
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(bench_shared) $(test_objects) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+
+$(addprefix bench-,$(bench_workloads)): bench-%: $(bin) $(bench_programs) | $(BUILD)/setup-system
+	@BENCH_OUT=$(BUILD)/bench $(with_kafka) $(BUILD)/tests/bench/$* >/dev/null
+
 ##@ Checking
 generated := $(BUILD)/gen/events.h $(BUILD)/gen/test_events.h
 checked_sources := $(wildcard common/*.c producers/*.c producers/*/*.c consumers/*.c consumers/*/*.c schemas/*.c) \

@@ -30,7 +30,7 @@ owner() { # HEADER OWNERS(regex of files)
 }
 owner 'avro\.h' 'common/event_avro\.c|tests/support/peer_avro\.c'
 owner 'sqlite3\.h' 'common/store[a-z_]*\.[ch]|tests/test_store[a-z_]*\.c|tests/support/faulty_vfs\.c|tests/sim/vfs\.c'
-owner '(librdkafka/)?rdkafka(_mock)?\.h' 'common/log_kafka[a-z_]*\.[ch]|tests/.*kafka.*\.[ch]'
+owner '(librdkafka/)?rdkafka(_mock)?\.h' 'common/log_kafka[a-z_]*\.[ch]|tests/.*kafka.*\.[ch]|tests/bench/bare\.c'
 owner 'jansson\.h' 'common/json\.h'
 owner 'sodium\.h' 'common/hash\.c'
 owner 'microhttpd\.h' 'common/http[a-z_]*\.c|common/health\.c'

@@ -1,5 +1,6 @@
 #!/bin/bash
-# with-kafka.sh COMMAND...: runs the command with a fresh broker, whose address it finds in $KAFKA, and ends with its status.
+# with-kafka.sh COMMAND...: runs the command with a fresh broker, whose address it finds in $KAFKA and its pid in $KAFKA_PID,
+# and ends with its status.
 # Where KAFKA is set already, that broker is used. The broker ends with this script, whatever ends the script.
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -18,7 +19,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 DIE_WITH_ME=1 start_single "$run"
-export KAFKA=127.0.0.1:$port
+export KAFKA=127.0.0.1:$port KAFKA_PID=$(cat "$run/pid")
 # Behind wait, so that a signal is heard at once.
 "$@" <&0 &
 child=$!

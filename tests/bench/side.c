@@ -1,0 +1,281 @@
+#include "side.h"
+
+#include "../../producers/publish/sender.h"
+#include "events.h"
+#include "seam.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define STOP_SECONDS 30
+#define PATIENCE_MS  60000
+#define GRACE_MS     60000
+
+const char *const side_names[SIDE_KINDS] = {[SIDE_BARE] = "bare", [SIDE_KAFKA] = "kafka", [SIDE_LOCAL] = "local"};
+
+static void check(enum status status, const struct err *err)
+{
+	if (status != OK)
+		fail_msg("%s: %s", err->code, err->text);
+}
+
+double side_now(void)
+{
+	return (double)seam_monotonic_us(&seam_system) / 1e6;
+}
+
+/* ---- the installation and its programs ---- */
+
+bool side_open(struct side *side, enum side_kind kind)
+{
+	*side = (struct side){.kind = kind, .more = ""};
+	if (kind != SIDE_LOCAL && !rig_wants_kafka())
+		return false;
+	const char *given = getenv("KAFKA");
+	char *kafka = given ? strdup(given) : NULL;
+	if (kind == SIDE_LOCAL)
+		unsetenv("KAFKA"); /* which is how a rig is told */
+	rig_open_topics(&side->rig, SIDE_PARTITIONS, SIDE_PARTITIONS);
+	if (kafka)
+		setenv("KAFKA", kafka, 1);
+	free(kafka);
+	side->rig.passed = true;
+	return true;
+}
+
+void side_close(struct side *side)
+{
+	rig_close(&side->rig);
+}
+
+static struct rig_process *start(struct side *side, const char *role)
+{
+	struct rig *rig = &side->rig;
+	char tandem[sizeof rig->program];
+	if (side->kind != SIDE_BARE)
+		return rig_start(rig, role, "%s run%s", role, side->more);
+	memcpy(tandem, rig->program, sizeof tandem);
+	snprintf(strrchr(rig->program, '/'), 32, "/tests/bench/bare");
+	struct rig_process *process = rig_start(rig, role, "%s%s", role, side->more);
+	memcpy(rig->program, tandem, sizeof tandem);
+	return process;
+}
+
+void side_start(struct side *side)
+{
+	side->inventory = start(side, "inventory");
+	side->order = start(side, "order");
+}
+
+static void end(struct side *side, struct rig_process **process)
+{
+	if (!*process)
+		return;
+	int exit_status = rig_end(&side->rig, *process, SIGTERM, STOP_SECONDS);
+	if (exit_status != 0)
+		fail_msg("%s %s ended with %d:\n%s", side_names[side->kind], (*process)->name, exit_status,
+		         rig_words(&side->rig, *process));
+	*process = NULL;
+}
+
+void side_stop(struct side *side)
+{
+	end(side, &side->order);
+	end(side, &side->inventory);
+}
+
+void side_pause(struct side *side)
+{
+	kill(side->order->pid, SIGSTOP);
+	kill(side->inventory->pid, SIGSTOP);
+}
+
+void side_resume(struct side *side)
+{
+	kill(side->inventory->pid, SIGCONT);
+	kill(side->order->pid, SIGCONT);
+}
+
+/* ---- publishing ---- */
+
+struct feed {
+	struct sender *sender;
+	int64_t skip;
+};
+
+static enum status feed_take(void *arg, const struct event_type *type, const void *event, struct err *err)
+{
+	struct feed *feed = arg;
+	if (feed->skip > 0) {
+		feed->skip--;
+		return OK;
+	}
+	return sender_take(feed->sender, type, event, err);
+}
+
+void side_publish(struct side *side, const struct generate_options *options, int64_t from)
+{
+	struct err err = {0};
+	const struct sender_config config = {.log = side->rig.log, .seam = &seam_system, .patience_ms = PATIENCE_MS};
+	struct feed feed = {sender_open(&config), from};
+	const struct publish_sink sink = {feed_take, &feed};
+	check(generate_each(options, &sink, &err), &err);
+	check(sender_finish(feed.sender, GRACE_MS, &err), &err);
+	sender_close(feed.sender);
+}
+
+struct generate_options side_orders(int64_t orders)
+{
+	return (struct generate_options){.only = PUBLISH_ORDERS,
+	                                 .seed = 1,
+	                                 .orders = orders,
+	                                 .skus = 10000,
+	                                 .hot_skus = 10,
+	                                 .lines_min = 1,
+	                                 .lines_max = 1,
+	                                 .stock = 1000000000};
+}
+
+/* ---- what stands in the log ---- */
+
+static int64_t end_of(struct side *side, const char *topic, int32_t partition)
+{
+	struct err err = {0};
+	int64_t low, high;
+	check(log_bounds(side->rig.log, topic, partition, &low, &high, &err), &err);
+	return high;
+}
+
+int64_t side_records(struct side *side, const char *topic)
+{
+	int64_t sum = 0;
+	for (int32_t p = 0; p < SIDE_PARTITIONS; p++)
+		sum += end_of(side, topic, p) - 1;
+	return sum;
+}
+
+static int64_t time_at(struct side *side, const char *topic, int32_t partition, int64_t offset)
+{
+	struct err err = {0};
+	struct log_record record;
+	struct arena arena = {0};
+	bool found;
+	check(log_read_at(side->rig.log, topic, partition, offset, &arena, &record, &found, &err), &err);
+	if (!found)
+		fail_msg("%s/%d has no record at %lld", topic, partition, (long long)offset);
+	arena_fini(&arena);
+	return record.timestamp_ms;
+}
+
+/* Has the group of this program committed everything that is in its input? */
+static bool consumed(struct side *side, const char *role, const char *input)
+{
+	struct err err = {0};
+	char group[64];
+	snprintf(group, sizeof group, "%s-%s", side->kind == SIDE_BARE ? "bare" : "tandem", role);
+	for (int32_t p = 0; p < SIDE_PARTITIONS; p++) {
+		struct log_mark mark = {.partition = p};
+		check(log_committed(side->rig.log, group, input, &mark, &err), &err);
+		if (mark.offset < end_of(side, input, p))
+			return false;
+	}
+	return true;
+}
+
+/* ---- CPU ---- */
+
+static double cpu_of(pid_t pid)
+{
+	clockid_t clock;
+	struct timespec used;
+	if (pid <= 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+		return 0;
+	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+void side_cpu(const struct side *side, struct side_cpu *out)
+{
+	const char *broker = side->kind == SIDE_LOCAL ? NULL : getenv("KAFKA_PID");
+	*out = (struct side_cpu){.order = side->order ? cpu_of(side->order->pid) : 0,
+	                         .inventory = side->inventory ? cpu_of(side->inventory->pid) : 0,
+	                         .broker = broker ? cpu_of((pid_t)strtol(broker, NULL, 10)) : 0};
+}
+
+/* ---- a drain ---- */
+
+void side_begin(struct side *side, struct side_batch *batch, int64_t orders)
+{
+	*batch = (struct side_batch){.orders = orders, .outcomes = side_records(side, "order-events")};
+	for (int32_t p = 0; p < SIDE_PARTITIONS; p++)
+		batch->commands[p] = end_of(side, "inventory", p);
+	side_cpu(side, &batch->cpu);
+	batch->started = side_now();
+}
+
+struct goal {
+	struct side *side;
+	int64_t outcomes;
+};
+
+static void check_alive(struct side *side, struct rig_process *process)
+{
+	int exit_status;
+	if (rig_has_ended(process, &exit_status))
+		fail_msg("%s %s ended with %d:\n%s", side_names[side->kind], process->name, exit_status,
+		         rig_words(&side->rig, process));
+}
+
+/* Looks rarely: whoever asks a broker takes its time. */
+static bool drained(struct rig *rig, void *arg)
+{
+	const struct goal *goal = arg;
+	const struct timespec rest = {.tv_nsec = 50000000};
+	(void)rig;
+	nanosleep(&rest, NULL);
+	check_alive(goal->side, goal->side->order);
+	check_alive(goal->side, goal->side->inventory);
+	return side_records(goal->side, "order-events") >= goal->outcomes && consumed(goal->side, "order", "orders") &&
+	       consumed(goal->side, "inventory", "inventory");
+}
+
+static double log_seconds(struct side *side, const struct side_batch *batch)
+{
+	int64_t first = INT64_MAX, last = 0;
+	for (int32_t p = 0; p < SIDE_PARTITIONS; p++) {
+		int64_t outcomes = end_of(side, "order-events", p);
+		int64_t began = end_of(side, "inventory", p) > batch->commands[p]
+		                        ? time_at(side, "inventory", p, batch->commands[p])
+		                        : INT64_MAX;
+		int64_t ended = outcomes > 1 ? time_at(side, "order-events", p, outcomes - 1) : 0;
+		first = began < first ? began : first;
+		last = ended > last ? ended : last;
+	}
+	return last > first ? (double)(last - first) / 1e3 : 1e-3;
+}
+
+void side_end(struct side *side, const struct side_batch *batch, int seconds_max, struct side_rate *out)
+{
+	struct side_cpu cpu;
+	struct goal goal = {side, batch->outcomes + batch->orders};
+	rig_until(&side->rig, seconds_max, "every order has its outcome, and all is consumed", drained, &goal);
+	side_cpu(side, &cpu);
+	*out = (struct side_rate){.whole_seconds = side_now() - batch->started,
+	                          .seconds = log_seconds(side, batch),
+	                          .cpu = {cpu.order - batch->cpu.order, cpu.inventory - batch->cpu.inventory,
+	                                  cpu.broker - batch->cpu.broker}};
+	double orders = (double)batch->orders;
+	out->orders_per_second = orders / out->seconds;
+	out->worker_us = (out->cpu.order + out->cpu.inventory) * 1e6 / orders;
+	out->broker_us = cpu.broker > 0 ? out->cpu.broker * 1e6 / orders : NAN;
+	if (side_records(side, "order-events") != batch->outcomes + batch->orders)
+		fail_msg("%s: %lld outcomes, expected %lld", side_names[side->kind],
+		         (long long)side_records(side, "order-events"), (long long)(batch->outcomes + batch->orders));
+}
