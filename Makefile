@@ -178,7 +178,7 @@ system-local: $(bin) $(system_programs) ## processes, crashes and wrong inputs o
 
 system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system ## the same over Kafka, a broker started for it or KAFKA=host:port
 	@BUILD=$(BUILD) VENV=$(venv) TANDEM_TEST_SECONDS=900 $(with_kafka) tests/run '$(conformance) kafka' \
-		$(filter-out %/inputs,$(system_programs)) $(wildcard tests/system/*.sh)
+		$(filter-out %/inputs %/ways,$(system_programs)) $(wildcard tests/system/*.sh)
 
 whole: $(bin) $(BUILD)/tests/system/whole | $(BUILD)/setup-system ## all of Online Retail over local: and over Kafka: RETAIL=online-retail.csv.xz
 	@env -u KAFKA $(BUILD)/tests/system/whole

@@ -524,9 +524,10 @@ static enum status apply(struct fold *fold, enum task_verdict *verdict, struct e
 	case HEADER_VALID:
 		return fold_numbered(fold, &stream, verdict, err);
 	case HEADER_NEWER:
-		return err_set(err, FATAL, "newer_header",
-		               "a `tandem` header of a newer version than this program knows; run a newer program, or restore the"
-		               " topic without it");
+		return err_set(
+			err, FATAL, "newer_header",
+			"a `tandem` header of a newer version than this program knows; run a newer program, or restore the"
+			" topic without it");
 	default:
 		*verdict = TASK_UNKNOWN_SOURCE;
 		note_gap(fold->task, "", GAP_UNKNOWN_PARTITION, 0, 0, fold->record->offset, TASK_UNKNOWN_SOURCE);
@@ -569,11 +570,12 @@ enum status task_fold(struct task *task, const struct log_record *record, enum t
 	task->output_count = 0;
 	const struct task_position *position = &task->position;
 	if (record->offset < position->next_offset || (!task->has_genesis && record->offset > 0))
-		return err_set(err, FATAL, "out_of_order",
-		               "%s/%d gave record %lld where %lld%s was expected: a fault of the log. It is read again from"
-		               " the last commit; if that does not help, look at the log's side and restore the topic",
-		               task->service->input, task->partition, (long long)record->offset,
-		               (long long)position->next_offset, task->has_genesis ? " or a later one" : "");
+		return err_set(
+			err, FATAL, "out_of_order",
+			"%s/%d gave record %lld where %lld%s was expected: a fault of the log. It is read again from"
+			" the last commit; if that does not help, look at the log's side and restore the topic",
+			task->service->input, task->partition, (long long)record->offset,
+			(long long)position->next_offset, task->has_genesis ? " or a later one" : "");
 	enum status status = fold_one(task, record, verdict, err);
 	if (status != OK) {
 		task->output_count = 0;

@@ -665,12 +665,12 @@ static void begin_beside_a_group(struct stage *stage, const char **groups_folder
 	stage_feed(stage, STAGE_ORDER, 0);
 	stage_until(stage, STAGE_ORDER, WORKER_MARKED);
 	stage_until(stage, STAGE_ORDER, WORKER_ROLLED_BACK);
-	stage_refused_now(stage, &(struct stage_refusal){
-					 .which = STAGE_ORDER,
-					 .partition = STAGE_ALL,
-					 .code = "group_busy",
-					 .words = {"group tandem-order has members", "stop the group's workers",
-	                                           "run this one without --partitions"}});
+	stage_refused_now(
+		stage, &(struct stage_refusal){.which = STAGE_ORDER,
+	                                       .partition = STAGE_ALL,
+	                                       .code = "group_busy",
+	                                       .words = {"group tandem-order has members", "stop the group's workers",
+	                                                 "run this one without --partitions"}});
 }
 
 static void marks_are_not_committed_beside_a_group_until_it_has_ended(void **state)

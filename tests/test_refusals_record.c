@@ -94,8 +94,9 @@ static void forged(int which, const struct event_type *type, const void *event, 
 static void forged_to_inventory(const struct event_type *type, const void *event, const char *code, const char *found,
                                 const char *way_out)
 {
-	const struct stage_refusal refusal = {
-		.which = STAGE_INVENTORY, .code = code, .words = {"inventory/0 offset", found, way_out, "restore the log"}};
+	const struct stage_refusal refusal = {.which = STAGE_INVENTORY,
+	                                      .code = code,
+	                                      .words = {"inventory/0 offset", found, way_out, "restore the log"}};
 	forged(STAGE_INVENTORY, type, event, &refusal, type);
 }
 
@@ -132,12 +133,12 @@ static void a_publishers_event_that_comes_numbered_halts(void **state)
 	stage_forge(&stage,
 	            &(struct stage_forgery){
 			    .which = STAGE_INVENTORY, .from = 1, .type = &stock_received_type, .event = &event});
-	refused_until_restored(&stage, copy,
-	                       &(struct stage_refusal){.which = STAGE_INVENTORY,
-	                                               .code = "numbered_publisher_event",
-	                                               .words = {"number 1 of order/1 is a StockReceived",
-	                                                         "which only publishers send",
-	                                                         "restore the topic without it"}});
+	refused_until_restored(
+		&stage, copy,
+		&(struct stage_refusal){.which = STAGE_INVENTORY,
+	                                .code = "numbered_publisher_event",
+	                                .words = {"number 1 of order/1 is a StockReceived",
+	                                          "which only publishers send", "restore the topic without it"}});
 }
 
 static void a_command_for_stock_of_another_partition_halts(void **state)
@@ -205,10 +206,10 @@ static void an_answer_for_an_order_that_is_not_there_halts(void **state)
 {
 	(void)state;
 	const struct stock_reserved event = {.order_id = "nobody's", .inventory_partition = 1};
-	const struct stage_refusal refusal = {.which = STAGE_ORDER,
-	                                      .code = "unknown_order",
-	                                      .words = {"answers for order nobody's", "the input log has lost records",
-	                                                "tandem audit", NUMBERED}};
+	const struct stage_refusal refusal = {
+		.which = STAGE_ORDER,
+		.code = "unknown_order",
+		.words = {"answers for order nobody's", "the input log has lost records", "tandem audit", NUMBERED}};
 	forged(STAGE_ORDER, &stock_reserved_type, &event, &refusal, &stock_reserved_type);
 }
 
@@ -221,11 +222,13 @@ static void an_answer_that_contradicts_the_one_before_halts(void **state)
 	stage_rest(&stage);
 	const struct stock_rejected event = {
 		.order_id = order, .inventory_partition = 1, .reason = REJECT_REASON_INSUFFICIENT_STOCK};
-	const struct stage_refusal refusal = {.which = STAGE_ORDER, .code = "contradiction", .words = {order, NUMBERED}};
+	const struct stage_refusal refusal = {
+		.which = STAGE_ORDER, .code = "contradiction", .words = {order, NUMBERED}};
 	struct stage_copy *copy = stage_save(&stage, "orders");
 	for (int newer = 0; newer < 2; newer++) {
-		stage_forge(&stage, &(struct stage_forgery){
-					    .which = STAGE_ORDER, .from = 1, .type = &stock_rejected_type, .event = &event});
+		stage_forge(&stage,
+		            &(struct stage_forgery){
+				    .which = STAGE_ORDER, .from = 1, .type = &stock_rejected_type, .event = &event});
 		if (newer) {
 			refused_until_newer(&stage, &refusal, &stock_rejected_type);
 			continue;
@@ -319,11 +322,12 @@ static void a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced(
 	stage_stop(&stage, STAGE_INVENTORY);
 	stage_start_with(&stage, STAGE_INVENTORY, &(struct worker_config){.service = &faulty.service});
 	stage_feed(&stage, STAGE_INVENTORY, 0);
-	stage_refused(&stage, &(struct stage_refusal){
-				      .which = STAGE_INVENTORY,
-				      .code = "handler",
-				      .words = {"inventory emits StockReceived to orders/99, which is none of its outputs",
-	                                        "a fault of this program", "run one without it"}});
+	stage_refused(&stage,
+	              &(struct stage_refusal){
+			      .which = STAGE_INVENTORY,
+			      .code = "handler",
+			      .words = {"inventory emits StockReceived to orders/99, which is none of its outputs",
+	                                "a fault of this program", "run one without it"}});
 	stage_stop(&stage, STAGE_INVENTORY);
 	stage_start(&stage, STAGE_INVENTORY);
 	stage_recovers(&stage, STAGE_INVENTORY, 0);
@@ -420,13 +424,14 @@ static void a_log_that_repeats_or_skips_is_read_again_until_it_gives_what_it_has
 		if (cases[i].fresh)
 			stage_delete(&stage, STAGE_ORDER, 0);
 		stage_feed(&stage, STAGE_ORDER, 0);
-		log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &wrong, .misread = misread});
+		log_memory_set_faults(stage.flow.memory,
+		                      &(struct log_memory_faults){.arg = &wrong, .misread = misread});
 		stage_start(&stage, STAGE_ORDER);
-		stage_refused(&stage, &(struct stage_refusal){
-					      .which = STAGE_ORDER,
-					      .code = "out_of_order",
-					      .words = {cases[i].found, "a fault of the log", "read again from the last commit",
-		                                        "restore the topic"}});
+		stage_refused(&stage, &(struct stage_refusal){.which = STAGE_ORDER,
+		                                              .code = "out_of_order",
+		                                              .words = {cases[i].found, "a fault of the log",
+		                                                        "read again from the last commit",
+		                                                        "restore the topic"}});
 		log_memory_set_faults(stage.flow.memory, NULL);
 		stage_recovers(&stage, STAGE_ORDER, 0);
 		stage_close(&stage);
