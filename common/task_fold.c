@@ -123,8 +123,10 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 	enum status status = event_encode(type, event, &value, err);
 	if (status != OK) {
 		buf_fini(&value);
-		return err_context(err, FATAL, "%s emits a %s that its schema cannot hold", task->service->name,
-		                   type->name);
+		return err_context(
+			err, FATAL,
+			"%s emits a %s that its schema cannot hold, a fault of this program; run one without it",
+			task->service->name, type->name);
 	}
 	struct task_output *output = add_output(task);
 	output->topic = known->name;

@@ -306,33 +306,49 @@ static enum status emit_to_nowhere(struct fold *fold, const void *event, struct 
 	return fold_emit(fold, "orders", 99, "k", &stock_received_type, event, err);
 }
 
-static void a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced(void **state)
+static enum status emit_nonsense(struct fold *fold, const void *event, struct err *err)
+{
+	const struct stock_reserved answer = {.order_id = "\xff"};
+	if (fold_partition(fold) != 0)
+		return right_handler(fold, event, err);
+	return fold_emit(fold, "orders", 0, "k", &stock_reserved_type, &answer, err);
+}
+
+static void a_handler_that_emits_what_it_must_not_halts_until_the_program_is_replaced(void **state)
 {
 	(void)state;
-	struct stage stage;
-	struct newer faulty;
-	newer_service(&faulty, "inventory", &stock_received_type);
-	faulty.service.logic_version = 1;
-	for (size_t i = 0; i < faulty.service.handler_count; i++)
-		if (faulty.handlers[i].type == &stock_received_type) {
-			right_handler = flow_service("inventory")->handlers[i].handle;
-			faulty.handlers[i].handle = emit_to_nowhere;
-		}
-	stage_open(&stage, 2, 2);
-	stage_stop(&stage, STAGE_INVENTORY);
-	stage_start_with(&stage, STAGE_INVENTORY, &(struct worker_config){.service = &faulty.service});
-	stage_feed(&stage, STAGE_INVENTORY, 0);
-	stage_refused(&stage,
-	              &(struct stage_refusal){
-			      .which = STAGE_INVENTORY,
-			      .code = "handler",
-			      .words = {"inventory emits StockReceived to orders/99, which is none of its outputs",
-	                                "a fault of this program", "run one without it"}});
-	stage_stop(&stage, STAGE_INVENTORY);
-	stage_start(&stage, STAGE_INVENTORY);
-	stage_recovers(&stage, STAGE_INVENTORY, 0);
-	assert_int_equal(stage_end(&stage, "orders", 0), 2); /* nothing of the record went out */
-	stage_close(&stage);
+	static const struct {
+		enum status (*handle)(struct fold *fold, const void *event, struct err *err);
+		const char *code, *found;
+	} cases[] = {
+		{emit_to_nowhere, "handler",
+	         "inventory emits StockReceived to orders/99, which is none of its outputs"},
+		{emit_nonsense, "invalid_utf8", "inventory emits a StockReserved that its schema cannot hold"},
+	};
+	for (size_t i = 0; i < 2; i++) {
+		struct stage stage;
+		struct newer faulty;
+		newer_service(&faulty, "inventory", NULL);
+		faulty.service.logic_version = 1;
+		size_t at = 0;
+		while (faulty.handlers[at].type != &stock_received_type)
+			at++;
+		right_handler = faulty.handlers[at].handle;
+		faulty.handlers[at].handle = cases[i].handle;
+		stage_open(&stage, 2, 2);
+		stage_stop(&stage, STAGE_INVENTORY);
+		stage_start_with(&stage, STAGE_INVENTORY, &(struct worker_config){.service = &faulty.service});
+		stage_feed(&stage, STAGE_INVENTORY, 0);
+		stage_refused(&stage, &(struct stage_refusal){.which = STAGE_INVENTORY,
+		                                              .code = cases[i].code,
+		                                              .words = {cases[i].found, "a fault of this program",
+		                                                        "run one without it"}});
+		stage_stop(&stage, STAGE_INVENTORY);
+		stage_start(&stage, STAGE_INVENTORY);
+		stage_recovers(&stage, STAGE_INVENTORY, 0);
+		assert_int_equal(stage_end(&stage, "orders", 0), 2); /* nothing of the record went out */
+		stage_close(&stage);
+	}
 }
 
 /* Order 0's command is larger than its topic takes. Its batch mate is rolled back with it, and goes on. */
@@ -474,7 +490,7 @@ int main(void)
 		cmocka_unit_test(a_control_record_that_is_none_of_ours_stays_until_the_log_is_restored),
 		cmocka_unit_test(a_logic_version_that_is_too_new_waits_for_a_newer_program),
 		cmocka_unit_test(a_header_of_a_newer_version_stays_until_the_log_is_restored),
-		cmocka_unit_test(a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced),
+		cmocka_unit_test(a_handler_that_emits_what_it_must_not_halts_until_the_program_is_replaced),
 		cmocka_unit_test(an_output_that_is_too_large_halts_its_own_task_alone),
 		cmocka_unit_test(an_output_that_the_log_refuses_is_tried_again_with_growing_pauses),
 		cmocka_unit_test(a_log_that_repeats_or_skips_is_read_again_until_it_gives_what_it_has),

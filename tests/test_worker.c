@@ -1,5 +1,4 @@
-/* The worker as a whole: how it stops, ends, backs off and marks; and that every refusal has its test. */
-#include "support/refusals.h"
+/* The worker as a whole: how it stops, ends, backs off and marks. */
 #include "support/stage.h"
 
 #include <setjmp.h>
@@ -9,91 +8,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* ---- every refusal has a test ---- */
-
-#define SITES_MAX 128
-
-struct site {
-	const char *source;
-	char code[64];
-};
-
-static char *read_all(const char *path, struct arena *arena)
-{
-	FILE *in = fopen(path, "rb");
-	if (!in)
-		fail_msg("%s cannot be read; run the tests from the root of the sources", path);
-	assert_int_equal(fseek(in, 0, SEEK_END), 0);
-	size_t len = (size_t)ftell(in);
-	rewind(in);
-	char *text = arena_alloc(arena, len + 1);
-	assert_int_equal(fread(text, 1, len, in), len);
-	text[len] = 0;
-	fclose(in);
-	return text;
-}
-
-/* err_set(err, STATUS, "code", ...): every one that is no rejection and has a code of its own. */
-static size_t find_sites(const char *source, const char *text, struct site *sites, size_t count)
-{
-	for (const char *at = text; (at = strstr(at, "err_set(")) != NULL; at++) {
-		char status[32], code[64];
-		if (sscanf(at, "err_set(%*[^,], %31[A-Za-z_], \"%63[a-z_]\"", status, code) != 2 ||
-		    strcmp(status, "REJECT") == 0)
-			continue;
-		assert_true(count < SITES_MAX);
-		sites[count].source = source;
-		memcpy(sites[count++].code, code, sizeof code);
-	}
-	return count;
-}
-
-static size_t rows_of(const char *source, const char *code)
-{
-	size_t count = 0;
-	for (size_t i = 0; i < refusal_count; i++)
-		count += strcmp(refusals[i].source, source) == 0 && strcmp(refusals[i].code, code) == 0;
-	return count;
-}
-
-static void every_refusal_in_the_sources_has_its_test(void **state)
-{
-	(void)state;
-	static const char *const sources[] = {"common/worker.c",    "common/worker_open.c", "common/task.c",
-	                                      "common/task_fold.c", "common/genesis.c",     "common/policy.c",
-	                                      "common/lock.c",      "consumers/order.c",    "consumers/inventory.c",
-	                                      "consumers/revenue.c"};
-	struct arena arena = {0};
-	struct site sites[SITES_MAX];
-	size_t count = 0;
-	for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
-		count = find_sites(sources[i], read_all(sources[i], &arena), sites, count);
-	assert_true(count > 40);
-	for (size_t i = 0; i < count; i++) {
-		size_t found = 0;
-		for (size_t k = 0; k < count; k++)
-			found += sites[k].source == sites[i].source && strcmp(sites[k].code, sites[i].code) == 0;
-		if (found != rows_of(sites[i].source, sites[i].code))
-			fail_msg("%s refuses %zu times with %s, tests/support/refusals.c has %zu rows for it",
-			         sites[i].source, found, sites[i].code, rows_of(sites[i].source, sites[i].code));
-	}
-	assert_int_equal(count, refusal_count);
-	arena_fini(&arena);
-}
-
-static void every_test_that_a_refusal_names_is_there(void **state)
-{
-	(void)state;
-	struct arena arena = {0};
-	for (size_t i = 0; i < refusal_count; i++) {
-		const char *path = arena_format(&arena, "tests/%s", refusals[i].test_file);
-		const char *test = arena_format(&arena, "(%s", refusals[i].test);
-		if (!strstr(read_all(path, &arena), test))
-			fail_msg("%s has no test %s", path, refusals[i].test);
-	}
-	arena_fini(&arena);
-}
 
 /* ---- marks ---- */
 
@@ -304,8 +218,6 @@ static void every_refusal_promised_here_was_provoked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_refusal_in_the_sources_has_its_test),
-		cmocka_unit_test(every_test_that_a_refusal_names_is_there),
 		cmocka_unit_test(a_refused_mark_keeps_the_file_and_looks_at_everything_again),
 		cmocka_unit_test(a_stop_commits_and_marks_the_open_batch),
 		cmocka_unit_test(a_stop_that_waits_for_acknowledgements_gives_up_after_30_s),

@@ -33,7 +33,7 @@ const struct refusal_row refusals[] = {
 	{"common/task.c", "partition_count", FILES,
          "pinned_counts_that_differ_from_the_log_are_refused_until_the_file_is_deleted"},
 	{"common/task_fold.c", "handler", RECORD,
-         "a_handler_that_emits_to_nowhere_halts_until_the_program_is_replaced"},
+         "a_handler_that_emits_what_it_must_not_halts_until_the_program_is_replaced"},
 	{"common/task_fold.c", "unknown_schema", RECORD,
          "a_numbered_event_of_an_unknown_type_waits_for_a_newer_program"},
 	{"common/task_fold.c", "numbered_publisher_event", RECORD, "a_publishers_event_that_comes_numbered_halts"},

@@ -1,5 +1,5 @@
 /* refusals: every FATAL and RETRY that the sources of a worker can say, and the test that provokes it and follows its way out.
- * One row for each place in a source; tests/test_worker.c compares them with the sources, so a new refusal needs a test. */
+ * One row for each place in a source; tests/test_refusals.c compares them with the sources, so a new refusal needs a test. */
 #ifndef TANDEM_TESTS_REFUSALS_H
 #define TANDEM_TESTS_REFUSALS_H
 
