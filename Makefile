@@ -222,6 +222,9 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(bench_shared) $(test_objects)
 $(addprefix bench-,$(bench_workloads)): bench-%: $(bin) $(bench_programs) | $(BUILD)/setup-system
 	@BENCH_OUT=$(BUILD)/bench $(with_kafka) $(BUILD)/tests/bench/$* >/dev/null
 
+bench-micro: $(BUILD)/tests/bench/micro | $(BUILD)/setup-valgrind ## instructions of each step, held against tests/bench/micro.baseline; KEEP=1 keeps new ones
+	@tests/bench/micro.sh $< $(BUILD)/micro.counted
+
 ##@ Checking
 generated := $(BUILD)/gen/events.h $(BUILD)/gen/test_events.h
 checked_sources := $(wildcard common/*.c producers/*.c producers/*/*.c consumers/*.c consumers/*/*.c schemas/*.c) \
