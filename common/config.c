@@ -19,15 +19,34 @@
 #define FILE_MAX_BYTES 65536
 #define LONG_BASE      256 /* getopt's value of the long option of entry i; short ones have their letter */
 
+static void complain(const struct config_state *state, const char *format, va_list args)
+{
+	fprintf(stderr, "%s: ", state->name);
+	vfprintf(stderr, format, args);
+	fprintf(stderr, "\nTry '%s --help'.\n", state->name);
+}
+
 bool config_complain(const struct config_state *state, const char *format, ...)
 {
 	va_list args;
-	fprintf(stderr, "%s: ", state->name);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	complain(state, format, args);
 	va_end(args);
-	fprintf(stderr, "\nTry '%s --help'.\n", state->name);
 	return false;
+}
+
+int config_misuse(const struct config *config, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	complain(config->state, format, args);
+	va_end(args);
+	return EXIT_USAGE;
+}
+
+int config_no_operands(const struct config *config)
+{
+	return config->rest_count ? config_misuse(config, "found '%s', expected options alone", config->rest[0]) : -1;
 }
 
 /* ---- the table ---- */

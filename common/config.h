@@ -71,6 +71,26 @@ struct config_program {
 void config_parse(const struct config_program *program, int argc, char **argv, struct config *config, int *exit_status);
 void config_free(struct config *config);
 
+/* Says on stderr what is wrong with settings or operands, and where help is. Returns EXIT_USAGE. */
+int config_misuse(const struct config *config, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* -1, or EXIT_USAGE with the reason said: there is an operand, and the program takes none. */
+int config_no_operands(const struct config *config);
+
+/* Options that are called the same in every program that has them. */
+#define CONFIG_JSON_OPTION(to, text)                                                                                   \
+	{                                                                                                              \
+		.name = "json", .letter = 'J', .kind = CONFIG_FLAG, .value = (to), .help = (text)                      \
+	}
+#define CONFIG_DRY_RUN_OPTION(to, text)                                                                                \
+	{                                                                                                              \
+		.name = "dry-run", .letter = 'n', .kind = CONFIG_FLAG, .value = (to), .help = (text)                   \
+	}
+#define CONFIG_PATIENCE_OPTION(to, text)                                                                               \
+	{                                                                                                              \
+		.name = "timeout", .kind = CONFIG_DURATION, .value = (to), .min = 100, .max = 86400000,                \
+		.placeholder = "TIME", .help = (text)                                                                  \
+	}
+
 /* May librdkafka's property be set? NULL: yes. Else why not: the protocol rests on it. */
 const char *config_property_refused(const char *name, const char *value, int librdkafka_version);
 

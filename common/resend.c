@@ -180,6 +180,18 @@ static bool is_output(const struct service *service, const char *topic)
 	return found;
 }
 
+static enum status refuse_topic(const struct resend_config *config, struct err *err)
+{
+	struct arena arena = {0};
+	const char *outputs = "";
+	for (size_t i = 0; i < config->service->output_count; i++)
+		outputs = arena_format(&arena, "%s%s, ", outputs, config->service->outputs[i]);
+	err_set(err, REJECT, "usage", "%s writes nothing to %s, expected one of %s%s.dlq", config->service->name,
+	        config->topic, outputs, config->service->input);
+	arena_fini(&arena);
+	return REJECT;
+}
+
 static enum status check_destination(const struct resend_config *config, struct err *err)
 {
 	struct arena arena = {0};
@@ -187,6 +199,8 @@ static enum status check_destination(const struct resend_config *config, struct 
 	enum status status = genesis_read(config->log, config->service->input, config->partition, &arena, &input, err);
 	if (status == OK)
 		status = genesis_read(config->log, config->topic, config->to_partition, &arena, &destination, err);
+	if (err_is(err, "unknown_partition")) /* the input's is there, so it is the one that was asked for */
+		status = REJECT;
 	if (status == OK)
 		status = genesis_same(&input, &destination, err);
 	arena_fini(&arena);
@@ -205,7 +219,7 @@ enum status resend_stream(const struct resend_config *config, struct resend_resu
 	                                     .arg = config->arg};
 	*result = (struct resend_result){0};
 	if (!is_output(config->service, config->topic))
-		return err_set(err, REJECT, "usage", "%s writes nothing to %s", config->service->name, config->topic);
+		return refuse_topic(config, err);
 	enum status status = check_destination(config, err);
 	if (status == OK)
 		status = refold_open(&refold, &resend.refold, err);

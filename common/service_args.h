@@ -26,10 +26,7 @@ struct service_args {
 		.name = "partitions", .letter = 'p', .kind = CONFIG_TEXT, .value = &(args)->partitions,                \
 		.placeholder = "LIST", .help = (text)                                                                  \
 	}
-#define SERVICE_JSON_OPTION(args)                                                                                      \
-	{                                                                                                              \
-		.name = "json", .letter = 'J', .kind = CONFIG_FLAG, .value = &(args)->json, .help = "print JSON"       \
-	}
+#define SERVICE_JSON_OPTION(args) CONFIG_JSON_OPTION(&(args)->json, "print JSON")
 
 /* "tandem order run [options]" */
 #define SERVICE_USAGE_ROOM 160

@@ -62,14 +62,9 @@ bool service_args_open(struct service_args *args, const struct config_program *p
 	config_parse(program, argc, argv, &args->config, exit_status);
 	if (*exit_status >= 0)
 		return false;
-	if (args->config.rest_count) {
-		fprintf(stderr, "tandem %s %s: '%s' was not expected: there are options only\n", args->service->name,
-		        argv[0], args->config.rest[0]);
-		*exit_status = EXIT_USAGE;
-		service_args_close(args);
-		return false;
-	}
-	args->log = config_open_log(&args->config, exit_status);
+	*exit_status = config_no_operands(&args->config);
+	if (*exit_status < 0)
+		args->log = config_open_log(&args->config, exit_status);
 	if (!args->log) {
 		service_args_close(args);
 		return false;

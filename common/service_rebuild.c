@@ -144,6 +144,8 @@ static int resend_one(const struct resend_run *run, int32_t partition, const cha
 	progress_start(&progress, &seam_system, "records folded", 0);
 	enum status status = resend_stream(&config, &result, &err);
 	progress_end(&progress);
+	if (status == REJECT)
+		return config_misuse(&args->config, "--to: %s", err.text);
 	if (args->json)
 		json_print_line(stdout,
 		                json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:b}", "service",
@@ -162,7 +164,7 @@ static int resend_one(const struct resend_run *run, int32_t partition, const cha
 	if (status == OK)
 		return EXIT_DONE;
 	service_say(args, "resend", &err);
-	return status == REJECT ? EXIT_USAGE : result.sent ? EXIT_PARTLY : EXIT_FAILED;
+	return result.sent ? EXIT_PARTLY : EXIT_FAILED;
 }
 
 int service_resend(const struct service *service, int argc, char **argv)
@@ -182,11 +184,7 @@ int service_resend(const struct service *service, int argc, char **argv)
 	         .max = INT64_MAX,
 	         .placeholder = "N",
 	         .help = "the first number to send"},
-		{.name = "dry-run",
-	         .letter = 'n',
-	         .kind = CONFIG_FLAG,
-	         .value = &run.dry_run,
-	         .help = "count, send nothing"},
+		CONFIG_DRY_RUN_OPTION(&run.dry_run, "count, send nothing"),
 		SERVICE_JSON_OPTION(&run.args),
 	};
 	char usage[SERVICE_USAGE_ROOM], topic[128];
@@ -202,16 +200,17 @@ int service_resend(const struct service *service, int argc, char **argv)
 		.options = options,
 		.option_count = COUNT_OF(options)};
 	int exit_status;
-	int32_t to_partition;
+	int32_t to_partition = 0;
 	interrupt_install();
 	if (!service_args_open(&run.args, &program, argc, argv, &exit_status))
 		return exit_status;
 	exit_status = EXIT_DONE;
-	if (!parse_to(run.to, topic, &to_partition)) {
-		fprintf(stderr, "tandem %s resend: --to %s: expected TOPIC/PARTITION, like inventory/1\n",
-		        service->name, run.to ? run.to : "is missing");
-		exit_status = EXIT_USAGE;
-	}
+	if (!run.to)
+		exit_status = config_misuse(&run.args.config,
+		                            "found no --to, expected --to TOPIC/PARTITION, like inventory/1");
+	else if (!parse_to(run.to, topic, &to_partition))
+		exit_status = config_misuse(&run.args.config,
+		                            "--to: found '%s', expected TOPIC/PARTITION, like inventory/1", run.to);
 	for (size_t i = 0; i < run.args.chosen.count && exit_status == EXIT_DONE && !interrupt_requested(); i++)
 		exit_status = resend_one(&run, run.args.chosen.items[i], topic, to_partition);
 	service_args_close(&run.args);

@@ -135,7 +135,7 @@ static int audit_main(int argc, char **argv)
 	         .value = &settings.scratch,
 	         .placeholder = "DIR",
 	         .help = "folder for copies and folds; without it beside the files, and in memory where there are none"},
-		{.name = "json", .letter = 'J', .kind = CONFIG_FLAG, .value = &settings.json, .help = "print JSON"},
+		CONFIG_JSON_OPTION(&settings.json, "print JSON"),
 	};
 	const struct config_program program = {.usage = "tandem audit [options]",
 	                                       .summary = summary,
@@ -148,12 +148,9 @@ static int audit_main(int argc, char **argv)
 	config_parse(&program, argc, argv, &config, &exit_status);
 	if (exit_status >= 0)
 		return exit_status;
-	if (config.rest_count) {
-		fprintf(stderr, "tandem audit: '%s' was not expected: there are options only\n", config.rest[0]);
-		exit_status = EXIT_USAGE;
-	} else {
+	exit_status = config_no_operands(&config);
+	if (exit_status < 0)
 		exit_status = run(&config, &settings);
-	}
 	config_free(&config);
 	return exit_status;
 }

@@ -28,12 +28,6 @@ static const char examples[] =
 	"                                                      files of workers with a folder each\n"
 	"  tandem explain -J 536365 | jq -r '.events[] | [.type, .details] | @tsv'\n";
 
-static int usage(const char *text)
-{
-	fprintf(stderr, "tandem explain: %s\nTry 'tandem explain --help'.\n", text);
-	return EXIT_USAGE;
-}
-
 /* Nothing was found: the places say why. */
 static int unknown(const struct story *story)
 {
@@ -77,11 +71,8 @@ static int explain_main(int argc, char **argv)
 	         .value = &settings.data,
 	         .placeholder = "DIR",
 	         .help = "a folder of workers' files; may be given several times (default data)"},
-		{.name = "json",
-	         .letter = 'J',
-	         .kind = CONFIG_FLAG,
-	         .value = &settings.json,
-	         .help = "print one JSON object: the events, each with the index of its cause"},
+		CONFIG_JSON_OPTION(&settings.json,
+	                           "print one JSON object: the events, each with the index of its cause"),
 	};
 	const struct config_program program = {.usage = "tandem explain [options] ORDER_ID",
 	                                       .summary = summary,
@@ -96,10 +87,10 @@ static int explain_main(int argc, char **argv)
 		return exit_status;
 	interrupt_install();
 	if (config.rest_count != 1)
-		exit_status = usage(config.rest_count ? "found several operands, expected one ORDER_ID"
-		                                      : "found no order, expected ORDER_ID");
+		exit_status = config_misuse(&config, "found %zu operands, expected one ORDER_ID", config.rest_count);
 	else if (!service_id_valid(config.rest[0]))
-		exit_status = usage("expected an ORDER_ID of 1 to 64 printable ASCII bytes");
+		exit_status = config_misuse(
+			&config, "found '%s', expected an ORDER_ID of 1 to 64 printable ASCII bytes", config.rest[0]);
 	else if ((log = config_open_log(&config, &exit_status))) {
 		exit_status = tell(&settings, log, config.rest[0]);
 		log_close(log);

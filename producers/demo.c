@@ -156,9 +156,10 @@ static int demo_main(int argc, char **argv)
 	if (exit_status >= 0)
 		return exit_status;
 	if (config.rest_count > 1) {
-		fprintf(stderr, "tandem demo: one file of orders at most, %zu were given\n", config.rest_count);
+		exit_status = config_misuse(&config, "found %zu files, expected one file of orders at most",
+		                            config.rest_count);
 		config_free(&config);
-		return EXIT_USAGE;
+		return exit_status;
 	}
 	exit_status = demo_open(&demo, &config, options.local, (int)options.partitions);
 	if (exit_status == EXIT_DONE) {

@@ -55,12 +55,6 @@ static bool parse_range(const char *text, int64_t *min, int64_t *max)
 	return end != text && !*end && *min >= 1 && *max >= *min && *max <= GENERATE_LINES_MAX;
 }
 
-static int usage(const char *text)
-{
-	fprintf(stderr, "tandem publish: %s\nTry 'tandem publish --help'.\n", text);
-	return EXIT_USAGE;
-}
-
 static bool ends_with(const char *text, const char *end)
 {
 	size_t len = strlen(text), end_len = strlen(end);
@@ -97,7 +91,7 @@ static const char *misuse(const struct settings *settings, const struct config *
 	return NULL;
 }
 
-static bool fill_options(const struct settings *settings, const struct config *config, struct publish_options *options)
+static void fill_options(const struct settings *settings, const struct config *config, struct publish_options *options)
 {
 	*options = (struct publish_options){.source = source_of(settings, config),
 	                                    .files = config->rest,
@@ -122,7 +116,6 @@ static bool fill_options(const struct settings *settings, const struct config *c
 	                                               .patience_ms = settings->patience_ms,
 	                                               .cloudevents = settings->cloudevents,
 	                                               .stopped = interrupt_requested}};
-	return parse_range(settings->lines, &options->generate.lines_min, &options->generate.lines_max);
 }
 
 static void print_outcome(const struct publish_options *options, const struct publish_result *result,
@@ -175,16 +168,8 @@ static int publish_main(int argc, char **argv)
 	         .choices = selections,
 	         .placeholder = "WHAT",
 	         .help = "a part of a CSV or of what is generated"},
-		{.name = "dry-run",
-	         .letter = 'n',
-	         .kind = CONFIG_FLAG,
-	         .value = &settings.dry_run,
-	         .help = "check and count, send nothing"},
-		{.name = "json",
-	         .letter = 'J',
-	         .kind = CONFIG_FLAG,
-	         .value = &settings.json,
-	         .help = "print the counts as JSON"},
+		CONFIG_DRY_RUN_OPTION(&settings.dry_run, "check and count, send nothing"),
+		CONFIG_JSON_OPTION(&settings.json, "print the counts as JSON"),
 		{.name = "rate",
 	         .kind = CONFIG_INT,
 	         .value = &settings.rate,
@@ -192,13 +177,7 @@ static int publish_main(int argc, char **argv)
 	         .max = 100000000,
 	         .placeholder = "N",
 	         .help = "events a second; 0: as fast as it goes"},
-		{.name = "timeout",
-	         .kind = CONFIG_DURATION,
-	         .value = &settings.patience_ms,
-	         .min = 100,
-	         .max = 86400000,
-	         .placeholder = "TIME",
-	         .help = "give up when nothing was acknowledged for so long"},
+		CONFIG_PATIENCE_OPTION(&settings.patience_ms, "give up when nothing was acknowledged for so long"),
 		{.name = "cloudevents",
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.cloudevents,
@@ -278,12 +257,14 @@ static int publish_main(int argc, char **argv)
 	config_parse(&program, argc, argv, &config, &exit_status);
 	if (exit_status >= 0)
 		return exit_status;
-	const char *wrong = fill_options(&settings, &config, &options)
-	                            ? misuse(&settings, &config, options.source)
-	                            : "--lines: expected a number or MIN-MAX, from 1 to 4096";
+	fill_options(&settings, &config, &options);
+	const char *wrong = misuse(&settings, &config, options.source);
 	interrupt_install();
 	if (wrong)
-		exit_status = usage(wrong);
+		exit_status = config_misuse(&config, "%s", wrong);
+	else if (!parse_range(settings.lines, &options.generate.lines_min, &options.generate.lines_max))
+		exit_status = config_misuse(&config, "--lines: found '%s', expected a number or MIN-MAX, from 1 to %d",
+		                            settings.lines, GENERATE_LINES_MAX);
 	else if (settings.dry_run || (options.sender.log = config_open_log(&config, &exit_status)))
 		exit_status = run(&settings, &options);
 	log_close(options.sender.log);

@@ -51,19 +51,6 @@ static const char examples[] =
 	"  tandem replay -t order-events --type OrderConfirmed --export confirmed.avro\n"
 	"  tandem replay -b broker:9092 --mirror captured      verify it: tandem order verify --log local:captured\n";
 
-static int usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int usage(const char *format, ...)
-{
-	va_list args;
-	fputs("tandem replay: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputs("\nTry 'tandem replay --help'.\n", stderr);
-	return EXIT_USAGE;
-}
-
 static bool copies(const struct settings *settings)
 {
 	return settings->to_topic || settings->to_log || settings->to_namespace;
@@ -81,11 +68,9 @@ static bool selects(const struct settings *settings)
 }
 
 /* NULL: the settings go together. */
-static const char *misuse(const struct settings *settings, const struct config *config)
+static const char *misuse(const struct settings *settings)
 {
 	int targets = copies(settings) + (settings->mirror != NULL) + (settings->export != NULL);
-	if (config->rest_count)
-		return "found an operand, expected options alone; topics are given with -t";
 	if (targets > 1)
 		return "--mirror, --export and copying (--to-topic, --to-log, --to-namespace) exclude each other";
 	if (settings->mirror && selects(settings))
@@ -118,7 +103,8 @@ static const struct event_type *type_named(const char *name)
 }
 
 /* -1, or the exit status where a setting makes no sense. */
-static int select_records(const struct settings *settings, struct replay_selection *selection)
+static int select_records(const struct config *config, const struct settings *settings,
+                          struct replay_selection *selection)
 {
 	*selection = (struct replay_selection){.topics = settings->topics.items,
 	                                       .topic_count = settings->topics.count,
@@ -128,12 +114,15 @@ static int select_records(const struct settings *settings, struct replay_selecti
 	                                       .count = settings->count,
 	                                       .follow = settings->follow};
 	if (!position_parse(settings->from, &selection->from))
-		return usage("-o %s: expected beginning, end, an offset, -N for the last N, or @ and a time",
-		             settings->from);
+		return config_misuse(
+			config,
+			"-o: found '%s', expected beginning, end, an offset, -N for the last N, or @ and a time",
+			settings->from);
 	selection->has_until = settings->until != NULL;
 	if (settings->until && !timestamp_parse(settings->until, &selection->until_ms))
-		return usage(
-			"--until-time %s: expected milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z",
+		return config_misuse(
+			config,
+			"--until-time: found '%s', expected milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z",
 			settings->until);
 	if (!settings->type)
 		return -1;
@@ -141,8 +130,8 @@ static int select_records(const struct settings *settings, struct replay_selecti
 	if (selection->type)
 		return -1;
 	const char *near = nearest(settings->type, type_name, NULL);
-	return usage("--type %s: there is no such event%s%s%s", settings->type, near ? "; did you mean " : "",
-	             near ? near : "", near ? "?" : "");
+	return config_misuse(config, "--type: found '%s', expected an event such as OrderPlaced%s%s%s", settings->type,
+	                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 /* ---- what came of it ---- */
@@ -339,7 +328,8 @@ static int run(const struct settings *settings, const struct config *config, con
 	                                     : config->log;
 	if (settings->mirror && !url) {
 		arena_fini(&arena);
-		return usage(
+		return config_misuse(
+			config,
 			"--mirror %s: Kafka gives records its own offsets, and a mirror keeps them; expected a folder or"
 			" local:DIR",
 			settings->mirror);
@@ -415,16 +405,8 @@ static int replay_main(int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.follow,
 	         .help = "go on with what comes, until interrupted"},
-		{.name = "json",
-	         .letter = 'J',
-	         .kind = CONFIG_FLAG,
-	         .value = &settings.json,
-	         .help = "print one JSON object a line, as kcat -J"},
-		{.name = "dry-run",
-	         .letter = 'n',
-	         .kind = CONFIG_FLAG,
-	         .value = &settings.dry_run,
-	         .help = "read, check and count; write nothing"},
+		CONFIG_JSON_OPTION(&settings.json, "print one JSON object a line, as kcat -J"),
+		CONFIG_DRY_RUN_OPTION(&settings.dry_run, "read, check and count; write nothing"),
 		{.name = "to-topic",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.to_topic,
@@ -444,13 +426,8 @@ static int replay_main(int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.create,
 	         .help = "create the target topic where there is none, with as many partitions"},
-		{.name = "timeout",
-	         .kind = CONFIG_DURATION,
-	         .value = &settings.patience_ms,
-	         .min = 100,
-	         .max = 86400000,
-	         .placeholder = "TIME",
-	         .help = "copying: give up when nothing was acknowledged for so long"},
+		CONFIG_PATIENCE_OPTION(&settings.patience_ms,
+	                               "copying: give up when nothing was acknowledged for so long"),
 		{.name = "mirror",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.mirror,
@@ -479,8 +456,13 @@ static int replay_main(int argc, char **argv)
 	config_parse(&program, argc, argv, &config, &exit_status);
 	if (exit_status >= 0)
 		return exit_status;
-	const char *wrong = misuse(&settings, &config);
-	exit_status = wrong ? usage("%s", wrong) : select_records(&settings, &selection);
+	const char *wrong = misuse(&settings);
+	if (config.rest_count)
+		exit_status = config_misuse(&config, "found '%s', expected options alone; topics are given with -t",
+		                            config.rest[0]);
+	else
+		exit_status =
+			wrong ? config_misuse(&config, "%s", wrong) : select_records(&config, &settings, &selection);
 	interrupt_install();
 	if (exit_status < 0)
 		exit_status = run(&settings, &config, &selection);

@@ -308,9 +308,11 @@ static int run(const struct config *config, struct settings *settings)
 	const struct plan_request request = {(int32_t)settings->partitions, settings->partitions_of};
 	int exit_status = EXIT_USAGE;
 	action_run *action = action_named(config);
-	if (!action)
-		fputs("tandem topics: expected one of create, check, list, delete\nTry 'tandem topics --help'.\n",
-		      stderr);
+	if (!action && config->rest_count == 1)
+		config_misuse(config, "found '%s', expected one of create, check, list, delete", config->rest[0]);
+	else if (!action)
+		config_misuse(config, "found %zu operands, expected one of create, check, list, delete",
+		              config->rest_count);
 	else if (plan_topics(commands, command_count, &request, &job.arena, &job.plan, &job.err) != OK)
 		fprintf(stderr, "tandem topics: %s\n", job.err.text);
 	else if ((job.log = config_open_log(config, &exit_status))) {
@@ -343,11 +345,7 @@ static int topics_main(int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.single_replica,
 	         .help = "create: one replica, and no care for replicas ever after (alone with one broker)"},
-		{.name = "dry-run",
-	         .letter = 'n',
-	         .kind = CONFIG_FLAG,
-	         .value = &settings.dry_run,
-	         .help = "create, delete: say what would be done"},
+		CONFIG_DRY_RUN_OPTION(&settings.dry_run, "create, delete: say what would be done"),
 		{.name = "yes", .kind = CONFIG_FLAG, .value = &settings.yes, .help = "delete: really do it"},
 		{.name = "wait",
 	         .kind = CONFIG_DURATION,
@@ -356,11 +354,7 @@ static int topics_main(int argc, char **argv)
 	         .max = 3600000,
 	         .placeholder = "TIME",
 	         .help = "delete: wait so long for groups to lose their members"},
-		{.name = "json",
-	         .letter = 'J',
-	         .kind = CONFIG_FLAG,
-	         .value = &settings.json,
-	         .help = "list: a JSON object a line"},
+		CONFIG_JSON_OPTION(&settings.json, "list: a JSON object a line"),
 	};
 	const struct config_program program = {.usage = "tandem topics [options] create|check|list|delete",
 	                                       .summary = summary,

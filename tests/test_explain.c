@@ -440,13 +440,9 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 	assert_int_equal(log_open(url, &(struct log_config){.seam = &seam_system}, &log, &err), OK);
 	installation_make(log, 3, 1, 1);
 	log_close(log);
-	const struct {
-		const char *words[6];
-		int exit_status;
-		const char *message;
-	} table[] = {
-		{{"--log", url}, EXIT_USAGE, "found no order, expected ORDER_ID"},
-		{{"--log", url, "a", "b"}, EXIT_USAGE, "found several operands, expected one ORDER_ID"},
+	const struct capture_case table[] = {
+		{{"--log", url}, EXIT_USAGE, "found 0 operands, expected one ORDER_ID"},
+		{{"--log", url, "a", "b"}, EXIT_USAGE, "found 2 operands, expected one ORDER_ID"},
 		{{"--log", url, "a\nb"}, EXIT_USAGE, "printable ASCII"},
 		{{"--log", url, ""}, EXIT_USAGE, "1 to 64"},
 		{{"--dta", "x", "a"}, EXIT_USAGE, "did you mean '--data'?"},
@@ -457,23 +453,7 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 		{{"--help"}, EXIT_DONE, ""},
 	};
 	unsetenv("TANDEM_LOG");
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		struct capture out, complaint;
-		char *argv[8] = {(char *)(uintptr_t) "explain"};
-		int argc = 1;
-		for (; argc < 7 && table[i].words[argc - 1]; argc++)
-			argv[argc] = (char *)(uintptr_t)table[i].words[argc - 1];
-		capture_begin(&out, STDOUT_FILENO);
-		capture_begin(&complaint, STDERR_FILENO);
-		int exit_status = explain_command.main(argc, argv);
-		const char *text = capture_end(&complaint);
-		capture_end(&out);
-		if (exit_status != table[i].exit_status || !strstr(text, table[i].message))
-			fail_msg("case %zu: exit status %d, expected %d; '%s', expected '%s'", i, exit_status,
-			         table[i].exit_status, text, table[i].message);
-		capture_free(&complaint);
-		capture_free(&out);
-	}
+	capture_commands(&explain_command, table, sizeof table / sizeof *table);
 	snprintf(remove, sizeof remove, "rm -rf '%s'", dir);
 	assert_int_equal(system(remove), 0);
 }

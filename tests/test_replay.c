@@ -291,8 +291,9 @@ static void unknown_topics_and_partitions_are_named(void **state)
 	(void)state;
 	static const char *const topics[] = {"plan"};
 	f.selection.partition = 2;
-	assert_int_equal(print(false), FATAL);
-	assert_non_null(strstr(f.err.text, "topic plain has partitions 0 to 1, found -p 2"));
+	assert_int_equal(print(false), REJECT);
+	assert_string_equal(f.err.text, "-p: found 2, expected 0 to 1 of topic plain");
+	f.selection.partition = -1;
 	f.selection.topics = topics;
 	assert_int_equal(print(false), FATAL);
 	assert_non_null(strstr(f.err.text, "there is no topic plan; did you mean plain?"));
@@ -816,21 +817,21 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 	assert_int_equal(log_open(url, &(struct log_config){.seam = &seam_system}, &log, &f.err), OK);
 	installation_make(log, 3, 1, 1);
 	log_close(log);
-	const struct {
-		const char *words[10];
-		int exit_status;
-		const char *message;
-	} table[] = {
+	const struct capture_case table[] = {
 		{{"--log", url}, EXIT_USAGE, "found no topic, expected -t TOPIC"},
-		{{"--log", url, "orders"}, EXIT_USAGE, "found an operand"},
+		{{"--log", url, "orders"}, EXIT_USAGE, "found 'orders', expected options alone"},
 		{{"-t", "orders"}, EXIT_USAGE, "no log was named"},
 		{{"--log", url, "-t", "order"}, EXIT_FAILED, "there is no topic order; did you mean orders?"},
-		{{"--log", url, "-t", "orders", "-p", "1"}, EXIT_FAILED, "partitions 0 to 0, found -p 1"},
+		{{"--log", url, "-t", "orders", "-p", "1"}, EXIT_USAGE, "-p: found 1, expected 0 to 0 of topic orders"},
 		{{"--log", url, "-t", "orders", "-p", "x"}, EXIT_USAGE, "--partition"},
-		{{"--log", url, "-t", "orders", "-o", "stored"}, EXIT_USAGE, "-o stored: expected beginning"},
-		{{"--log", url, "-t", "orders", "--until-time", "noon"}, EXIT_USAGE, "--until-time noon"},
+		{{"--log", url, "-t", "orders", "-o", "stored"}, EXIT_USAGE, "-o: found 'stored', expected beginning"},
+		{{"--log", url, "-t", "orders", "--until-time", "noon"},
+	         EXIT_USAGE,
+	         "--until-time: found 'noon', expected"},
 		{{"--log", url, "-t", "orders", "--type", "OrderPlace"}, EXIT_USAGE, "did you mean OrderPlaced?"},
-		{{"--log", url, "-t", "orders", "--type", "other.OrderPlaced"}, EXIT_USAGE, "there is no such event"},
+		{{"--log", url, "-t", "orders", "--type", "other.OrderPlaced"},
+	         EXIT_USAGE,
+	         "--type: found 'other.OrderPlaced', expected"},
 		{{"--log", url, "-t", "orders", "-c", "-1"}, EXIT_USAGE, "--count"},
 		{{"--log", url, "-t", "orders", "--export", file}, EXIT_USAGE, "--export needs --type"},
 		{{"--log", url, "-t", "orders", "--type", "OrderPlaced", "--export", file},
@@ -852,23 +853,7 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 		{{"--help"}, EXIT_DONE, ""},
 	};
 	unsetenv("TANDEM_LOG");
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		struct capture out, complaint;
-		char *argv[12] = {(char *)(uintptr_t) "replay"};
-		int argc = 1;
-		for (; argc < 11 && table[i].words[argc - 1]; argc++)
-			argv[argc] = (char *)(uintptr_t)table[i].words[argc - 1];
-		capture_begin(&out, STDOUT_FILENO);
-		capture_begin(&complaint, STDERR_FILENO);
-		int exit_status = replay_command.main(argc, argv);
-		const char *text = capture_end(&complaint);
-		capture_end(&out);
-		if (exit_status != table[i].exit_status || !strstr(text, table[i].message))
-			fail_msg("case %zu: exit status %d, expected %d; '%s', expected '%s'", i, exit_status,
-			         table[i].exit_status, text, table[i].message);
-		capture_free(&complaint);
-		capture_free(&out);
-	}
+	capture_commands(&replay_command, table, sizeof table / sizeof *table);
 }
 
 int main(void)

@@ -65,7 +65,8 @@ static enum status parse(const json_t *object, struct arena *arena, const struct
 	const json_t *body = json_object_get(object, "event");
 	if (!name || !body || json_object_size(object) != 2)
 		return err_set(err, REJECT, "form",
-		               "expected {\"type\": \"OrderPlaced\", \"event\": {...}} and no other member");
+		               "found %s, expected {\"type\": \"OrderPlaced\", \"event\": {...}} and no other member",
+		               json_is_object(object) ? "an object with other members" : "no object");
 	enum status status = find_type(name, type, err);
 	if (status != OK)
 		return status;

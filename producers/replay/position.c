@@ -69,9 +69,8 @@ static enum status describe(const struct replay_run *run, const char *name, stru
 		return unknown_topic(run->log, name, arena, err);
 	int64_t partition = run->selection->partition;
 	if (partition >= topic.partitions)
-		return err_set(err, FATAL, "unknown_partition",
-		               "topic %s has partitions 0 to %" PRId32 ", found -p %" PRId64, name,
-		               topic.partitions - 1, partition);
+		return err_set(err, REJECT, "usage", "-p: found %" PRId64 ", expected 0 to %" PRId32 " of topic %s",
+		               partition, topic.partitions - 1, name);
 	*out = arena_alloc(arena, sizeof **out);
 	**out = (struct replay_topic){.name = name, .partitions = topic.partitions, .tstype = tstype_of(&topic)};
 	return OK;

@@ -105,8 +105,8 @@ struct replay_run {
 };
 
 /* Reads and gives. *slices (in the arena) say how far each partition came, also on a failure. Statuses: the sink's, the
- * log's, and RETRY "interrupted" (not while following: that is how it ends); FATAL "out_of_range": an offset that is not there any more; FATAL unknown_topic,
- * unknown_partition. */
+ * log's, and RETRY "interrupted" (not while following: that is how it ends); FATAL "out_of_range": an offset that is not there any more; FATAL unknown_topic;
+ * REJECT "usage": a partition that is not there. */
 enum status replay_run(const struct replay_run *run, struct arena *arena, struct replay_slice **slices, size_t *count,
                        struct replay_result *result, struct err *err);
 
