@@ -156,7 +156,7 @@ unit: $(unit_programs) $(conformance) ## the unit tests, and what every log prom
 flow: $(bin) $(BUILD)/tests/system/flow
 	@env -u KAFKA tests/run $(BUILD)/tests/system/flow
 
-check: unit sim-quick flow house compat ## the quick part: unit tests, the flow as processes, the house's rules and the schemas' history; no broker
+check: unit fuzz-corpus sim-quick flow house compat ## the quick part: unit tests, the flow as processes, the house's rules and the schemas' history; no broker
 
 compat: $(schemagen) ## is every schema fully compatible with its published versions?
 	@$(schemagen) --check schemas
@@ -203,8 +203,35 @@ test: ## everything that is tested; the last line says what passed
 
 # Unordered rows come in reverse: a fold that leans on SQLite's order fails.
 sanitize: ## these under the address, undefined behaviour and thread sanitizers
-	@TANDEM_REVERSE=1 $(MAKE) --no-print-directory SANITIZE=address,undefined unit
+	@TANDEM_REVERSE=1 $(MAKE) --no-print-directory SANITIZE=address,undefined unit fuzz-corpus
 	@TANDEM_REVERSE=1 $(MAKE) --no-print-directory SANITIZE=thread unit
+
+# Targets of tests/fuzz, each twice: replayed, an ordinary test of the corpus in the repository; and, by clang, as fuzzers.
+fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_programs := $(filter-out tests/fuzz/fuzz_%.c,$(wildcard tests/fuzz/*.c))
+fuzz_parts := $(call object,$(filter-out %/replay.c %/seeds.c,$(fuzz_programs))) $(test_objects)
+$(BUILD)/tests/fuzz/fuzz-%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(fuzz_parts) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+$(BUILD)/tests/fuzz/libfuzzer-%: $(BUILD)/tests/fuzz/fuzz_%.o $(fuzz_parts) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+
+FUZZ_S ?= 60
+FUZZ ?= $(fuzz_targets)
+fuzzers: $(addprefix $(BUILD)/tests/fuzz/libfuzzer-,$(FUZZ))
+# clang knows not all of gcc's warnings, which every other build has on
+fuzz: | $(BUILD)/setup-fuzz ## hostile bytes: libFuzzer, FUZZ_S=60 seconds each target, FUZZ="event task" only these
+	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz SANITIZE=fuzzer-no-link,address,undefined WARNINGS=-w FALSE_ALARMS= \
+		fuzzers
+	@tests/fuzz/run.sh -j $(JOBS) -s $(FUZZ_S) $(FUZZ)
+
+# Seeds come from this program; what libFuzzer found is kept where it reaches code that nothing before it does.
+$(BUILD)/tests/fuzz/seeds: $(BUILD)/tests/fuzz/seeds.o $(BUILD)/tests/fuzz/input.o $(test_objects) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+fuzz-seeds: $(BUILD)/tests/fuzz/seeds
+	@$< tests/fuzz/corpus
+
+fuzz-corpus: $(addprefix $(BUILD)/tests/fuzz/fuzz-,$(fuzz_targets)) ## every input of tests/fuzz/corpus as a test
+	@tests/run -j $(JOBS) $^
 
 valgrind: $(unit_programs) | $(BUILD)/setup-valgrind ## the unit tests under valgrind
 	@TANDEM_TEST_SECONDS=1800 TANDEM_WRAP="valgrind -q --leak-check=full --error-exitcode=99" \

@@ -42,4 +42,8 @@ struct verify_result {
 /* OK: compared, see result. REJECT "no_file": there is nothing to verify. FATAL, RETRY: it could not be done. */
 enum status verify_partition(const struct verify_config *config, struct verify_result *result, struct err *err);
 
+/* Compares two open tasks of one service, table by table: the part of verify_partition that folds nothing. What is
+ * committed and what is not are seen alike. Of *result, same, difference (without its offset) and state_hash are set. */
+enum status verify_tasks(struct task *file, struct task *folded, struct verify_result *result, struct err *err);
+
 #endif

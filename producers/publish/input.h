@@ -37,7 +37,7 @@ enum input_result input_fill(struct input *input, int timeout_ms, struct err *er
 static inline const char *input_bytes(const struct input *input, size_t *len)
 {
 	*len = input->buf.len - input->at;
-	return (const char *)input->buf.data + input->at;
+	return input->buf.data ? (const char *)input->buf.data + input->at : ""; /* nothing was read yet */
 }
 
 static inline void input_use(struct input *input, size_t len)
