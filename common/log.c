@@ -340,6 +340,21 @@ enum status log_import(struct log *log, const char *topic, int32_t partition, co
 	return log->ops->import(log, log_full_name(log, topic), partition, records, count, err);
 }
 
+int log_partition_compare(const void *a, const void *b)
+{
+	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+	return (x > y) - (x < y);
+}
+
+void log_partitions_set(int32_t **to, size_t *to_count, const int32_t *from, size_t count)
+{
+	*to = mem_realloc(*to, count * sizeof **to);
+	if (count)
+		memcpy(*to, from, count * sizeof **to);
+	*to_count = count;
+	qsort(*to, count, sizeof **to, log_partition_compare);
+}
+
 enum status log_import_check(const struct log_record *records, size_t count, int64_t next, int64_t last_ms,
                              struct err *err)
 {

@@ -1,5 +1,7 @@
 #include "log_group.h"
 
+#include "log_impl.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,12 +93,6 @@ static void keep_old(struct topic_share *share, size_t i)
 	member->partition_count = kept;
 }
 
-static int partition_compare(const void *a, const void *b)
-{
-	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-	return (x > y) - (x < y);
-}
-
 static void share_out(struct topic_share *share)
 {
 	for (size_t i = 0; i < share->count; i++)
@@ -107,7 +103,7 @@ static void share_out(struct topic_share *share)
 		for (size_t size = share_size(share, i); member->partition_count < size; next++)
 			if (!share->taken[next])
 				member->partitions[member->partition_count++] = next;
-		qsort(member->partitions, member->partition_count, sizeof *member->partitions, partition_compare);
+		qsort(member->partitions, member->partition_count, sizeof *member->partitions, log_partition_compare);
 	}
 }
 

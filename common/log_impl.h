@@ -105,6 +105,11 @@ void log_base_fini(struct log *log);
 /* Kafka's rule for topic names (1 to 249 of [a-zA-Z0-9._-]), and none that begins with a dot. */
 bool log_name_valid(const char *name);
 
+/* For qsort and bsearch of anything that begins with a partition's number (int32_t). */
+int log_partition_compare(const void *a, const void *b);
+/* *to becomes a copy of these, sorted; it is grown as needed, the caller's to free (mem_free). */
+void log_partitions_set(int32_t **to, size_t *to_count, const int32_t *from, size_t count);
+
 /* May these be imported behind a partition's end (next, time of the last one)? REJECT "invalid". */
 enum status log_import_check(const struct log_record *records, size_t count, int64_t next, int64_t last_ms,
                              struct err *err);

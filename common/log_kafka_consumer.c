@@ -91,21 +91,6 @@ static const struct kafka_role role = {
 
 /* ---- the membership ---- */
 
-static int partition_compare(const void *a, const void *b)
-{
-	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-	return (x > y) - (x < y);
-}
-
-static void partitions_set(struct kafka_consumer *c, const int32_t *partitions, size_t count)
-{
-	c->partitions = mem_realloc(c->partitions, count * sizeof *c->partitions);
-	for (size_t i = 0; i < count; i++)
-		c->partitions[i] = partitions[i];
-	c->partition_count = count;
-	qsort(c->partitions, count, sizeof *c->partitions, partition_compare);
-}
-
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
 	/* Every callback's opaque is the client; ours stands in the consumer. */
@@ -124,7 +109,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_top
 		c->partition_count = (size_t)list->cnt;
 		for (int i = 0; i < list->cnt; i++)
 			c->partitions[i] = list->elems[i].partition;
-		qsort(c->partitions, c->partition_count, sizeof *c->partitions, partition_compare);
+		qsort(c->partitions, c->partition_count, sizeof *c->partitions, log_partition_compare);
 	}
 	rd_kafka_yield(rk); /* the poll returns now */
 }
@@ -174,7 +159,7 @@ static struct reading *reading_find(struct kafka_consumer *c, int32_t partition)
 {
 	/* partition comes first in both */
 	return c->reading_count
-	               ? bsearch(&partition, c->readings, c->reading_count, sizeof *c->readings, partition_compare)
+	               ? bsearch(&partition, c->readings, c->reading_count, sizeof *c->readings, log_partition_compare)
 	               : NULL;
 }
 
@@ -217,7 +202,7 @@ static void readings_set(struct kafka_consumer *c, const struct log_position *po
 			c->readings[c->reading_count++] =
 				(struct reading){.partition = positions[i].partition, .next = positions[i].offset};
 	}
-	qsort(c->readings, c->reading_count, sizeof *c->readings, partition_compare);
+	qsort(c->readings, c->reading_count, sizeof *c->readings, log_partition_compare);
 }
 
 /* A revocation is answered by "no assignment", which is not the same as an empty one. */
@@ -644,7 +629,7 @@ enum status kafka_consumer_open(struct log *base, const struct log_consumer_conf
 	c->group = mem_strdup(config->group);
 	c->joins = !config->partitions;
 	if (!c->joins)
-		partitions_set(c, config->partitions, config->partition_count);
+		log_partitions_set(&c->partitions, &c->partition_count, config->partitions, config->partition_count);
 	enum status status = client_open(c, config, err);
 	if (status != OK) {
 		consumer_free(c);

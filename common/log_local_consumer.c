@@ -44,21 +44,6 @@ static struct local_log *log_of(const struct local_consumer *c)
 
 /* ---- opening and closing ---- */
 
-static int partition_compare(const void *a, const void *b)
-{
-	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-	return (x > y) - (x < y);
-}
-
-static void partitions_set(struct local_consumer *c, const int32_t *partitions, size_t count)
-{
-	c->partitions = mem_realloc(c->partitions, count * sizeof *c->partitions);
-	if (count)
-		memcpy(c->partitions, partitions, count * sizeof *c->partitions);
-	c->partition_count = count;
-	qsort(c->partitions, count, sizeof *c->partitions, partition_compare);
-}
-
 enum status local_consumer_open(struct log *base, const struct log_consumer_config *config, struct log_consumer **out,
                                 struct err *err)
 {
@@ -71,7 +56,7 @@ enum status local_consumer_open(struct log *base, const struct log_consumer_conf
 	c->instance = config->instance_id ? mem_strdup(config->instance_id) : NULL;
 	c->joins = !config->partitions;
 	if (!c->joins)
-		partitions_set(c, config->partitions, config->partition_count);
+		log_partitions_set(&c->partitions, &c->partition_count, config->partitions, config->partition_count);
 	c->member = (struct local_member){.group = c->group,
 	                                  .topic = c->topic,
 	                                  .instance = c->instance,
@@ -269,7 +254,8 @@ static bool look_at_group(struct local_consumer *c, struct log_event *event)
 		struct log_group group;
 		bool told = local_member_step(log_of(c), &c->member, event, &group);
 		if (told && event->kind == LOG_ASSIGNED)
-			partitions_set(c, event->partitions, event->partition_count);
+			log_partitions_set(&c->partitions, &c->partition_count, event->partitions,
+			                   event->partition_count);
 		else if (told)
 			positions_clear(c);
 		log_group_fini(&group);

@@ -99,6 +99,9 @@ struct local_topic {
 
 enum status local_topic_load(struct local_log *log, const char *name, struct local_topic *topic, struct err *err);
 void local_topic_fini(struct local_topic *topic);
+/* Is there this partition? FATAL unknown_topic, unknown_partition. record_bytes_max (of the topic) may be NULL. */
+enum status local_topic_has(struct local_log *log, const char *name, int32_t partition, int64_t *record_bytes_max,
+                            struct err *err);
 char *local_partition_path(const struct local_log *log, const char *topic, int32_t partition, const char *suffix);
 enum status local_unknown_topic(const char *topic, struct err *err);
 enum status local_topic_create(struct log *log, const struct log_topic *topic, struct err *err);

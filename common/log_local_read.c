@@ -70,15 +70,9 @@ static enum status read_failed(struct local_partition *partition, enum status st
 enum status local_partition_open(struct local_log *log, const char *topic, int32_t number, struct local_partition **out,
                                  struct err *err)
 {
-	struct local_topic settings;
-	enum status status = local_topic_load(log, topic, &settings, err);
+	enum status status = local_topic_has(log, topic, number, NULL, err);
 	if (status != OK)
 		return status;
-	int32_t count = settings.partitions;
-	local_topic_fini(&settings);
-	if (number < 0 || number >= count)
-		return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic,
-		               (int)number, (int)count);
 	struct local_partition *partition = mem_zalloc(1, sizeof *partition);
 	partition->topic = mem_strdup(topic);
 	partition->number = number;

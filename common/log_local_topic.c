@@ -93,6 +93,23 @@ void local_topic_fini(struct local_topic *topic)
 	arena_fini(&topic->arena);
 }
 
+enum status local_topic_has(struct local_log *log, const char *name, int32_t partition, int64_t *record_bytes_max,
+                            struct err *err)
+{
+	struct local_topic topic;
+	enum status status = local_topic_load(log, name, &topic, err);
+	if (status != OK)
+		return status;
+	int32_t count = topic.partitions;
+	if (record_bytes_max)
+		*record_bytes_max = topic.record_bytes_max;
+	local_topic_fini(&topic);
+	return partition >= 0 && partition < count
+	               ? OK
+	               : err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", name,
+	                         (int)partition, (int)count);
+}
+
 static enum status topic_write(const char *dir, const struct log_topic *topic, struct err *err)
 {
 	json_t *settings = json_object();

@@ -44,16 +44,10 @@ enum status local_partition_file_create(const char *path, struct err *err)
 enum status local_writer_open(struct local_log *log, const char *topic, int32_t partition, struct local_writer **out,
                               struct err *err)
 {
-	struct local_topic settings;
-	enum status status = local_topic_load(log, topic, &settings, err);
+	int64_t bytes_max;
+	enum status status = local_topic_has(log, topic, partition, &bytes_max, err);
 	if (status != OK)
 		return status;
-	int32_t count = settings.partitions;
-	int64_t bytes_max = settings.record_bytes_max;
-	local_topic_fini(&settings);
-	if (partition < 0 || partition >= count)
-		return err_set(err, FATAL, "unknown_partition", "topic %s has no partition %d, it has %d", topic,
-		               (int)partition, (int)count);
 	struct local_lock lock;
 	status = local_lock_open(&lock, local_partition_path(log, topic, partition, ".lock"), err);
 	if (status != OK)

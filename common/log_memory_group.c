@@ -193,21 +193,6 @@ enum status memory_consumer_commit(struct log_consumer *base, const struct log_m
 
 /* ---- opening and closing ---- */
 
-static int partition_compare(const void *a, const void *b)
-{
-	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-	return (x > y) - (x < y);
-}
-
-static void partitions_set(struct memory_consumer *c, const int32_t *partitions, size_t count)
-{
-	c->partitions = mem_realloc(c->partitions, count * sizeof *c->partitions);
-	if (count)
-		memcpy(c->partitions, partitions, count * sizeof *c->partitions);
-	c->partition_count = count;
-	qsort(c->partitions, count, sizeof *c->partitions, partition_compare);
-}
-
 enum status memory_consumer_open(struct log *log, const struct log_consumer_config *config, struct log_consumer **out,
                                  struct err *err)
 {
@@ -221,7 +206,7 @@ enum status memory_consumer_open(struct log *log, const struct log_consumer_conf
 	c->session_timeout_ms = config->session_timeout_ms;
 	c->joins = !config->partitions;
 	if (!c->joins)
-		partitions_set(c, config->partitions, config->partition_count);
+		log_partitions_set(&c->partitions, &c->partition_count, config->partitions, config->partition_count);
 	struct memory_consumer **at = &memory->consumers;
 	while (*at)
 		at = &(*at)->next;
@@ -408,7 +393,7 @@ static bool membership_step(struct memory_consumer *c, struct log_group *group, 
 		log_group_give_back(group, c->membership.id);
 		return false;
 	case LOG_STEP_ASSIGNED:
-		partitions_set(c, self->partitions, self->partition_count);
+		log_partitions_set(&c->partitions, &c->partition_count, self->partitions, self->partition_count);
 		return tell_assigned(c, event);
 	case LOG_STEP_REVOKED:
 		positions_set(c, NULL, 0);

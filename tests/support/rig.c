@@ -188,6 +188,12 @@ void rig_close(struct rig *rig)
 	arena_fini(&rig->arena);
 }
 
+int rig_teardown(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
 /* ---- processes ---- */
 
 static int split(char *text, char *argv[ARGUMENTS_MAX])

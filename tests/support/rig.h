@@ -52,6 +52,8 @@ void rig_open(struct rig *rig);
 /* The same, and the topics with so many partitions. */
 void rig_open_topics(struct rig *rig, int32_t orders, int32_t inventory);
 void rig_close(struct rig *rig);
+/* The same, as a teardown: cmocka_unit_test_prestate_setup_teardown(test, setup, rig_teardown, &rig). */
+int rig_teardown(void **state);
 
 uint64_t rig_random(struct rig *rig, uint64_t below);
 

@@ -2,39 +2,8 @@
 # tandem audit as people run it: real processes on local:, every exit status, JSON, --wait beside running workers.
 set -u
 cd "$(dirname "$0")/../.."
-tandem=$PWD/${BUILD:-build}/tandem
-dir=$(mktemp -d)
-workers=()
-end() {
-	[ ${#workers[@]} -eq 0 ] || kill -KILL "${workers[@]}" 2>/dev/null
-	rm -rf "$dir"
-}
-trap end EXIT
-cd "$dir" || exit 1
-unset TANDEM_LOG TANDEM_DATA
-passed=0 failed=0
-expect() { # STATUS 'what holds' COMMAND...
-	local wanted=$1 what=$2 got
-	shift 2
-	"$@" >out 2>err
-	got=$?
-	if [ "$got" -eq "$wanted" ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "$what: status $got, expected $wanted: $*"
-		cat out err
-	fi
-}
-holds() { # 'what holds' TEXT: in what the last command wrote
-	if grep -qF -- "$2" out err; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "$1: '$2' was not written"
-		cat out err
-	fi
-}
+. tests/support/expect.sh
+
 log=(--log local:log)
 run() { # SERVICE DATA: until its end
 	"$tandem" "$1" run "${log[@]}" --data "$2" --until-end 2>>runs || { cat runs; exit 1; }
@@ -55,7 +24,7 @@ expect 1 'which is not drained' grep -q drained shown
 # Beside running workers, orders coming in, some of which go short.
 for service in order inventory revenue; do
 	"$tandem" $service run "${log[@]}" --data state 2>>runs &
-	workers+=($!)
+	children+=($!)
 done
 expect 0 'orders' "$tandem" publish "${log[@]}" --skus 10 --orders 2000 --seed 7
 expect 0 'drained services agree' "$tandem" audit "${log[@]}" --data state --wait --timeout 120s
@@ -66,9 +35,9 @@ jq -e '.verdict == "holds" and .drained and .orders.placed == 2000 and .orders.p
 	.orders.confirmed + .orders.rejected + .orders.cancelled == .orders.placed and
 	([.streams[] | select(.verdict != "holds")] | length) == 0 and ([.tasks[].file] | all)' out >/dev/null
 expect 0 'the JSON says the same' test $? -eq 0
-kill -TERM "${workers[@]}"
-wait "${workers[@]}"
-workers=()
+kill -TERM "${children[@]}"
+wait "${children[@]}"
+children=()
 
 expect 0 'one more order' "$tandem" publish "${log[@]}" --skus 10 --orders 1 --seed 9
 expect 3 'a stopped worker leaves it under way' "$tandem" audit "${log[@]}" --data state --wait --timeout 300ms
@@ -97,5 +66,4 @@ expect 3 'a broken file cannot be looked at' "$tandem" audit "${log[@]}" --data 
 holds 'and it says which' 'state/inventory/1.db'
 expect 0 'nothing is left behind' test -z "$(find . -name '.audit*')"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

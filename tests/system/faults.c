@@ -38,13 +38,6 @@ static int open_installation(void **state)
 	return 0;
 }
 
-static int close_all(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
-
 static void check(enum status status, const struct err *err)
 {
 	if (status != OK)
@@ -522,7 +515,7 @@ static void publishing_the_same_again_changes_no_row(void **state)
 	rig.passed = true;
 }
 
-#define FAULT(test) cmocka_unit_test_setup_teardown(test, open_installation, close_all)
+#define FAULT(test) cmocka_unit_test_prestate_setup_teardown(test, open_installation, rig_teardown, &rig)
 
 int main(void)
 {

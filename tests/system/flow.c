@@ -26,13 +26,6 @@ static int open_small(void **state)
 	return 0;
 }
 
-static int close_all(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
-
 static void start_both(struct rig_process *workers[2])
 {
 	workers[0] = rig_start(&rig, "order", "order run");
@@ -184,10 +177,12 @@ static void real_orders_are_all_accounted_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(each_kind_of_order_ends_as_the_rules_say, open_small, close_all),
-		cmocka_unit_test_setup_teardown(generated_orders_over_many_partitions_end_once_each, open_small,
-	                                        close_all),
-		cmocka_unit_test_setup_teardown(real_orders_are_all_accounted_for, open_small, close_all),
+		cmocka_unit_test_prestate_setup_teardown(each_kind_of_order_ends_as_the_rules_say, open_small,
+	                                                 rig_teardown, &rig),
+		cmocka_unit_test_prestate_setup_teardown(generated_orders_over_many_partitions_end_once_each,
+	                                                 open_small, rig_teardown, &rig),
+		cmocka_unit_test_prestate_setup_teardown(real_orders_are_all_accounted_for, open_small, rig_teardown,
+	                                                 &rig),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,13 +232,6 @@ static int open_surroundings(void **state)
 	return 0;
 }
 
-static int close_all(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
-
 static const char *with_folder(const char *command)
 {
 	const char *at = strstr(command, "{}");
@@ -288,8 +281,8 @@ static void every_wrong_input_is_refused_with_its_status_and_a_reason(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_wrong_input_is_refused_with_its_status_and_a_reason,
-	                                        open_surroundings, close_all),
+		cmocka_unit_test_prestate_setup_teardown(every_wrong_input_is_refused_with_its_status_and_a_reason,
+	                                                 open_surroundings, rig_teardown, &rig),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,13 +65,6 @@ static int open_installation(void **state)
 	return 0;
 }
 
-static int close_all(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
-
 /* ---- the worker's line ---- */
 
 static void look_for_lines(struct victim *victim)
@@ -253,8 +246,8 @@ static void no_order_is_lost_or_doubled_whenever_a_worker_is_killed(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(no_order_is_lost_or_doubled_whenever_a_worker_is_killed,
-	                                        open_installation, close_all),
+		cmocka_unit_test_prestate_setup_teardown(no_order_is_lost_or_doubled_whenever_a_worker_is_killed,
+	                                                 open_installation, rig_teardown, &rig),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,39 +3,8 @@
 set -u
 cd "$(dirname "$0")/../.."
 [ -n "${KAFKA:-}" ] || exec tests/system/kafka/with-kafka.sh "$0" "$@"
-tandem=$PWD/${BUILD:-build}/tandem
-dir=$(mktemp -d)
-children=()
-end() {
-	[ ${#children[@]} -eq 0 ] || kill -KILL "${children[@]}" 2>/dev/null
-	rm -rf "$dir"
-}
-trap end EXIT
-cd "$dir" || exit 1
-unset TANDEM_LOG TANDEM_DATA
-passed=0 failed=0
-expect() { # STATUS 'what holds' COMMAND...
-	local wanted=$1 what=$2 got
-	shift 2
-	"$@" >out 2>err
-	got=$?
-	if [ "$got" -eq "$wanted" ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "$what: status $got, expected $wanted: $*"
-		cat out err
-	fi
-}
-holds() { # 'what holds' TEXT: in what the last command wrote
-	if grep -qF -- "$2" out err; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "$1: '$2' was not written"
-		head -c 4000 out err
-	fi
-}
+. tests/support/expect.sh
+
 lines() { # FILE: with a limit, until it has a line
 	local i
 	for i in $(seq 300); do
@@ -134,5 +103,4 @@ for log in "kafka://$KAFKA"; do
 		"$tandem" topics delete --log "$log" --namespace "$namespace" --yes >/dev/null 2>&1
 	done
 done
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -38,13 +38,6 @@ static int open_installation(void **state)
 	return 0;
 }
 
-static int close_all(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
-
 /* ---- work ---- */
 
 static void publish_and_fold(int seed)
@@ -240,7 +233,7 @@ static void a_worker_beside_a_group_waits_until_the_group_has_ended(void **state
 	rig.passed = true;
 }
 
-#define WAY(test, open) cmocka_unit_test_setup_teardown(test, open, close_all)
+#define WAY(test, open) cmocka_unit_test_prestate_setup_teardown(test, open, rig_teardown, &rig)
 
 int main(void)
 {

@@ -34,13 +34,6 @@ static int open_installation(void **state)
 	return 0;
 }
 
-static int close_all(void **state)
-{
-	(void)state;
-	rig_close(&rig);
-	return 0;
-}
-
 /* The CSV itself, unpacked where it must be. */
 static const char *find_rows(void)
 {
@@ -149,7 +142,8 @@ static void all_rows_are_folded_verified_and_audited(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(all_rows_are_folded_verified_and_audited, open_installation, close_all),
+		cmocka_unit_test_prestate_setup_teardown(all_rows_are_folded_verified_and_audited, open_installation,
+	                                                 rig_teardown, &rig),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
