@@ -238,12 +238,11 @@ valgrind: $(unit_programs) | $(BUILD)/setup-valgrind ## the unit tests under val
 		tests/run -j $(JOBS) $(unit_programs)
 
 ##@ Measuring
-# One program a workload; bench.c and side.c are what they share. bench-drain, ...: that one alone, figures on stderr.
-bench_shared := $(call object,tests/bench/bench.c tests/bench/side.c)
-bench_sources := $(filter-out %/bench.c %/side.c,$(wildcard tests/bench/*.c))
-bench_programs := $(patsubst %.c,$(BUILD)/%,$(bench_sources))
-bench_workloads := drain
-$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(bench_shared) $(test_objects) $(lib)
+# One program a workload, and what they share. bench-drain, ...: that one alone, figures on stderr.
+bench_shared := tests/bench/bench.c tests/bench/side.c tests/bench/pace.c
+bench_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out $(bench_shared),$(wildcard tests/bench/*.c)))
+bench_workloads := drain latency
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call object,$(bench_shared)) $(test_objects) $(lib)
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 
 $(addprefix bench-,$(bench_workloads)): bench-%: $(bin) $(bench_programs) | $(BUILD)/setup-system

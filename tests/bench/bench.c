@@ -174,6 +174,15 @@ static void write_file(const struct bench *bench, json_t *taken)
 	mem_free(path);
 }
 
+static void print_line(const struct bench_figure *figure, const struct summary *sum)
+{
+	char beside[64] = "";
+	if (isfinite(sum->base))
+		snprintf(beside, sizeof beside, "  %.3g times %.4g", sum->ratio, sum->base);
+	bench_say("  %-54s %10.4g %-10s (%.4g to %.4g)%s", figure->name, sum->median, figure->unit ? figure->unit : "",
+	          sum->low, sum->high, beside);
+}
+
 void bench_close(struct bench *bench)
 {
 	json_t *figures = json_array();
@@ -181,8 +190,7 @@ void bench_close(struct bench *bench)
 		struct summary sum;
 		const struct bench_figure *figure = &bench->figures[i];
 		sum_up(figure, &sum);
-		bench_say("  %-54s %10.4g %-10s (%.4g to %.4g) base %.4g ratio %.3g", figure->name, sum.median,
-		          figure->unit ? figure->unit : "", sum.low, sum.high, sum.base, sum.ratio);
+		print_line(figure, &sum);
 		json_array_append_new(figures, figure_json(figure));
 	}
 	json_t *whole = json_pack("{s:s, s:o}", "workload", bench->workload, "figures", figures);

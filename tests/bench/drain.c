@@ -234,14 +234,6 @@ static void want(struct drain *drain)
 	}
 }
 
-static void choose_sides(struct drain *drain)
-{
-	const char *given = getenv("SIDES");
-	for (int kind = 0; kind < SIDE_KINDS; kind++)
-		drain->on[kind] = (!given || !*given || strstr(given, side_names[kind])) &&
-		                  (kind == SIDE_LOCAL || rig_wants_kafka());
-}
-
 int main(void)
 {
 	struct drain drain = {.orders = bench_setting("N", 300000)};
@@ -250,7 +242,7 @@ int main(void)
 	bench_open(&drain.bench, "drain");
 	if (!file || !*file)
 		drain.bench.remark = "Online Retail: the sample of tests/data, 24 times over (RETAIL= was not given)";
-	choose_sides(&drain);
+	side_choose(drain.on);
 	for (int64_t round = 0; round < rounds; round++) {
 		bench_say("drain: round %lld of %lld", (long long)round + 1, (long long)rounds);
 		for (int i = 0; i < SIDE_KINDS; i++)

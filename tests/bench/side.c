@@ -34,11 +34,17 @@ double side_now(void)
 
 /* ---- the installation and its programs ---- */
 
-bool side_open(struct side *side, enum side_kind kind)
+void side_choose(bool on[SIDE_KINDS])
+{
+	const char *given = getenv("SIDES");
+	for (int kind = 0; kind < SIDE_KINDS; kind++)
+		on[kind] = (!given || !*given || strstr(given, side_names[kind])) &&
+		           (kind == SIDE_LOCAL || rig_wants_kafka());
+}
+
+void side_open(struct side *side, enum side_kind kind)
 {
 	*side = (struct side){.kind = kind, .more = ""};
-	if (kind != SIDE_LOCAL && !rig_wants_kafka())
-		return false;
 	const char *given = getenv("KAFKA");
 	char *kafka = given ? strdup(given) : NULL;
 	if (kind == SIDE_LOCAL)
@@ -48,7 +54,6 @@ bool side_open(struct side *side, enum side_kind kind)
 		setenv("KAFKA", kafka, 1);
 	free(kafka);
 	side->rig.passed = true;
-	return true;
 }
 
 void side_close(struct side *side)

@@ -14,6 +14,9 @@ enum side_kind { SIDE_BARE, SIDE_KAFKA, SIDE_LOCAL, SIDE_KINDS };
 
 extern const char *const side_names[SIDE_KINDS];
 
+/* Those that $SIDES names (all where it is not set) and that can run: bare and kafka need $KAFKA. */
+void side_choose(bool on[SIDE_KINDS]);
+
 struct side {
 	enum side_kind kind;
 	struct rig rig;
@@ -21,8 +24,7 @@ struct side {
 	struct rig_process *order, *inventory;
 };
 
-/* $KAFKA says which broker; false, and nothing done, where it is needed and not set. */
-bool side_open(struct side *side, enum side_kind kind);
+void side_open(struct side *side, enum side_kind kind);
 void side_close(struct side *side); /* ends what runs, removes everything */
 
 void side_start(struct side *side); /* both programs; does not wait */
