@@ -184,11 +184,20 @@ whole: $(bin) $(BUILD)/tests/system/whole | $(BUILD)/setup-system ## all of Onli
 	@env -u KAFKA $(BUILD)/tests/system/whole
 	@$(with_kafka) $(BUILD)/tests/system/whole
 
+# A controller and three brokers that misbehave, under load: one program, one cluster.
+cluster := $(BUILD)/cluster
+ROUNDS ?= 1
+$(cluster): $(call object,$(wildcard tests/cluster/*.c)) $(test_objects) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+
+system-cluster: $(bin) $(cluster) | $(BUILD)/setup-system ## brokers that die, hang, restart, are cut off, lose what they acknowledged: ROUNDS=1
+	@TANDEM_ROUNDS=$(ROUNDS) TANDEM_TEST_SECONDS=$$((900 * $(ROUNDS))) tests/run $(cluster); status=$$?; $(recovery_table); exit $$status
+
 recovery_table = tests/system/recovery.sh $(BUILD)/recovery.tsv
 
 system: ## all of them, and how long it took to recover from each fault
 	@rm -f $(BUILD)/recovery.tsv; status=0; \
-	for suite in system-local system-kafka; do $(MAKE) --no-print-directory $$suite || status=1; done; \
+	for suite in system-local system-kafka system-cluster; do $(MAKE) --no-print-directory $$suite || status=1; done; \
 	$(recovery_table); exit $$status
 
 test: ## everything that is tested; the last line says what passed

@@ -33,6 +33,8 @@ static const struct log_setting common_defaults[] = {
 	{"log.connection.close", "false"},
 	{"reconnect.backoff.max.ms", "2000"},
 	{"topic.metadata.propagation.max.ms", "5000"},
+	/* a broker that hangs keeps its connections, and only this tells; a minute by default */
+	{"socket.timeout.ms", "10000"},
 	{0},
 };
 
@@ -239,12 +241,20 @@ bool kafka_client_close(struct kafka_client *client)
 	return false;
 }
 
-struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err)
+enum status kafka_asking_open(struct kafka_log *log, const struct log_setting *more, struct kafka_client *client,
+                              struct err *err)
 {
 	char timeout[12]; /* an answer that never comes ends with the call's time, not after a minute */
 	snprintf(timeout, sizeof timeout, "%d", log->base.timeout_ms < 300000 ? log->base.timeout_ms : 300000);
-	const struct log_setting more[] = {{"socket.timeout.ms", timeout}, {0}};
-	*status = log->client.rk ? OK : kafka_client_open(log, &asking, more, &log->client, err);
+	const struct log_setting fixed[] = {{"allow.auto.create.topics", "false"}, {"socket.timeout.ms", timeout}, {0}};
+	struct kafka_role role = asking;
+	role.fixed = fixed;
+	return kafka_client_open(log, &role, more, client, err);
+}
+
+struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err)
+{
+	*status = log->client.rk ? OK : kafka_asking_open(log, NULL, &log->client, err);
 	return *status == OK ? &log->client : NULL;
 }
 
@@ -335,6 +345,7 @@ static void kafka_close(struct log *base)
 {
 	struct kafka_log *log = kafka_of(base);
 	kafka_sources_close(log);
+	kafka_asker_close(log);
 	kafka_client_close(&log->client);
 	close(log->wake_fd);
 	mem_free(log);

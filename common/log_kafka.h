@@ -46,6 +46,10 @@ struct kafka_log {
 	struct kafka_wakeup *wakeups;
 	struct kafka_client client; /* admin, metadata, offsets; opened at first use */
 	struct {
+		char *group;
+		struct kafka_client client;
+	} asker; /* asks what a group has committed; opened at first use */
+	struct {
 		const char *topic; /* interned by log.c */
 		int32_t partitions;
 		int64_t at_us;
@@ -73,6 +77,10 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 /* Bounded: librdkafka may wait for ever on a request that has no answer. False: it still does, in a thread that is left to it,
  * and may call back into what the client's opaque stands in. A group is left before, by consumer_close. */
 bool kafka_client_close(struct kafka_client *client);
+
+/* A client that asks, and whose requests end with the log's timeout. */
+enum status kafka_asking_open(struct kafka_log *log, const struct log_setting *more, struct kafka_client *client,
+                              struct err *err);
 
 /* The handle's own client. NULL: err says why (status in *status). */
 struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err);
@@ -191,6 +199,7 @@ void kafka_producer_close(struct log_producer *producer);
  * within the last second. */
 enum status kafka_partition_check(struct kafka_log *log, const char *topic, int32_t partition, struct err *err);
 
+void kafka_asker_close(struct kafka_log *log);
 enum status kafka_committed(struct log *log, const char *group, const char *topic, struct log_mark *mark,
                             struct err *err);
 /* Fills a mark from librdkafka's element. */

@@ -6,7 +6,8 @@
 
 #define LOOK_MS       1000 /* one question about metadata, before the client's errors are looked at */
 #define LOOK_AGAIN_MS 20
-#define REPLICAS_MAX  3 /* where the caller gives no number */
+#define ASK_MS        1000 /* one question of several within a call */
+#define REPLICAS_MAX  3    /* where the caller gives no number */
 #define KNOWN_US      1000000
 
 /* ---- metadata ---- */
@@ -353,21 +354,6 @@ void kafka_mark(const rd_kafka_topic_partition_t *element, struct log_mark *mark
 		memcpy(mark->metadata, element->metadata, element->metadata_size);
 }
 
-static enum status mark_of(const rd_kafka_group_result_t *group, struct log_mark *mark, struct err *err)
-{
-	const rd_kafka_error_t *error = rd_kafka_group_result_error(group);
-	rd_kafka_resp_err_t code = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
-	const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(group);
-	if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND || (!code && (!list || list->cnt != 1)))
-		return OK;
-	if (!code)
-		code = list->elems[0].err;
-	if (code)
-		return kafka_err(err, code, NULL, "group %s: what is committed", rd_kafka_group_result_name(group));
-	kafka_mark(&list->elems[0], mark);
-	return OK;
-}
-
 /* A group's coordinator may be on the move, or still reading: it is asked again, within the call's time. */
 static bool ask_again(struct kafka_log *log, int64_t begin_us, enum status status, const struct err *err)
 {
@@ -378,43 +364,57 @@ static bool ask_again(struct kafka_log *log, int64_t begin_us, enum status statu
 	return true;
 }
 
-static enum status committed(struct kafka_log *log, const char *group, const char *topic, struct log_mark *mark,
-                             struct err *err)
+/* A client that knows the group and never joins it; of the group asked for last. (librdkafka's admin call for this,
+ * ListConsumerGroupOffsets, ends the process with SIGSEGV when the group's coordinator has moved: its answer is handed to the
+ * group of the asking client, which has none; up to 2.11 at least.) */
+static enum status asker_open(struct kafka_log *log, const char *group, struct err *err)
 {
-	struct question q;
-	size_t count;
-	enum status status = question_begin(&q, log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, err);
-	if (status != OK)
-		return status;
-	*mark = (struct log_mark){.partition = mark->partition, .offset = -1};
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(list, topic, mark->partition);
-	rd_kafka_ListConsumerGroupOffsets_t *question = rd_kafka_ListConsumerGroupOffsets_new(group, list);
-	rd_kafka_ListConsumerGroupOffsets(log->client.rk, &question, 1, q.options, q.queue);
-	status = question_wait(&q, "read what is committed", err);
-	if (status == OK) {
-		const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-			rd_kafka_event_ListConsumerGroupOffsets_result(q.answer), &count);
-		status = count == 1 ? mark_of(groups[0], mark, err)
-		                    : err_set(err, RETRY, "transport", "group %s: an answer without a result", group);
-	}
-	rd_kafka_ListConsumerGroupOffsets_destroy(question);
-	rd_kafka_topic_partition_list_destroy(list);
-	question_end(&q);
+	if (log->asker.group && strcmp(log->asker.group, group) == 0)
+		return OK;
+	kafka_asker_close(log);
+	const struct log_setting more[] = {{"group.id", group}, {0}};
+	enum status status = kafka_asking_open(log, more, &log->asker.client, err);
+	if (status == OK)
+		log->asker.group = mem_strdup(group);
 	return status;
 }
 
+void kafka_asker_close(struct kafka_log *log)
+{
+	kafka_client_close(&log->asker.client);
+	mem_free(log->asker.group);
+	log->asker.group = NULL;
+}
+
+/* A coordinator may be on the move, or still reading: it is asked again, within the call's time. */
 enum status kafka_committed(struct log *base, const char *group, const char *topic, struct log_mark *mark,
                             struct err *err)
 {
 	struct kafka_log *log = kafka_of(base);
-	struct err own = {0};
-	int64_t begin_us = seam_monotonic_us(base->seam);
-	enum status status;
-	do
-		status = committed(log, group, topic, mark, err ? err : &own);
-	while (ask_again(log, begin_us, status, err ? err : &own));
-	return status;
+	struct kafka_call call;
+	*mark = (struct log_mark){.partition = mark->partition, .offset = -1};
+	enum status status = asker_open(log, group, err);
+	if (status != OK)
+		return status;
+	kafka_call_begin(&call, log, &log->asker.client);
+	for (;;) {
+		const char *code;
+		rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+		rd_kafka_topic_partition_list_add(list, topic, mark->partition);
+		rd_kafka_resp_err_t error = rd_kafka_committed(log->asker.client.rk, list, ASK_MS);
+		if (!error)
+			error = list->elems[0].err;
+		if (!error)
+			kafka_mark(&list->elems[0], mark);
+		rd_kafka_topic_partition_list_destroy(list);
+		if (!error)
+			return OK;
+		if (kafka_classify(error, &code) != RETRY)
+			return kafka_err(err, error, NULL, "group %s: what is committed", group);
+		if (!kafka_call_go_on(&call, "read what is committed", &status, err))
+			return err_context(err, status, "group %s", group);
+		rd_kafka_poll(log->asker.client.rk, LOOK_AGAIN_MS);
+	}
 }
 
 static enum status group_delete(struct kafka_log *log, const char *group, struct err *err)

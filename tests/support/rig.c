@@ -65,9 +65,13 @@ static void find_program(struct rig *rig)
 	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
 	assert_true(len > 0);
 	self[len] = 0;
-	for (int up = 0; up < 3; up++) /* build/tests/system/NAME */
+	snprintf(rig->program, sizeof rig->program, "%.4000s", given ? given : "");
+	for (int up = 0; up < 3 && !given; up++) { /* build/tandem, for build/tests/system/NAME and build/NAME */
 		*strrchr(self, '/') = 0;
-	snprintf(rig->program, sizeof rig->program, "%.4000s%s", given ? given : self, given ? "" : "/tandem");
+		snprintf(rig->program, sizeof rig->program, "%.4000s/tandem", self);
+		if (access(rig->program, X_OK) == 0)
+			break;
+	}
 	if (access(rig->program, X_OK) != 0)
 		fail_msg("%s: %s; expected the program there", rig->program, strerror(errno));
 }
@@ -179,7 +183,7 @@ void rig_close(struct rig *rig)
 	if (!rig->passed)
 		show_last_words(rig);
 	log_close(rig->log);
-	if (rig->on_kafka && rig->orders)
+	if (rig->on_kafka && rig->orders && !rig->keep_topics)
 		delete_topics(rig);
 	if (getenv("TANDEM_KEEP"))
 		print_message("kept: %s\n", rig->folder);

@@ -37,8 +37,9 @@ struct rig {
 	const char *url, *name_space, *data;
 	int32_t orders, inventory; /* partitions */
 	uint64_t seed, random;
-	bool passed;     /* set by the test at its end: else its processes' last words are shown */
-	struct log *log; /* for looking */
+	bool keep_topics; /* rig_close leaves them: the broker is the test's own */
+	bool passed;      /* set by the test at its end: else its processes' last words are shown */
+	struct log *log;  /* for looking */
 	struct arena arena;
 	struct rig_process processes[RIG_PROCESSES_MAX];
 	int command_count;

@@ -70,6 +70,20 @@ launch_node() {
 	disown
 }
 
+# become_node DIR: the same in this shell's place.
+become_node() {
+	echo $$ >"$1/pid"
+	# shellcheck disable=SC2046 # the flags are words
+	exec java $(jvm_flags) -XX:SharedArchiveFile="$cache/kafka.jsa" -cp "$(class_path)" kafka.Kafka "$1/server.properties" \
+		</dev/null >"$1/log" 2>&1
+}
+
+# run_tool CLASS ARGUMENT...: one of the programs in the broker's jars.
+run_tool() {
+	java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error \
+		-cp "$(class_path)" "$@"
+}
+
 alive() {
 	[ -s "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null
 }

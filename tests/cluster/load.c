@@ -1,0 +1,239 @@
+#include "load.h"
+
+#include "json.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define RATE "150" /* orders a second */
+
+const char *const load_services[LOAD_SERVICES] = {"order", "inventory"};
+
+static struct load load;
+
+/* ---- opening and closing ---- */
+
+static void open_rig(void)
+{
+	load = (struct load){.options = "--session-timeout 10s --commit-interval 50ms"};
+	rig_open(&load.rig);
+	load.rig.orders = load.rig.inventory = LOAD_PARTITIONS;
+	load.rig.keep_topics = true;
+	nodes_heal(&load.rig);
+}
+
+static int fill(void **state, int stock)
+{
+	rig_ok(&load.rig, "topics create --partitions-of orders=%d --partitions-of inventory=%d", LOAD_PARTITIONS,
+	       LOAD_PARTITIONS);
+	rig_ok(&load.rig, "publish --only receipts --orders 1 --skus 60 --stock %d", stock);
+	rig_ok(&load.rig, "inventory run --until-end");
+	*state = &load;
+	return 0;
+}
+
+int load_open_short(void **state)
+{
+	open_rig();
+	return fill(state, 60);
+}
+
+int load_open_plenty(void **state)
+{
+	open_rig();
+	return fill(state, 1000000);
+}
+
+/* `topics create` takes a topic that is there and empty. */
+int load_open_two_replicas(void **state, const char *topic)
+{
+	open_rig();
+	nodes_tool(&load.rig,
+	           "org.apache.kafka.tools.TopicCommand --create --topic %s.%s --replica-assignment 1:2,1:2,1:2"
+	           " --config cleanup.policy=delete --config message.timestamp.type=LogAppendTime"
+	           " --config retention.ms=-1 --config retention.bytes=-1 --config min.insync.replicas=2"
+	           " --config unclean.leader.election.enable=false",
+	           load.rig.name_space, topic);
+	return fill(state, 1000000);
+}
+
+int load_close(void **state)
+{
+	(void)state;
+	rig_close(&load.rig);
+	return 0;
+}
+
+/* ---- processes ---- */
+
+void load_publish(struct load *l)
+{
+	const char *name = arena_format(&l->rig.arena, "publish-%d", l->publishers + 1);
+	l->publisher = rig_start(&l->rig, name,
+	                         "publish -J --only orders --orders 1000000 --skus 60 --lines 1-4 --cancel-one-in 20"
+	                         " --rate " RATE " --seed %d",
+	                         ++l->publishers);
+}
+
+void load_start(struct load *l, int service, int worker)
+{
+	const char *name = arena_format(&l->rig.arena, "%s-%d", load_services[service], worker + 1);
+	l->workers[service][worker] = rig_start(&l->rig, name, "%s run %s", load_services[service], l->options);
+}
+
+void load_start_all(struct load *l, int workers)
+{
+	for (int s = 0; s < LOAD_SERVICES; s++)
+		for (int w = 0; w < workers; w++)
+			load_start(l, s, w);
+}
+
+void load_stop(struct load *l, int service, int worker)
+{
+	assert_int_equal(rig_end(&l->rig, l->workers[service][worker], SIGTERM, LOAD_SECONDS), 0);
+	l->workers[service][worker] = NULL;
+}
+
+void load_stop_service(struct load *l, int service)
+{
+	for (int w = 0; w < LOAD_WORKERS_MAX; w++)
+		if (l->workers[service][w])
+			load_stop(l, service, w);
+}
+
+/* ---- how far it is ---- */
+
+static int64_t number_of(struct load *l, const char *service, int32_t partition, const char *table, const char *sql)
+{
+	char there[128];
+	if (access(arena_format(&l->rig.arena, "%s/%s/%d.db", l->rig.data, service, partition), F_OK) != 0)
+		return 0;
+	snprintf(there, sizeof there, "SELECT count(*) FROM sqlite_master WHERE name = '%s'", table);
+	if (!rig_number(&l->rig, service, partition, there))
+		return 0;
+	return rig_number(&l->rig, service, partition, sql);
+}
+
+int64_t load_outcomes(struct load *l)
+{
+	int64_t sum = 0;
+	for (int32_t p = 0; p < LOAD_PARTITIONS; p++)
+		sum += number_of(l, "order", p, "orders", "SELECT count(*) FROM orders WHERE status > 1");
+	return sum;
+}
+
+int64_t load_folded(struct load *l, int service)
+{
+	int64_t sum = 0;
+	for (int32_t p = 0; p < LOAD_PARTITIONS; p++)
+		sum += number_of(l, load_services[service], p, "meta", "SELECT next_offset FROM meta");
+	return sum;
+}
+
+struct goal {
+	struct load *load;
+	int64_t outcomes;
+};
+
+static bool all_run(struct load *l)
+{
+	int exit_status;
+	for (int s = 0; s < LOAD_SERVICES; s++)
+		for (int w = 0; w < LOAD_WORKERS_MAX; w++)
+			if (l->workers[s][w] && rig_has_ended(l->workers[s][w], &exit_status))
+				fail_msg("%s ended by itself with %d", l->workers[s][w]->name, exit_status);
+	if (l->publisher && rig_has_ended(l->publisher, &exit_status))
+		fail_msg("the publisher ended by itself with %d", exit_status);
+	return true;
+}
+
+static bool reached(struct rig *rig, void *arg)
+{
+	const struct goal *goal = arg;
+	(void)rig;
+	return all_run(goal->load) && load_outcomes(goal->load) >= goal->outcomes;
+}
+
+void load_flows(struct load *l, int64_t more)
+{
+	struct goal goal = {l, load_outcomes(l) + more};
+	rig_until(&l->rig, LOAD_SECONDS, "more orders have an end", reached, &goal);
+}
+
+void load_fault(struct load *l, const char *test, const char *fault)
+{
+	recovery_begin(&l->recovery, test, fault);
+}
+
+/* ---- the end ---- */
+
+static int64_t json_number(json_t *json, const char *name)
+{
+	return json_integer_value(json_object_get(json, name));
+}
+
+/* Its last line counts what it has handed over and what of it was acknowledged. */
+static void note_counts(struct load *l, const char *words)
+{
+	const char *begin = strstr(words, "{\"events\"");
+	json_t *json = begin ? json_loads(begin, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+	if (!json)
+		fail_msg("the publisher has not said what it sent: %s", words);
+	json_t *events = json_object_get(json, "events");
+	l->orders_sent += json_number(events, "OrderPlaced");
+	l->sent += json_number(events, "OrderPlaced") + json_number(events, "OrderCancelRequested");
+	l->acknowledged += json_number(json, "acknowledged");
+	json_decref(json);
+}
+
+void load_stop_publishing(struct load *l)
+{
+	rig_end(&l->rig, l->publisher, SIGTERM, LOAD_SECONDS);
+	note_counts(l, rig_words(&l->rig, l->publisher));
+	l->publisher = NULL;
+}
+
+void load_drain(struct load *l)
+{
+	if (l->publisher)
+		load_stop_publishing(l);
+	rig_drain(&l->rig, LOAD_SECONDS);
+	recovery_end(&l->rig, &l->recovery);
+}
+
+void load_prove(struct load *l)
+{
+	struct view *view = &l->view;
+	for (int s = 0; s < LOAD_SERVICES; s++)
+		load_stop_service(l, s);
+	rig_verify_all(&l->rig);
+	view_read(&l->rig, view);
+	print_message("sent %" PRId64 ", acknowledged %" PRId64 "; placed %" PRId64 ": confirmed %" PRId64
+	              ", rejected %" PRId64 ", cancelled %" PRId64 "; %" PRId64 " events taken, %" PRId64
+	              " repeats on the wire\n",
+	              l->sent, l->acknowledged, view->placed, view->confirmed, view->rejected, view->cancelled,
+	              view->taken, view->dropped);
+	/* Every id is its own; what was not acknowledged may be there all the same. */
+	assert_in_range(view->placed + view->cancel_requests, l->acknowledged, l->sent);
+	if (l->acknowledged == l->sent)
+		assert_int_equal(view->placed, l->orders_sent);
+	assert_int_equal(view->dead_letters, 0);
+	assert_int_equal(rig_sum(&l->rig, "order", "SELECT count(*) FROM orders"), view->placed);
+	assert_int_equal(rig_sum(&l->rig, "order", "SELECT count(*) FROM orders WHERE status = 1"), 0); /* pending */
+}
+
+void load_finish(struct load *l)
+{
+	load_drain(l);
+	load_prove(l);
+	l->rig.passed = true;
+}
