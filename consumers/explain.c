@@ -20,7 +20,8 @@ static const char summary[] =
 	"Tells what became of an order and why: every event of both services in the order of cause and effect, with its\n"
 	"place, the time since what led to it, and for a rejection the numbers behind it. It begins with what the\n"
 	"workers' files know (--data; they may be running) and reads those very records; the rest is found by time, at\n"
-	"most 10,000 records each way, and what is not found is said. No topic is read from its start.";
+	"most 10,000 records each way, and what is not found is said. Of an order that no file knows the newest 10,000\n"
+	"dead letters are looked at. No topic is read from its start.";
 
 static const char examples[] =
 	"  tandem explain --log local:demo --data state 536365\n"
@@ -28,15 +29,22 @@ static const char examples[] =
 	"                                                      files of workers with a folder each\n"
 	"  tandem explain -J 536365 | jq -r '.events[] | [.type, .details] | @tsv'\n";
 
-/* Nothing was found: the places say why. */
+/* No file knows it, and no dead letter that was looked at is about it: the places say why. */
 static int unknown(const struct story *story)
 {
-	fprintf(stderr, "tandem explain: no file knows order %s of orders/%d; looked at:\n", story->order_id,
-	        (int)story->partition);
+	fprintf(stderr, "tandem explain: no file knows order %s of orders/%d, nor a dead letter; looked at:\n",
+	        story->order_id, (int)story->partition);
 	for (size_t i = 0; i < story->looked_count; i++)
 		fprintf(stderr, "  %s\n", story->looked_at[i]);
-	fprintf(stderr, "An order that was refused is a dead letter: tandem replay -t orders.dlq -p %d --key '%s'\n",
-	        (int)story->partition, story->order_id);
+	if (story->older_letters)
+		fprintf(stderr,
+		        "An order that was refused is a dead letter, and older ones than these were not looked at:"
+		        " tandem replay -t orders.dlq --key '%s'\n",
+		        story->order_id);
+	else
+		fputs("No dead letter is about it. Was it published, and has the order worker come so far?"
+		      " tandem order status\n",
+		      stderr);
 	return EXIT_FAILED;
 }
 
@@ -49,7 +57,7 @@ static int tell(const struct settings *settings, struct log *log, const char *or
 	int exit_status = EXIT_FAILED;
 	if (story_tell(&story, log, order_id, data, count, &err) != OK) {
 		fprintf(stderr, "tandem explain: %s\n", err.text);
-	} else if (!story.placed && !story.cancel_requested) {
+	} else if (!story.event_count && !story.placed && !story.cancel_requested) {
 		exit_status = unknown(&story);
 	} else {
 		if (settings->json)

@@ -404,6 +404,72 @@ static void an_order_no_file_knows_gives_the_places_that_were_looked_at(void **s
 	teardown();
 }
 
+static void an_order_that_was_refused_shows_the_reason_of_its_dead_letter(void **state)
+{
+	(void)state;
+	setup(2, 1);
+	const char *id = "of-nothing";
+	const int32_t own = log_partition_of(id, strlen(id), 2);
+	flow_order_one(&f.flow, id, "A", 0);
+	flow_order_one(&f.flow, "o", "A", 7);
+	rest();
+	tell(id);
+	assert_string_equal(story_status_text(&f.story), "refused");
+	assert_int_equal(f.story.event_count, 2);
+	assert_string_equal(f.story.events[0].topic, "orders.dlq");
+	assert_int_equal(f.story.events[0].cause, 1);
+	assert_string_equal(f.story.events[1].topic, "orders");
+	SAYS("order of-nothing: refused\n");
+	SAYS("dead letter: invalid_quantity: line 1: quantity 0, expected at least 1");
+	assert_int_equal(f.story.events[0].record.partition, own);
+	nothing_is_missing();
+	assert_false(f.story.older_letters);
+	teardown();
+}
+
+/* Written where it does not belong, and under a key that is not its own: found all the same. */
+static void a_dead_letter_of_another_partition_or_key_is_found(void **state)
+{
+	(void)state;
+	setup(2, 1);
+	const char *id = "misplaced";
+	struct err err = {0};
+	struct buf value = {0};
+	struct order_line line = {.sku = "A", .quantity = 1};
+	const struct order_placed event = {.order_id = id, .currency = "GBP", .lines = {&line, 1}};
+	assert_int_equal(event_encode(&order_placed_type, &event, &value, &err), OK);
+	const int32_t other = 1 - log_partition_of(id, strlen(id), 2);
+	const char *const keys[] = {id, "another"};
+	for (int i = 0; i < 2; i++)
+		flow_write(&f.flow, "orders",
+		           &(struct log_record){.partition = other,
+		                                .key = {keys[i], (int32_t)strlen(keys[i])},
+		                                .value = {value.data, (int32_t)value.len}});
+	rest();
+	tell(id);
+	assert_int_equal(f.story.event_count, 4);
+	SAYS("dead letter: wrong_partition: ");
+	SAYS("dead letter: wrong_key: ");
+	nothing_is_missing();
+	buf_fini(&value);
+	teardown();
+}
+
+static void older_dead_letters_than_the_newest_10000_are_said_not_to_be_looked_at(void **state)
+{
+	(void)state;
+	setup(1, 1);
+	flow_order_one(&f.flow, "long ago", "A", 0);
+	for (int i = 0; i < STORY_REACH; i++)
+		flow_write(&f.flow, "orders", &(struct log_record){.key = {"k", 1}, .value = {"no event", 8}});
+	rest();
+	tell("long ago");
+	assert_int_equal(f.story.event_count, 0);
+	assert_true(f.story.older_letters);
+	assert_string_equal(f.story.looked_at[f.story.looked_count - 1], "orders.dlq/0: offsets 2 to 10001");
+	teardown();
+}
+
 static void files_of_another_installation_are_passed_over(void **state)
 {
 	(void)state;
@@ -474,6 +540,9 @@ int main(void)
 		cmocka_unit_test(what_the_log_has_lost_is_said_not_found),
 		cmocka_unit_test(json_names_each_cause_by_its_index),
 		cmocka_unit_test(an_order_no_file_knows_gives_the_places_that_were_looked_at),
+		cmocka_unit_test(an_order_that_was_refused_shows_the_reason_of_its_dead_letter),
+		cmocka_unit_test(a_dead_letter_of_another_partition_or_key_is_found),
+		cmocka_unit_test(older_dead_letters_than_the_newest_10000_are_said_not_to_be_looked_at),
 		cmocka_unit_test(files_of_another_installation_are_passed_over),
 		cmocka_unit_test(wrong_inputs_are_told_with_their_exit_status),
 	};

@@ -39,7 +39,9 @@ static int cause_of_release(const struct story *story, const struct story_event 
 static int cause_of_letter(const struct story *story, const struct story_event *event)
 {
 	const struct log_header *offset = header_find(&event->record, "kafka_dlt-original-offset");
-	return offset && offset->value.len == 8 ? at_orders(story, (int64_t)be64_get(offset->value.data)) : -1;
+	return offset && offset->value.len == 8
+	               ? story_at(story, "orders", event->record.partition, (int64_t)be64_get(offset->value.data))
+	               : -1;
 }
 
 static int cause_of(const struct story *story, const struct story_event *event)

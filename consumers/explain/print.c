@@ -217,7 +217,7 @@ const char *story_status_text(const struct story *story)
 {
 	static const char *const texts[] = {"unknown", "pending", "confirmed", "rejected", "cancelled"};
 	if (!story->placed)
-		return story->cancel_requested ? "not placed" : "unknown";
+		return story->cancel_requested ? "not placed" : story->event_count ? "refused" : "unknown";
 	return story->status >= STORY_PENDING && story->status <= STORY_CANCELLED ? texts[story->status] : texts[0];
 }
 

@@ -310,6 +310,15 @@ static enum status take_original(struct story *story, const struct log_record *l
 	return take_at(story, "orders", letter->partition, (int64_t)be64_get(offset->value.data), &found, err);
 }
 
+static enum status take_originals(struct story *story, struct err *err)
+{
+	enum status status = OK;
+	for (size_t i = 0, count = story->event_count; i < count && status == OK; i++)
+		if (strcmp(story->events[i].topic, "orders.dlq") == 0)
+			status = take_original(story, &story->events[i].record, err);
+	return status;
+}
+
 static enum status find_dead_letters(struct story *story, struct err *err)
 {
 	struct place place = place_of("orders.dlq", story->partition, 1, never, NULL);
@@ -319,10 +328,55 @@ static enum status find_dead_letters(struct story *story, struct err *err)
 		return OK;
 	for (size_t i = 0; i < sizeof anchors / sizeof *anchors && status == OK; i++)
 		status = look_after(story, &place, index_at(story, anchors[i]), err);
-	for (size_t i = 0, count = story->event_count; i < count && status == OK; i++)
-		if (strcmp(story->events[i].topic, "orders.dlq") == 0)
-			status = take_original(story, &story->events[i].record, err);
+	return status == OK ? take_originals(story, err) : status;
+}
+
+/* A letter may have another key than its event (`wrong_key`), or no event that can be read. */
+static void consider_letter(struct story *story, const struct log_record *record)
+{
+	struct arena arena = {0};
+	struct record_view view;
+	record_view(record, &arena, &view);
+	if (story_is_about(story, &view) || (!view.event && has_key(record, story->order_id)))
+		story_add(story, "orders.dlq", record);
+	arena_fini(&arena);
+}
+
+/* The newest letters of a partition, at most *left, which is what remains then. */
+static enum status scan_letters(struct story *story, int32_t partition, int64_t *left, struct err *err)
+{
+	int64_t low, high;
+	struct log_reader *reader;
+	enum status status = log_bounds(story->log, "orders.dlq", partition, &low, &high, err);
+	if (status != OK)
+		return status;
+	low = low < 1 ? 1 : low; /* a genesis is no letter */
+	int64_t from = high - low > *left ? high - *left : low;
+	story->older_letters = story->older_letters || (from > low && high > low);
+	if (from >= high)
+		return OK;
+	*left -= high - from;
+	story_looked(story, "orders.dlq/%" PRId32 ": offsets %" PRId64 " to %" PRId64, partition, from, high - 1);
+	status = log_reader_open(story->log, "orders.dlq", partition, from, &reader, err);
+	while (status == OK) {
+		const struct log_record *record;
+		status = log_reader_next(reader, 0, &record, err);
+		if (status != OK || !record || record->offset >= high)
+			break;
+		consider_letter(story, record);
+	}
+	log_reader_close(reader);
 	return status;
+}
+
+enum status search_letters(struct story *story, struct err *err)
+{
+	int32_t count = partitions_of(story, "orders.dlq");
+	int64_t left = STORY_REACH;
+	enum status status = OK;
+	for (int32_t i = 0; i < count && status == OK; i++)
+		status = scan_letters(story, (story->partition + i) % count, &left, err);
+	return status == OK ? take_originals(story, err) : status;
 }
 
 enum status search(struct story *story, struct err *err)

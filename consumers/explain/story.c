@@ -190,6 +190,8 @@ enum status story_tell(struct story *story, struct log *log, const char *order_i
 	status = state_read(story, data, data_count, err);
 	if (status == OK && (story->placed || story->cancel_requested))
 		status = search(story, err);
+	else if (status == OK)
+		status = search_letters(story, err);
 	if (status == OK)
 		causes_find(story);
 	return status;

@@ -65,10 +65,11 @@ struct story {
 	size_t looked_count;
 	const char **missing; /* what should be there and was not found, as text */
 	size_t missing_count;
+	bool older_letters; /* there are dead letters that were not looked at */
 };
 
 /* Tells the story. data: folders of the workers' files. OK: see placed, cancel_requested (both false: no file knows the
- * order) and missing. FATAL: no_genesis, a file that cannot be read; RETRY: the log cannot be read now. story_free in every
+ * order, and its events are those of dead letters, where there are any) and missing. FATAL: no_genesis, a file that cannot be read; RETRY: the log cannot be read now. story_free in every
  * case. Blocks, bounded. */
 enum status story_tell(struct story *story, struct log *log, const char *order_id, const char *const *data,
                        size_t data_count, struct err *err);
@@ -78,6 +79,8 @@ void story_free(struct story *story);
 
 enum status state_read(struct story *story, const char *const *data, size_t data_count, struct err *err);
 enum status search(struct story *story, struct err *err);
+/* Of an order that no file knows: the newest STORY_REACH dead letters, of its own partition first. */
+enum status search_letters(struct story *story, struct err *err);
 void causes_find(struct story *story);
 
 void story_looked(struct story *story, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -74,6 +74,8 @@ for log in "kafka://$KAFKA" local:here; do
 	expect 0 "$name: a confirmed order explained" "$tandem" explain "${common[@]}" --data "$name" "$confirmed" -J
 	expect 0 "$name: every event has its cause" jq -e '.status == "confirmed" and (.not_found | length) == 0 and
 		([.events[] | select(.cause == null)] | length) == 1' out
+	expect 0 "$name: a refused order explained" "$tandem" explain "${common[@]}" --data "$name" bad
+	holds "$name: with the reason of its dead letter" 'dead letter: invalid_currency'
 	expect 1 "$name: an unknown order" "$tandem" explain "${common[@]}" --data "$name" nobody
 	holds "$name: and where it was looked for" "$name/order/"
 
