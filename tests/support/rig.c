@@ -1,5 +1,7 @@
 #include "rig.h"
 
+#include "witness.h"
+
 #include "command.h"
 #include "interrupt.h"
 #include "json.h"
@@ -179,6 +181,7 @@ static void delete_topics(struct rig *rig)
 
 void rig_close(struct rig *rig)
 {
+	witness_close(rig->witness);
 	end_processes(rig);
 	if (!rig->passed)
 		show_last_words(rig);

@@ -43,6 +43,7 @@ struct rig {
 	struct arena arena;
 	struct rig_process processes[RIG_PROCESSES_MAX];
 	int command_count;
+	struct witness *witness; /* witness.h; closed with the rig */
 };
 
 /* True where the tests go over Kafka. */

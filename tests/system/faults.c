@@ -2,6 +2,7 @@
  * whose partitions another takes, scaling, lost and old files, lost marks, a changed row, everything published again. */
 #include "../support/rig.h"
 #include "../support/view.h"
+#include "../support/witness.h"
 
 #include "command.h"
 #include "json.h"
@@ -55,6 +56,22 @@ static void receive_stock(void)
 static void publish_orders(int count, int seed)
 {
 	rig_ok(&rig, "publish --only orders --orders %d --seed %d " LOAD, count, seed);
+}
+
+/* At 500 a second, noted by witnesses. */
+static void publish_before_witnesses(int count, int seed)
+{
+	witness_open(&rig, 1);
+	witness_publish(rig.witness,
+	                &(struct generate_options){.only = PUBLISH_ORDERS,
+	                                           .seed = (uint64_t)seed,
+	                                           .orders = count,
+	                                           .skus = 40,
+	                                           .hot_skus = 10,
+	                                           .lines_min = 1,
+	                                           .lines_max = 4,
+	                                           .cancel_one_in = 15},
+	                500);
 }
 
 static struct rig_process *start(const char *service)
@@ -239,15 +256,14 @@ static void a_stopped_worker_that_comes_back_disturbs_nothing(void **state)
 	other_data = arena_format(&rig.arena, "%s/other", rig.folder);
 	struct rig_process *inventory = start("inventory");
 	struct rig_process *zombie = rig_start(&rig, "order", "order run --session-timeout 6s");
-	struct rig_process *publisher =
-		rig_start(&rig, "publish", "publish --only orders --orders 4000 --rate 500 --seed 3 " LOAD);
+	publish_before_witnesses(4000, 3);
 	rig_until(&rig, WAIT_SECONDS, "the order worker is stopped with an open batch", stopped_at_work, zombie);
 	int64_t reached = next_sum(rig.data, "order");
 	struct rig_process *other = rig_start(&rig, "other", "order run --session-timeout 6s --data %s", other_data);
 	rig_until(&rig, WAIT_SECONDS, "the other worker has taken the partitions and gone on", the_other_is_ahead,
 	          &reached);
 	kill(zombie->pid, SIGCONT);
-	assert_int_equal(rig_end(&rig, publisher, 0, WAIT_SECONDS), 0);
+	witness_published(&rig, WAIT_SECONDS);
 	rig_ok(&rig, "audit --wait --timeout 60s --data %s --data %s", rig.data, other_data);
 	stop(zombie);
 	stop(other);
@@ -258,6 +274,7 @@ static void a_stopped_worker_that_comes_back_disturbs_nothing(void **state)
 	rig_verify(&rig, "inventory", NULL, NULL);
 	view_read(&rig, &view);
 	assert_int_equal(view.placed, 4060);
+	witness_expect_none(&rig);
 	rig.passed = true;
 }
 
@@ -267,8 +284,7 @@ static void workers_may_become_two_and_one_again(void **state)
 	struct view view;
 	receive_stock();
 	struct rig_process *inventory = start("inventory");
-	struct rig_process *publisher =
-		rig_start(&rig, "publish", "publish --only orders --orders 3000 --rate 500 --seed 4 " LOAD);
+	publish_before_witnesses(3000, 4);
 	struct sharing sharing = {{start("order")}, {0}};
 	rig_until(&rig, WAIT_SECONDS, "one worker holds all", the_first_holds_all, &sharing);
 	sharing.workers[1] = rig_start(&rig, "second", "order run");
@@ -278,13 +294,14 @@ static void workers_may_become_two_and_one_again(void **state)
 	stop(second);
 	sharing.workers[1] = NULL;
 	rig_until(&rig, WAIT_SECONDS, "one worker holds all again", the_first_holds_all, &sharing);
-	assert_int_equal(rig_end(&rig, publisher, 0, WAIT_SECONDS), 0);
+	witness_published(&rig, WAIT_SECONDS);
 	rig_drain(&rig, WAIT_SECONDS);
 	stop(first);
 	stop(inventory);
 	rig_verify_all(&rig);
 	view_read(&rig, &view);
 	assert_int_equal(view.placed, 3000);
+	witness_expect_none(&rig);
 	rig.passed = true;
 }
 
