@@ -38,6 +38,7 @@ static int fill(void **state, int stock)
 	rig_ok(&load.rig, "publish --only receipts --orders 1 --skus 60 --stock %d", stock);
 	rig_ok(&load.rig, "inventory run --until-end");
 	*state = &load;
+	nodes_say("the installation is there");
 	return 0;
 }
 
@@ -87,7 +88,9 @@ void load_publish(struct load *l)
 void load_start(struct load *l, int service, int worker)
 {
 	const char *name = arena_format(&l->rig.arena, "%s-%d", load_services[service], worker + 1);
-	l->workers[service][worker] = rig_start(&l->rig, name, "%s run %s", load_services[service], l->options);
+	l->workers[service][worker] =
+		rig_start(&l->rig, name, "%s run %s%s%s", load_services[service], l->options,
+	                  l->static_members ? " --instance-id " : "", l->static_members ? name : "");
 }
 
 void load_start_all(struct load *l, int workers)
@@ -167,6 +170,7 @@ void load_flows(struct load *l, int64_t more)
 {
 	struct goal goal = {l, load_outcomes(l) + more};
 	rig_until(&l->rig, LOAD_SECONDS, "more orders have an end", reached, &goal);
+	nodes_say("%" PRId64 " orders have an end", load_outcomes(l));
 }
 
 void load_fault(struct load *l, const char *test, const char *fault)
@@ -200,6 +204,7 @@ void load_stop_publishing(struct load *l)
 	rig_end(&l->rig, l->publisher, SIGTERM, LOAD_SECONDS);
 	note_counts(l, rig_words(&l->rig, l->publisher));
 	l->publisher = NULL;
+	nodes_say("publishing has ended");
 }
 
 void load_drain(struct load *l)
@@ -207,6 +212,7 @@ void load_drain(struct load *l)
 	if (l->publisher)
 		load_stop_publishing(l);
 	rig_drain(&l->rig, LOAD_SECONDS);
+	nodes_say("drained");
 	recovery_end(&l->rig, &l->recovery);
 }
 
@@ -215,7 +221,9 @@ void load_prove(struct load *l)
 	struct view *view = &l->view;
 	for (int s = 0; s < LOAD_SERVICES; s++)
 		load_stop_service(l, s);
+	nodes_say("workers have ended");
 	rig_verify_all(&l->rig);
+	nodes_say("verified and audited");
 	view_read(&l->rig, view);
 	print_message("sent %" PRId64 ", acknowledged %" PRId64 "; placed %" PRId64 ": confirmed %" PRId64
 	              ", rejected %" PRId64 ", cancelled %" PRId64 "; %" PRId64 " events taken, %" PRId64

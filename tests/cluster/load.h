@@ -22,6 +22,7 @@ struct load {
 	struct rig_process *publisher;
 	struct rig_process *workers[LOAD_SERVICES][LOAD_WORKERS_MAX];
 	const char *options;        /* of every worker */
+	bool static_members;        /* each has an instance id */
 	int64_t sent, acknowledged; /* by publishers that have ended */
 	int64_t orders_sent;
 	int publishers; /* seeds used */

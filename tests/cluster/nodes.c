@@ -1,6 +1,7 @@
 #include "nodes.h"
 
 #include "json.h"
+#include "seam.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -28,9 +29,20 @@ struct node {
 
 static struct {
 	char folder[64];
+	int64_t started_us;
 	struct proxy *proxy;
 	struct node nodes[CONTROLLER + 1];
 } cluster;
+
+void nodes_say(const char *format, ...)
+{
+	char text[300];
+	va_list rest;
+	va_start(rest, format);
+	vsnprintf(text, sizeof text, format, rest);
+	va_end(rest);
+	print_message("%8.2f s  %s\n", (double)(seam_monotonic_us(&seam_system) - cluster.started_us) / 1e6, text);
+}
 
 /* ---- the script ---- */
 
@@ -89,6 +101,7 @@ void nodes_await(int broker)
 {
 	char out[4096];
 	script(out, sizeof out, "await %s %d 2>&1", cluster.folder, broker);
+	nodes_say("node %d serves", broker);
 }
 
 static void end(int broker, int number)
@@ -97,6 +110,7 @@ static void end(int broker, int number)
 	int status;
 	if (!node->pid)
 		return;
+	nodes_say("node %d gets signal %d", broker, number);
 	kill(node->pid, number);
 	while (waitpid(node->pid, &status, 0) < 0 && errno == EINTR)
 		;
@@ -115,6 +129,7 @@ void nodes_end(int broker)
 
 void nodes_freeze(int broker)
 {
+	nodes_say("node %d hangs", broker);
 	kill(cluster.nodes[broker].pid, SIGSTOP);
 }
 
@@ -126,7 +141,14 @@ void nodes_thaw(int broker)
 
 void nodes_weather(int broker, enum proxy_weather weather, int delay_ms)
 {
+	static const char *const names[] = {"fair", "slow", "cut off", "mute", "reset"};
+	nodes_say("the way to node %d is %s", broker, names[weather]);
 	proxy_set(cluster.proxy, cluster.nodes[broker].route, weather, delay_ms);
+}
+
+void nodes_traffic(int broker, struct proxy_counts *out)
+{
+	proxy_counts(cluster.proxy, cluster.nodes[broker].route, out);
 }
 
 /* ---- all of them ---- */
@@ -153,6 +175,7 @@ void nodes_start(void)
 {
 	static const int all[] = {CONTROLLER, 1, 2, 3};
 	char ports[4096];
+	cluster.started_us = seam_monotonic_us(&seam_system);
 	strcpy(cluster.folder, "/tmp/tandem-cluster-XXXXXX");
 	assert_non_null(mkdtemp(cluster.folder));
 	script(ports, sizeof ports, "make %s", cluster.folder);
@@ -264,13 +287,14 @@ void nodes_in_sync(struct rig *rig)
 {
 	bool preferred = false;
 	rig_until(rig, SYNC_SECONDS, "every replica is in sync", in_sync, &preferred);
+	nodes_say("all are in sync");
 }
 
 void nodes_heal(struct rig *rig)
 {
 	bool preferred = true;
 	for (int n = 1; n <= BROKERS; n++) {
-		nodes_weather(n, PROXY_FAIR, 0);
+		proxy_set(cluster.proxy, cluster.nodes[n].route, PROXY_FAIR, 0);
 		nodes_thaw(n);
 		if (!cluster.nodes[n].pid)
 			nodes_launch(n);
@@ -278,6 +302,7 @@ void nodes_heal(struct rig *rig)
 	for (int n = 1; n <= BROKERS; n++)
 		nodes_await(n);
 	rig_until(rig, SYNC_SECONDS, "every replica is in sync, and the first one leads", in_sync, &preferred);
+	nodes_say("the cluster is whole");
 }
 
 void nodes_isr(struct rig *rig, int *least, int *most)

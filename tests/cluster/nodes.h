@@ -22,8 +22,12 @@ void nodes_thaw(int broker);
 void nodes_launch(int broker); /* starts it on its data; nodes_await: until it serves */
 void nodes_await(int broker);
 
+/* A line of the story, with the seconds since the start: what a failed test shows. */
+void nodes_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* What clients meet on their way to the broker. */
 void nodes_weather(int broker, enum proxy_weather weather, int delay_ms);
+void nodes_traffic(int broker, struct proxy_counts *out);
 
 /* All alive, the weather fair, every replica in sync, every leader the preferred one. */
 void nodes_heal(struct rig *rig);

@@ -54,9 +54,11 @@ struct route {
 	/* under the proxy's lock */
 	enum proxy_weather weather;
 	int delay_ms;
+	struct proxy_counts counts;
 	/* the thread's copy of them */
 	enum proxy_weather now;
 	int now_delay_ms;
+	struct proxy_counts counted; /* not told yet */
 };
 
 struct proxy {
@@ -163,7 +165,7 @@ static bool way_read(struct way *way, const struct route *route, int64_t now_us)
 	return true;
 }
 
-static bool way_write(struct way *way, int64_t now_us)
+static bool way_write(struct way *way, int64_t now_us, long *passed)
 {
 	while (due_in_ms(way, now_us) == 0) {
 		struct chunk *chunk = way->first;
@@ -172,6 +174,7 @@ static bool way_write(struct way *way, int64_t now_us)
 			return errno == EAGAIN || errno == EINTR || errno == ENOTCONN;
 		chunk->at += (size_t)len;
 		way->bytes -= (size_t)len;
+		*passed += len;
 		if (chunk->at < chunk->len)
 			return true;
 		way->first = chunk->next;
@@ -193,6 +196,7 @@ static void accept_one(struct proxy *proxy, struct route *route)
 	int client = accept4(route->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (client < 0)
 		return;
+	route->counted.connections++;
 	int broker = route->now == PROXY_RESET ? -1 : connect_to(route->target_port);
 	if (broker < 0) {
 		reset(client);
@@ -237,13 +241,17 @@ static void drop_over(struct proxy *proxy)
 
 static void move_way(struct connection *connection, struct way *way, bool readable, int64_t now_us)
 {
-	const struct route *route = connection->route;
-	if (is_held(route, way == &connection->up))
+	struct route *route = connection->route;
+	bool up = way == &connection->up;
+	long passed = 0;
+	if (is_held(route, up))
 		return;
 	if (readable && may_read(way) && !way_read(way, route, now_us))
 		connection->broken = true;
-	if (!connection->broken && !way_write(way, now_us))
+	if (!connection->broken && !way_write(way, now_us, &passed))
 		connection->broken = true;
+	if (up)
+		route->counted.bytes_up += passed;
 }
 
 /* ---- the thread ---- */
@@ -256,8 +264,12 @@ static bool take_orders(struct proxy *proxy, int *count)
 	pthread_mutex_lock(&proxy->lock);
 	*count = proxy->count;
 	for (int i = 0; i < *count; i++) {
-		proxy->routes[i].now = proxy->routes[i].weather;
-		proxy->routes[i].now_delay_ms = proxy->routes[i].delay_ms;
+		struct route *route = &proxy->routes[i];
+		route->now = route->weather;
+		route->now_delay_ms = route->delay_ms;
+		route->counts.connections += route->counted.connections;
+		route->counts.bytes_up += route->counted.bytes_up;
+		route->counted = (struct proxy_counts){0};
 	}
 	bool stop = proxy->stop;
 	pthread_mutex_unlock(&proxy->lock);
@@ -369,6 +381,13 @@ void proxy_set(struct proxy *proxy, int route, enum proxy_weather weather, int d
 	proxy->routes[route].delay_ms = delay_ms;
 	pthread_mutex_unlock(&proxy->lock);
 	wake(proxy);
+}
+
+void proxy_counts(struct proxy *proxy, int route, struct proxy_counts *out)
+{
+	pthread_mutex_lock(&proxy->lock);
+	*out = proxy->routes[route].counts;
+	pthread_mutex_unlock(&proxy->lock);
 }
 
 void proxy_close(struct proxy *proxy)

@@ -22,6 +22,13 @@ struct proxy *proxy_open(void);
 int proxy_add(struct proxy *proxy, int target_port, int *route);
 /* From now on. delay_ms: of PROXY_SLOW. */
 void proxy_set(struct proxy *proxy, int route, enum proxy_weather weather, int delay_ms);
+
+struct proxy_counts {
+	int connections; /* accepted so far, or reset at once */
+	long bytes_up;   /* passed to the broker */
+};
+
+void proxy_counts(struct proxy *proxy, int route, struct proxy_counts *out);
 void proxy_close(struct proxy *proxy); /* NULL is fine */
 
 #endif
