@@ -112,25 +112,55 @@ void event_avro_free(struct event_avro *avro)
 
 /* Checking bytes. */
 
-/* A value takes a byte, but for records, for what a union chose, and for those that take none, which an array or a schema of
- * a few bytes could have any number of. */
-#define VALUES_FREE     256
-#define VALUES_PER_BYTE 4
+/* What a value takes at most in bytes of memory, as avro-c's value, as jansson's, and as text while it grows and is copied:
+ * tests/test_allocation.c measures it. A datum may take so much for each of its bytes, and a little for nothing: a record, what
+ * a union chose, and null take no byte, and names stand in the schema alone, which an array or a schema of a few bytes could
+ * have any number of. */
+#define COST_VALUE     48 /* any; what follows comes on top */
+#define COST_TEXT      160
+#define COST_TEXT_BYTE 32 /* a byte that is six characters of JSON */
+#define COST_NAME_BYTE 8  /* of a field, a symbol, a branch's type */
+#define COST_ARRAY     128
+#define COST_MAP       352
+#define COST_ENTRY     96 /* of a map; a field of a record */
+#define COST_UNION     64
+#define COST_BRANCH    256 /* of a union, but null */
+#define COST_RECORD    160
+#define COSTS_FREE     (64 * 1024)
+#define COSTS_PER_BYTE 512
 
 struct walk {
 	struct wire_reader *in;
 	const uint8_t *from; /* where the datum began */
 	int depth;
-	size_t values; /* passed so far */
+	size_t values, costs; /* passed so far */
 };
+
+static bool spend(struct walk *walk, size_t cost)
+{
+	walk->costs += cost;
+	return walk->costs <= COSTS_FREE + COSTS_PER_BYTE * (size_t)(walk->in->at - walk->from) ||
+	       wire_fail(walk->in, "more values, or longer names, than so few bytes may have");
+}
+
+static bool spend_name(struct walk *walk, const char *name)
+{
+	return spend(walk, name ? COST_NAME_BYTE * strlen(name) : 0);
+}
 
 static bool check_value(struct walk *walk, avro_schema_t schema);
 
-/* A string may hold NUL here. */
-static bool check_string(struct wire_reader *in)
+static bool check_bytes(struct walk *walk, struct event_bytes *out)
 {
+	return wire_get_bytes(walk->in, out) && spend(walk, COST_TEXT + COST_TEXT_BYTE * out->len);
+}
+
+/* A string may hold NUL here. */
+static bool check_string(struct walk *walk)
+{
+	struct wire_reader *in = walk->in;
 	struct event_bytes left;
-	if (!wire_get_bytes(in, &left))
+	if (!check_bytes(walk, &left))
 		return false;
 	while (left.len) {
 		const uint8_t *nul = memchr(left.data, 0, left.len);
@@ -143,11 +173,12 @@ static bool check_string(struct wire_reader *in)
 	return true;
 }
 
-static bool check_key(struct wire_reader *in)
+static bool check_key(struct walk *walk)
 {
+	struct wire_reader *in = walk->in;
 	struct event_bytes key;
 	const uint8_t *before = in->at;
-	if (!wire_get_bytes(in, &key))
+	if (!spend(walk, COST_ENTRY) || !check_bytes(walk, &key))
 		return false;
 	if (wire_text_valid(key.data, key.len))
 		return true;
@@ -155,15 +186,17 @@ static bool check_key(struct wire_reader *in)
 	return wire_fail(in, "key of a map that is not UTF-8 without NUL");
 }
 
-/* Items may take no bytes (null): VALUES_FREE bounds them. */
+/* Items may take no bytes (null): COSTS_FREE bounds them. */
 static bool check_collection(struct walk *walk, avro_schema_t items, bool map)
 {
 	struct wire_block block;
+	if (!spend(walk, map ? COST_MAP : COST_ARRAY))
+		return false;
 	do {
 		if (!wire_get_counted_block(walk->in, &block))
 			return false;
 		for (size_t i = 0; i < block.count; i++)
-			if ((map && !check_key(walk->in)) || !check_value(walk, items))
+			if ((map && !check_key(walk)) || !check_value(walk, items))
 				return false;
 		if (!wire_end_block(walk->in, &block))
 			return false;
@@ -174,21 +207,46 @@ static bool check_collection(struct walk *walk, avro_schema_t items, bool map)
 static bool check_union(struct walk *walk, avro_schema_t schema)
 {
 	size_t index;
-	return wire_get_index(walk->in, avro_schema_union_size(schema), &index) &&
-	       check_value(walk, avro_schema_union_branch(schema, (int)index));
+	if (!spend(walk, COST_UNION) || !wire_get_index(walk->in, avro_schema_union_size(schema), &index))
+		return false;
+	avro_schema_t branch = avro_schema_union_branch(schema, (int)index);
+	if (avro_typeof(branch) == AVRO_NULL)
+		return check_value(walk, branch);
+	return spend(walk, COST_BRANCH) && spend_name(walk, avro_schema_type_name(branch)) &&
+	       spend_name(walk, is_avro_named_type(branch) ? avro_schema_namespace(branch) : NULL) &&
+	       check_value(walk, branch);
 }
 
 static bool check_record(struct walk *walk, avro_schema_t schema)
 {
 	size_t count = avro_schema_record_size(schema);
-	for (int i = 0; (size_t)i < count; i++)
-		if (!check_value(walk, avro_schema_record_field_get_by_index(schema, i)))
-			return wire_at(walk->in, avro_schema_record_field_name(schema, i));
+	if (!spend(walk, COST_RECORD))
+		return false;
+	for (int i = 0; (size_t)i < count; i++) {
+		const char *name = avro_schema_record_field_name(schema, i);
+		if (!spend(walk, COST_ENTRY) || !spend_name(walk, name) ||
+		    !check_value(walk, avro_schema_record_field_get_by_index(schema, i)))
+			return wire_at(walk->in, name);
+	}
 	return true;
+}
+
+static bool check_enum(struct walk *walk, avro_schema_t schema)
+{
+	size_t index;
+	return wire_get_index(walk->in, (size_t)avro_schema_enum_number_of_symbols(schema), &index) &&
+	       spend(walk, COST_TEXT) && spend_name(walk, avro_schema_enum_get(schema, (int)index));
+}
+
+static bool check_fixed(struct walk *walk, avro_schema_t schema)
+{
+	size_t len = (size_t)avro_schema_fixed_size(schema);
+	return wire_skip_fixed(walk->in, len) && spend(walk, COST_TEXT + COST_TEXT_BYTE * len);
 }
 
 static bool check_kind(struct walk *walk, avro_schema_t schema)
 {
+	struct event_bytes unused;
 	switch (avro_typeof(schema)) {
 	case AVRO_NULL:
 		return true;
@@ -203,13 +261,13 @@ static bool check_kind(struct walk *walk, avro_schema_t schema)
 	case AVRO_DOUBLE:
 		return wire_skip_fixed(walk->in, sizeof(double));
 	case AVRO_BYTES:
-		return wire_skip_bytes(walk->in);
+		return check_bytes(walk, &unused);
 	case AVRO_STRING:
-		return check_string(walk->in);
+		return check_string(walk);
 	case AVRO_FIXED:
-		return wire_skip_fixed(walk->in, (size_t)avro_schema_fixed_size(schema));
+		return check_fixed(walk, schema);
 	case AVRO_ENUM:
-		return wire_skip_index(walk->in, (size_t)avro_schema_enum_number_of_symbols(schema));
+		return check_enum(walk, schema);
 	case AVRO_ARRAY:
 		return check_collection(walk, avro_schema_array_items(schema), false);
 	case AVRO_MAP:
@@ -228,10 +286,10 @@ static bool check_value(struct walk *walk, avro_schema_t schema)
 {
 	if (walk->depth == EVENT_AVRO_DEPTH_MAX)
 		return wire_fail(walk->in, "values nested too deep");
-	if (walk->values++ > VALUES_FREE + VALUES_PER_BYTE * (size_t)(walk->in->at - walk->from))
-		return wire_fail(walk->in, "more values than so few bytes may have");
-	if (walk->values > EVENT_AVRO_VALUES_MAX)
+	if (walk->values++ == EVENT_AVRO_VALUES_MAX)
 		return wire_fail(walk->in, "more values than are read at once");
+	if (!spend(walk, COST_VALUE))
+		return false;
 	walk->depth++;
 	bool passed = check_kind(walk, schema);
 	walk->depth--;
