@@ -112,7 +112,8 @@ enum status event_foreign_to_json(const char *schema, const uint8_t *body, size_
  * current one as avro-c writes it, without documentation, defaults and logical types: its canonical form, and so its
  * fingerprint, is that of the schema in schemas/. Any file is read, whatever schema it has, each block checked before avro-c
  * sees it. Codecs null and deflate. What a file claims allocates nothing; a block may have 64 MiB. Blocks on the disk.
- * REJECT "unknown_codec", "malformed" (a file or a body that is not what it should be), "bad_schema"; FATAL "io". After a
+ * REJECT "unknown_codec", "malformed" (a file or a body that is not what it should be: the text says in which block,
+ * counted from 1), "bad_schema"; FATAL "io". After a
  * failure only close makes sense. */
 struct event_file;
 

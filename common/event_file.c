@@ -40,6 +40,7 @@ struct event_file {
 	struct buf packed; /* the same as they stand in a file that is compressed */
 	struct event_avro_block *block;
 	size_t datums; /* of the block, not yet handed out */
+	size_t blocks; /* begun so far; 0: still in the header */
 };
 
 static enum status io_failed(const struct event_file *file, const char *what, struct err *err)
@@ -49,6 +50,8 @@ static enum status io_failed(const struct event_file *file, const char *what, st
 
 static enum status malformed(const struct event_file *file, const char *what, struct err *err)
 {
+	if (file->blocks)
+		return err_set(err, REJECT, "malformed", "%s: block %zu: %s", file->path, file->blocks, what);
 	return err_set(err, REJECT, "malformed", "%s: %s", file->path, what);
 }
 
@@ -341,6 +344,7 @@ static enum status check_sync(struct event_file *file, struct err *err)
 static enum status read_block(struct event_file *file, bool *end, struct err *err)
 {
 	int64_t count = 0, len = 0;
+	file->blocks++;
 	enum status status = read_long(file, &count, end, err);
 	if (status != OK || *end)
 		return status;
@@ -376,7 +380,7 @@ static enum status check_datums(struct event_file *file, struct err *err)
 			passed = wire_fail(&in, "datum of no bytes");
 	}
 	enum status status = wire_finish(&in, passed, "datum", err);
-	return status == OK ? OK : err_context(err, status, "%s", file->path);
+	return status == OK ? OK : err_context(err, status, "%s: block %zu", file->path, file->blocks);
 }
 
 static enum status next_block(struct event_file *file, bool *end, struct err *err)

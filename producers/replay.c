@@ -23,7 +23,7 @@ struct settings {
 	struct config_list topics;
 	int64_t partition, to_offset, count, patience_ms;
 	const char *from, *until, *key, *type;
-	const char *to_topic, *to_log, *to_namespace, *mirror, *export;
+	const char *to_topic, *to_log, *to_namespace, *mirror, *export, *import;
 	int codec;
 	bool follow, json, dry_run, create;
 };
@@ -38,7 +38,10 @@ static const char summary[] =
 	"\n"
 	"A copy into an installation's topic takes publishers' events alone and sends them as a publisher does: by their\n"
 	"key, without the headers of workers and dead letters. So copying orders.dlq to orders is a redrive. A copy into\n"
-	"any other topic keeps key, value and headers, and in a local log the timestamp. Control records stay behind.";
+	"any other topic keeps key, value and headers, and in a local log the timestamp. Control records stay behind.\n"
+	"\n"
+	"--import goes the other way: it sends the events of such a container file, of whatever program, as a publisher\n"
+	"does. The file is checked whole before the first is sent; sent again, it changes nothing.";
 
 static const char examples[] =
 	"  tandem replay --log local:data -t orders            every order, a line each\n"
@@ -49,6 +52,7 @@ static const char examples[] =
 	"  tandem replay -t orders.dlq --to-topic orders       send dead letters again, when their cause is gone\n"
 	"  tandem replay -t orders --to-log local:copy --create-topic\n"
 	"  tandem replay -t order-events --type OrderConfirmed --export confirmed.avro\n"
+	"  tandem replay --log local:data --import orders.avro\n"
 	"  tandem replay -b broker:9092 --mirror captured      verify it: tandem order verify --log local:captured\n";
 
 static bool copies(const struct settings *settings)
@@ -58,7 +62,7 @@ static bool copies(const struct settings *settings)
 
 static bool prints(const struct settings *settings)
 {
-	return !copies(settings) && !settings->mirror && !settings->export;
+	return !copies(settings) && !settings->mirror && !settings->export && !settings->import;
 }
 
 static bool selects(const struct settings *settings)
@@ -70,6 +74,11 @@ static bool selects(const struct settings *settings)
 /* NULL: the settings go together. */
 static const char *misuse(const struct settings *settings)
 {
+	if (settings->import && (settings->topics.count || selects(settings) || settings->until || settings->create ||
+	                         copies(settings) || settings->mirror || settings->export))
+		return "--import takes a file to the topic of its events: of the other options only -n, -J and --timeout go with it";
+	if (settings->import)
+		return NULL;
 	int targets = copies(settings) + (settings->mirror != NULL) + (settings->export != NULL);
 	if (targets > 1)
 		return "--mirror, --export and copying (--to-topic, --to-log, --to-namespace) exclude each other";
@@ -147,7 +156,10 @@ static json_t *left_out(const struct replay_result *result)
 
 static void print_result(const struct settings *settings, const struct replay_result *result, bool whole)
 {
-	const char *verb = settings->export ? "exported" : prints(settings) ? "found" : "copied";
+	const char *verb = settings->export   ? "exported"
+	                   : settings->import ? "imported"
+	                   : prints(settings) ? "found"
+	                                      : "copied";
 	if (settings->json) {
 		json_t *json = json_object();
 		json_object_set_new(json, "read", json_integer(result->read));
@@ -159,8 +171,8 @@ static void print_result(const struct settings *settings, const struct replay_re
 		json_print_line(stdout, json);
 		return;
 	}
-	printf("%s%s %" PRId64 " of %" PRId64 " records read\n",
-	       settings->dry_run && !prints(settings) ? "would have " : "", verb, result->taken, result->read);
+	printf("%s%s %" PRId64 " of %" PRId64 " %s read\n", settings->dry_run && !prints(settings) ? "would have " : "",
+	       verb, result->taken, result->read, settings->import ? "events" : "records");
 	for (int i = 0; i < REPLAY_SKIPS; i++)
 		if (result->skipped[i])
 			printf("left out: %" PRId64 " %s\n", result->skipped[i],
@@ -301,6 +313,30 @@ static int run_mirror(const struct settings *settings, const struct replay_selec
 	return exit_status;
 }
 
+static int run_import(const struct settings *settings, struct log *log)
+{
+	const struct load_config config = {.path = settings->import,
+	                                   .log = log,
+	                                   .seam = &seam_system,
+	                                   .dry_run = settings->dry_run,
+	                                   .patience_ms = settings->patience_ms,
+	                                   .stopped = interrupt_requested,
+	                                   .progress = true};
+	struct replay_result result;
+	struct err err = {0};
+	enum status status = load_run(&config, &result, &err);
+	if (settings->json || status == OK || result.taken)
+		print_result(settings, &result, status == OK);
+	fflush(stdout);
+	int exit_status = exit_of(status, &err, result.taken && !settings->dry_run);
+	if (status != OK && !settings->dry_run)
+		fprintf(stderr, "tandem replay: %s\n",
+		        result.taken
+		                ? "the same command again sends all of the file, and what arrives twice changes nothing"
+		                : "nothing was sent");
+	return exit_status;
+}
+
 /* Is the log that is copied to another one than the source? */
 static bool is_another(const struct settings *settings, const struct config *config)
 {
@@ -338,7 +374,9 @@ static int run(const struct settings *settings, const struct config *config, con
 	struct log *target = NULL, *log = config_open_log(config, &exit_status);
 	if (log && two)
 		target = open_target(settings, config, url, &exit_status);
-	if (log && (target || !two))
+	if (log && settings->import)
+		exit_status = run_import(settings, log);
+	else if (log && (target || !two))
 		exit_status = settings->mirror ? run_mirror(settings, selection, log, target)
 		                               : run_slices(settings, selection, log, target ? target : log);
 	log_close(target);
@@ -438,6 +476,11 @@ static int replay_main(int argc, char **argv)
 	         .value = &settings.export,
 	         .placeholder = "FILE",
 	         .help = "write the events of --type to an Avro container file; its schema has no docs, defaults and logical types"},
+		{.name = "import",
+	         .kind = CONFIG_TEXT,
+	         .value = &settings.import,
+	         .placeholder = "FILE",
+	         .help = "send the events of an Avro container file to their topic, as a publisher; they must be a publisher's"},
 		{.name = "codec",
 	         .kind = CONFIG_CHOICE,
 	         .value = &settings.codec,
@@ -445,11 +488,12 @@ static int replay_main(int argc, char **argv)
 	         .placeholder = "CODEC",
 	         .help = "of --export"},
 	};
-	const struct config_program program = {.usage = "tandem replay -t TOPIC [options]",
-	                                       .summary = summary,
-	                                       .examples = examples,
-	                                       .options = table,
-	                                       .option_count = sizeof table / sizeof *table};
+	const struct config_program program = {
+		.usage = "tandem replay -t TOPIC [options] | --mirror DIR | --import FILE",
+		.summary = summary,
+		.examples = examples,
+		.options = table,
+		.option_count = sizeof table / sizeof *table};
 	struct config config;
 	struct replay_selection selection;
 	int exit_status;
@@ -471,4 +515,6 @@ static int replay_main(int argc, char **argv)
 }
 
 const struct command replay_command = {
-	.name = "replay", .summary = "read a range of a topic: print, copy, export or mirror it", .main = replay_main};
+	.name = "replay",
+	.summary = "read a range of a topic: print, copy, export or mirror it; import a file",
+	.main = replay_main};

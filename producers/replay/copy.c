@@ -77,8 +77,9 @@ static enum status describe_target(struct copy *copy, struct target *target, boo
 		*exists = !copy->config.dry_run;
 	}
 	if (status == OK && !topic.exists)
-		status = err_set(err, FATAL, "unknown_topic", "%s: there is no topic %s; --create-topic makes it",
-		                 log_url(copy->config.target), target->name);
+		status = err_set(err, FATAL, "unknown_topic", "%s: there is no topic %s; %s makes it",
+		                 log_url(copy->config.target), target->name,
+		                 copy->config.publishers ? "`tandem topics create`" : "--create-topic");
 	target->partitions = topic.partitions;
 	return status;
 }
@@ -89,6 +90,10 @@ static enum status pinned(struct copy *copy, struct target *target, struct err *
 	struct arena *arena = &copy->arena;
 	enum status status =
 		installation_topic(copy->config.target, target->name, arena, &genesis, &target->installation, err);
+	if (status == OK && !target->installation && copy->config.publishers)
+		return err_set(err, REJECT, "usage",
+		               "topic %s is of no installation, expected one made by `tandem topics create`",
+		               target->name);
 	if (status != OK || !target->installation)
 		return status;
 	const struct genesis_topic *topic = genesis_topic(&genesis, target->name);

@@ -5,6 +5,7 @@
  *   print_*     a sink: lines or JSON
  *   copy_*      a sink: into another topic or log
  *   export_*    a sink: into an Avro container file
+ *   load_*      the events of such a file, into an installation, by the sink that copies
  *   mirror_*    a whole installation, offsets and all, into a new local log
  *
  * Nothing here joins a group or commits an offset. One thread. */
@@ -120,10 +121,11 @@ struct counter; /* a sink that only counts */
 void count_open(struct replay_result *result, struct replay_sink *sink);
 
 struct copy_config {
-	struct log *source, *target; /* borrowed; may be the same */
+	struct log *source, *target; /* borrowed; may be the same. source NULL: what is taken comes from no log */
 	const struct seam *seam;
 	const char *topic; /* NULL: each source topic's name */
 	bool create;       /* a topic that is not there is made */
+	bool publishers;   /* the target must be an installation's */
 	bool dry_run;      /* checks the target, sends nothing */
 	int64_t patience_ms;
 	bool (*stopped)(void);
@@ -141,6 +143,25 @@ struct export;
 enum status export_open(const char *path, const struct event_type *type, const char *codec, bool dry_run,
                         struct replay_result *result, struct export **out, struct replay_sink *sink, struct err *err);
 void export_close(struct export *export);
+
+/* ---- from a file ---- */
+
+struct load_config {
+	const char *path;
+	struct log *log; /* borrowed */
+	const struct seam *seam;
+	bool dry_run; /* checks file and target, sends nothing */
+	int64_t patience_ms;
+	bool (*stopped)(void);
+	bool progress; /* shown on stderr */
+};
+
+/* Sends the events of an Avro container file to their topic, as a publisher does. They must be of a publisher's type, written
+ * with a schema that is known here. The whole file is read and checked before the first is sent; of it no more than a block is
+ * kept in memory. result: read and taken (acknowledged; in a dry run: would be sent). REJECT "malformed", "unknown_codec",
+ * "bad_schema", "unknown_schema", "not_publishers", "identifier": the file, naming block or event; FATAL "io"; else copy_open's
+ * and the log's. Blocks. */
+enum status load_run(const struct load_config *config, struct replay_result *result, struct err *err);
 
 /* ---- names ---- */
 

@@ -168,6 +168,9 @@ static const struct input inputs[] = {
 	{"replay -t orders --to-topic nosuch", NULL, 1, "--create-topic makes it"},
 	{"replay -t orders --to-topic orders", NULL, 2, "as source and target"},
 	{"replay -t orders --to-log nosuch:x", NULL, 2, "is neither kafka://HOST:PORT,... nor local:DIR"},
+	{"replay --import {}/nothing", NULL, 1, "nothing: cannot be opened: No such file or directory"},
+	{"replay --import {}/file", NULL, 1, "file: no Avro container file (it does not begin with Obj 01)"},
+	{"replay --import {}/file -t orders", NULL, 2, "--import takes a file to the topic of its events"},
 	{"replay --mirror kafka://127.0.0.1:1", NULL, 2, "expected a folder or local:DIR"},
 	/* explain, audit */
 	{"explain", NULL, 2, "found 0 operands, expected one ORDER_ID"},

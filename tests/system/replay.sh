@@ -65,6 +65,15 @@ for log in "kafka://$KAFKA" local:here; do
 
 	expect 0 "$name: an export" "$tandem" replay "${common[@]}" -t orders --type OrderPlaced --export orders.avro
 	holds "$name: of every order" 'exported 501 of '
+	expect 0 "$name: a third installation" \
+		"$tandem" topics create --log "$log" --namespace "$one_namespace-3" --partitions 3 --single-replica
+	expect 0 "$name: takes it in" "$tandem" replay --log "$log" --namespace "$one_namespace-3" --import orders.avro
+	holds "$name: whole" 'imported 501 of 501 events'
+	for namespace in "$one_namespace" "$one_namespace-3"; do
+		"$tandem" replay --log "$log" --namespace "$namespace" -t orders --type OrderPlaced -J |
+			jq -c '[.key, .headers, .payload]' | sort >"events$namespace"
+	done
+	expect 0 "$name: as they were published" cmp "events$one_namespace" "events$one_namespace-3"
 	expect 2 "$name: order-events is no target" "$tandem" replay "${common[@]}" -t orders --to-topic order-events
 
 	rejected=$("$tandem" replay "${common[@]}" -t order-events --type OrderRejected -c 1 -J | jq -r .key)
@@ -101,7 +110,7 @@ mkdir half
 for i in $(seq 100); do [ -s half/status ] && break; sleep 0.1; done
 expect 0 'a reader that goes away ends it quietly' test ! -s half/err
 for log in "kafka://$KAFKA"; do
-	for namespace in "$one_namespace" "$one_namespace-2"; do
+	for namespace in "$one_namespace" "$one_namespace-2" "$one_namespace-3"; do
 		"$tandem" topics delete --log "$log" --namespace "$namespace" --yes >/dev/null 2>&1
 	done
 done
