@@ -251,7 +251,7 @@ valgrind: $(unit_programs) | $(BUILD)/setup-valgrind ## the unit tests under val
 # One program a workload, and what they share. bench-drain, ...: that one alone, figures on stderr.
 bench_shared := tests/bench/bench.c tests/bench/side.c tests/bench/pace.c
 bench_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out $(bench_shared),$(wildcard tests/bench/*.c)))
-bench_workloads := drain latency
+bench_workloads := drain latency recovery
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call object,$(bench_shared)) $(test_objects) $(lib)
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 

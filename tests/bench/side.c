@@ -61,7 +61,7 @@ void side_close(struct side *side)
 	rig_close(&side->rig);
 }
 
-static struct rig_process *start(struct side *side, const char *role)
+struct rig_process *side_start_one(struct side *side, const char *role)
 {
 	struct rig *rig = &side->rig;
 	char tandem[sizeof rig->program];
@@ -76,8 +76,8 @@ static struct rig_process *start(struct side *side, const char *role)
 
 void side_start(struct side *side)
 {
-	side->inventory = start(side, "inventory");
-	side->order = start(side, "order");
+	side->inventory = side_start_one(side, "inventory");
+	side->order = side_start_one(side, "order");
 }
 
 static void end(struct side *side, struct rig_process **process)

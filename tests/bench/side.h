@@ -28,6 +28,8 @@ void side_open(struct side *side, enum side_kind kind);
 void side_close(struct side *side); /* ends what runs, removes everything */
 
 void side_start(struct side *side); /* both programs; does not wait */
+/* "order" or "inventory", the one that is not running. The caller keeps side->order, side->inventory right. */
+struct rig_process *side_start_one(struct side *side, const char *role);
 void side_stop(struct side *side);  /* SIGTERM; both must end well */
 void side_pause(struct side *side); /* SIGSTOP: what is published now is preloaded */
 void side_resume(struct side *side);

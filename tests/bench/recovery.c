@@ -1,0 +1,202 @@
+/* recovery: 1,000 orders a second, and a worker is killed (kill -9) and started again at once: how long until an order that
+ * was placed after the restart has its outcome. The same with the worker's files deleted behind many orders, and the longest
+ * that an order waits while a second order worker joins, and leaves.
+ *
+ *   WIPED    orders before the files are deleted (300000; 3000000 is the long form)
+ *   ROUNDS   (1; each kills KILLS times)      SIDES   bare,kafka,local (all)
+ *
+ * Who is killed is a static member (--instance-id): without, its group waits for its session to be over. */
+#include "bench.h"
+#include "pace.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RATE          1000
+#define KILLS         3 /* of each worker, in a round */
+#define WARM_ORDERS   5000
+#define WAIT_SECONDS  120
+#define DRAIN_SECONDS 600
+#define SETTLE        1.0 /* seconds before each blow */
+#define TAKEOVER      5.0 /* seconds that a takeover is watched */
+#define ORDERS_MAX    (RATE * 600)
+
+struct recovery {
+	struct bench bench;
+	int64_t wiped;
+	bool on[SIDE_KINDS];
+};
+
+static void nap(double seconds)
+{
+	usleep((useconds_t)(seconds * 1e6));
+}
+
+/* Both programs, having drained so many orders. */
+static void begin(struct side *side, enum side_kind kind, const char *more, int64_t orders_count)
+{
+	struct side_batch batch;
+	struct side_rate rate;
+	struct generate_options orders = side_orders(orders_count), receipts = orders;
+	receipts.only = PUBLISH_RECEIPTS;
+	orders.seed = 2; /* other ids than the pacer's */
+	side_open(side, kind);
+	side->more = more;
+	side_publish(side, &receipts, 0);
+	side_publish(side, &orders, 0);
+	side_begin(side, &batch, orders_count);
+	side_start(side);
+	side_end(side, &batch, DRAIN_SECONDS, &rate);
+}
+
+static void finish(struct side *side, struct pace *pace)
+{
+	pace_stop(pace, WAIT_SECONDS);
+	pace_close(pace);
+	side_stop(side);
+	side_close(side);
+}
+
+struct first {
+	struct pace *pace;
+	int64_t from;
+};
+
+static bool has_come(struct rig *rig, void *arg)
+{
+	struct first *first = arg;
+	(void)rig;
+	return pace_first(first->pace, first->from) > 0;
+}
+
+static void delete_files(struct side *side, const char *role)
+{
+	if (system(arena_format(&side->rig.arena, "rm -rf '%s/%s'", side->rig.data, role)) != 0)
+		bench_say("the files of the %s worker could not be deleted", role);
+}
+
+/* Returns seconds from the blow to the first outcome of an order placed after the restart. */
+static double kill_one(struct side *side, struct pace *pace, bool order, bool wipe)
+{
+	struct rig_process **victim = order ? &side->order : &side->inventory;
+	const char *role = order ? "order" : "inventory";
+	nap(SETTLE);
+	double blow = side_now();
+	rig_end(&side->rig, *victim, SIGKILL, 10);
+	if (wipe)
+		delete_files(side, role);
+	*victim = side_start_one(side, role);
+	struct first first = {pace, pace_sent(pace)};
+	rig_until(&side->rig, WAIT_SECONDS, "a new order has its outcome", has_come, &first);
+	return pace_first(pace, first.from) - blow;
+}
+
+static void kills(struct recovery *recovery, enum side_kind kind)
+{
+	struct side side;
+	begin(&side, kind, " --instance-id bench", WARM_ORDERS);
+	struct pace *pace = pace_open(&side, ORDERS_MAX);
+	pace_start(pace, RATE);
+	for (int i = 0; i < 2 * KILLS; i++) {
+		double seconds = kill_one(&side, pace, i % 2 == 0, false);
+		bench_note(&recovery->bench, "s", seconds, NAN, "%s, kill -9 of the %s worker", side_names[kind],
+		           i % 2 ? "inventory" : "order");
+	}
+	finish(&side, pace);
+}
+
+static void wipes(struct recovery *recovery, enum side_kind kind)
+{
+	struct side side;
+	begin(&side, kind, " --instance-id bench", recovery->wiped);
+	struct pace *pace = pace_open(&side, ORDERS_MAX);
+	pace_start(pace, RATE);
+	for (int i = 0; i < 2; i++) {
+		int64_t records = side_records(&side, i ? "inventory" : "orders");
+		double seconds = kill_one(&side, pace, i == 0, true);
+		const char *role = i ? "inventory" : "order";
+		bench_say("%s: the %s worker's files deleted behind %lld records: %.2f s", side_names[kind], role,
+		          (long long)records, seconds);
+		bench_note(&recovery->bench, "s", seconds, NAN, "%s, files of the %s worker deleted", side_names[kind],
+		           role);
+		bench_note(&recovery->bench, "records/s", (double)records / seconds, NAN,
+		           "%s, files of the %s worker deleted, folded", side_names[kind], role);
+	}
+	finish(&side, pace);
+}
+
+static double longest_ms(struct pace *pace, int64_t from)
+{
+	struct pace_times times;
+	pace_times(pace, from, pace_sent(pace), &times);
+	double longest = pace_quantile(&times, 1);
+	mem_free(times.ms);
+	return longest;
+}
+
+static void takeovers(struct recovery *recovery, enum side_kind kind)
+{
+	struct side side;
+	begin(&side, kind, "", WARM_ORDERS);
+	struct pace *pace = pace_open(&side, ORDERS_MAX);
+	pace_start(pace, RATE);
+	nap(SETTLE);
+	int64_t from = pace_sent(pace);
+	struct rig_process *second = rig_start(&side.rig, "second", "order run");
+	nap(TAKEOVER);
+	pace_stop(pace, WAIT_SECONDS);
+	double joined = longest_ms(pace, from);
+	from = pace_sent(pace);
+	pace_start(pace, RATE);
+	nap(SETTLE);
+	rig_end(&side.rig, second, SIGTERM, 30);
+	nap(TAKEOVER);
+	pace_stop(pace, WAIT_SECONDS);
+	double left = longest_ms(pace, from);
+	bench_note(&recovery->bench, "ms", joined, NAN, "%s, a second order worker joins, longest wait",
+	           side_names[kind]);
+	bench_note(&recovery->bench, "ms", left, NAN, "%s, the second leaves, longest wait", side_names[kind]);
+	bench_say("%s: takeover, longest wait of an order: 1 to 2 %.0f ms, 2 to 1 %.0f ms", side_names[kind], joined,
+	          left);
+	finish(&side, pace);
+}
+
+static void want(struct recovery *recovery)
+{
+	static const char *const roles[] = {"order", "inventory"};
+	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++)
+		for (size_t i = 0; i < 2 && recovery->on[kind]; i++) {
+			bench_want(&recovery->bench, BENCH_AT_MOST, false, 0.5, "%s, kill -9 of the %s worker",
+			           side_names[kind], roles[i]);
+			if (recovery->wiped == 300000)
+				bench_want(&recovery->bench, BENCH_AT_MOST, false, 2.5,
+				           "%s, files of the %s worker deleted", side_names[kind], roles[i]);
+			bench_want(&recovery->bench, BENCH_AT_LEAST, false, 200000,
+			           "%s, files of the %s worker deleted, folded", side_names[kind], roles[i]);
+		}
+}
+
+int main(void)
+{
+	struct recovery recovery = {.wiped = bench_setting("WIPED", 300000)};
+	int64_t rounds = bench_setting("ROUNDS", 1);
+	bench_open(&recovery.bench, "recovery");
+	side_choose(recovery.on);
+	for (int64_t round = 0; round < rounds; round++) {
+		for (int kind = 0; kind < SIDE_KINDS; kind++)
+			if (recovery.on[kind])
+				kills(&recovery, (enum side_kind)kind);
+		for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++)
+			if (recovery.on[kind]) {
+				wipes(&recovery, (enum side_kind)kind);
+				takeovers(&recovery, (enum side_kind)kind);
+			}
+	}
+	want(&recovery);
+	bench_close(&recovery.bench);
+	return 0;
+}
