@@ -251,10 +251,24 @@ valgrind: $(unit_programs) | $(BUILD)/setup-valgrind ## the unit tests under val
 # One program a workload, and what they share. bench-drain, ...: that one alone, figures on stderr.
 bench_shared := tests/bench/bench.c tests/bench/side.c tests/bench/pace.c
 bench_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out $(bench_shared),$(wildcard tests/bench/*.c)))
-bench_workloads := drain latency recovery
+bench_workloads := drain latency recovery growth verify footprint
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call object,$(bench_shared)) $(test_objects) $(lib)
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 
+# What make bench runs, each behind what it takes from the environment; one broker for all of it.
+bench_run = rm -rf $(BUILD)/bench; mkdir -p $(BUILD)/bench; \
+	tests/bench/micro.sh $(BUILD)/tests/bench/micro $(BUILD)/bench/counted >/dev/null || true; \
+	BENCH_OUT=$(BUILD)/bench MICRO_COUNTED=$(BUILD)/bench/counted BENCH_SECONDS=$1 \
+		$(with_kafka) tests/bench/run.sh $(BUILD)/tests/bench $(bench_workloads) micro
+
+bench: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## every workload, targets beside the figures; build/bench.json. RETAIL=online-retail.csv.xz
+	@$(call bench_run,600)
+
+bench-quick: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## the same, small: does it run, roughly how fast
+	@N=30000 ROUNDS=1 SPAN=1 WIPED=30000 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2; \
+	export N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE; $(call bench_run,120)
+
+# One alone; its figures are on stderr.
 $(addprefix bench-,$(bench_workloads)): bench-%: $(bin) $(bench_programs) | $(BUILD)/setup-system
 	@BENCH_OUT=$(BUILD)/bench $(with_kafka) $(BUILD)/tests/bench/$* >/dev/null
 

@@ -77,6 +77,8 @@ static void run(struct drain *drain, enum side_kind kind, const char *more, int6
 		side_end(&side, &batch, DRAIN_SECONDS, &out[phase]);
 	}
 	side_stop(&side);
+	if (phase_count == PHASES)
+		side_note_memory(&side, &drain->bench, "uniform");
 	side_close(&side);
 }
 
@@ -210,6 +212,7 @@ static void retail(struct drain *drain, enum side_kind kind)
 	bench_say("%s, Online Retail: %lld orders, %lld lines in %.2f s: %.0f lines/s", side_names[kind],
 	          (long long)orders, (long long)lines, rate.seconds, (double)lines / rate.seconds);
 	side_stop(&side);
+	side_note_memory(&side, &drain->bench, "Online Retail");
 	side_close(&side);
 }
 

@@ -76,6 +76,7 @@ static void run(struct latency *latency, enum side_kind kind)
 	}
 	pace_close(pace);
 	side_stop(&side);
+	side_note_memory(&side, &latency->bench, "paced");
 	side_close(&side);
 }
 

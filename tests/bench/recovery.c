@@ -53,11 +53,13 @@ static void begin(struct side *side, enum side_kind kind, const char *more, int6
 	side_end(side, &batch, DRAIN_SECONDS, &rate);
 }
 
-static void finish(struct side *side, struct pace *pace)
+static void finish(struct recovery *recovery, struct side *side, struct pace *pace, const char *during)
 {
 	pace_stop(pace, WAIT_SECONDS);
 	pace_close(pace);
 	side_stop(side);
+	if (during)
+		side_note_memory(side, &recovery->bench, during);
 	side_close(side);
 }
 
@@ -95,10 +97,16 @@ static double kill_one(struct side *side, struct pace *pace, bool order, bool wi
 	return pace_first(pace, first.from) - blow;
 }
 
+/* Its session is short only because the group is deleted at the end, when it is over. */
+static const char *static_member(enum side_kind kind)
+{
+	return kind == SIDE_BARE ? " --instance-id bench" : " --instance-id bench --session-timeout 6s";
+}
+
 static void kills(struct recovery *recovery, enum side_kind kind)
 {
 	struct side side;
-	begin(&side, kind, " --instance-id bench", WARM_ORDERS);
+	begin(&side, kind, static_member(kind), WARM_ORDERS);
 	struct pace *pace = pace_open(&side, ORDERS_MAX);
 	pace_start(pace, RATE);
 	for (int i = 0; i < 2 * KILLS; i++) {
@@ -106,13 +114,13 @@ static void kills(struct recovery *recovery, enum side_kind kind)
 		bench_note(&recovery->bench, "s", seconds, NAN, "%s, kill -9 of the %s worker", side_names[kind],
 		           i % 2 ? "inventory" : "order");
 	}
-	finish(&side, pace);
+	finish(recovery, &side, pace, NULL);
 }
 
 static void wipes(struct recovery *recovery, enum side_kind kind)
 {
 	struct side side;
-	begin(&side, kind, " --instance-id bench", recovery->wiped);
+	begin(&side, kind, static_member(kind), recovery->wiped);
 	struct pace *pace = pace_open(&side, ORDERS_MAX);
 	pace_start(pace, RATE);
 	for (int i = 0; i < 2; i++) {
@@ -126,7 +134,7 @@ static void wipes(struct recovery *recovery, enum side_kind kind)
 		bench_note(&recovery->bench, "records/s", (double)records / seconds, NAN,
 		           "%s, files of the %s worker deleted, folded", side_names[kind], role);
 	}
-	finish(&side, pace);
+	finish(recovery, &side, pace, "from nothing");
 }
 
 static double longest_ms(struct pace *pace, int64_t from)
@@ -162,7 +170,7 @@ static void takeovers(struct recovery *recovery, enum side_kind kind)
 	bench_note(&recovery->bench, "ms", left, NAN, "%s, the second leaves, longest wait", side_names[kind]);
 	bench_say("%s: takeover, longest wait of an order: 1 to 2 %.0f ms, 2 to 1 %.0f ms", side_names[kind], joined,
 	          left);
-	finish(&side, pace);
+	finish(recovery, &side, pace, NULL);
 }
 
 static void want(struct recovery *recovery)

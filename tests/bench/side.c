@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #define STOP_SECONDS 30
+#define PEAK_MB_MAX  64
 #define PATIENCE_MS  60000
 #define GRACE_MS     60000
 
@@ -91,8 +92,38 @@ static void end(struct side *side, struct rig_process **process)
 	*process = NULL;
 }
 
+/* getrusage's would count what the process was before it became the program: this one, forked. */
+static int64_t peak_kib(const struct rig_process *process)
+{
+	char path[64], line[256];
+	long long kib = 0;
+	snprintf(path, sizeof path, "/proc/%d/status", process ? (int)process->pid : 0);
+	FILE *file = fopen(path, "r");
+	while (file && fgets(line, sizeof line, file))
+		if (sscanf(line, "VmHWM: %lld", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+void side_note_memory(const struct side *side, struct bench *bench, const char *during)
+{
+	const int64_t peaks[] = {side->order_peak_kib, side->inventory_peak_kib};
+	static const char *const roles[] = {"order", "inventory"};
+	for (size_t i = 0; i < 2; i++) {
+		bench_note(bench, "MB", (double)peaks[i] / 1024, NAN, "%s, %s, memory of %s", side_names[side->kind],
+		           during, roles[i]);
+		if (side->kind != SIDE_BARE)
+			bench_want(bench, BENCH_AT_MOST, false, PEAK_MB_MAX, "%s, %s, memory of %s",
+			           side_names[side->kind], during, roles[i]);
+	}
+}
+
 void side_stop(struct side *side)
 {
+	side->order_peak_kib = peak_kib(side->order);
+	side->inventory_peak_kib = peak_kib(side->inventory);
 	end(side, &side->order);
 	end(side, &side->inventory);
 }
@@ -180,6 +211,22 @@ static int64_t time_at(struct side *side, const char *topic, int32_t partition, 
 	return record.timestamp_ms;
 }
 
+void side_ends(struct side *side, const char *topic, int64_t ends[SIDE_PARTITIONS])
+{
+	for (int32_t p = 0; p < SIDE_PARTITIONS; p++)
+		ends[p] = end_of(side, topic, p);
+}
+
+int64_t side_first_ms(struct side *side, const char *topic, const int64_t ends[SIDE_PARTITIONS])
+{
+	int64_t first = INT64_MAX;
+	for (int32_t p = 0; p < SIDE_PARTITIONS; p++) {
+		int64_t ms = end_of(side, topic, p) > ends[p] ? time_at(side, topic, p, ends[p]) : INT64_MAX;
+		first = ms < first ? ms : first;
+	}
+	return first;
+}
+
 /* Has the group of this program committed everything that is in its input? */
 static bool consumed(struct side *side, const char *role, const char *input)
 {
@@ -219,8 +266,7 @@ void side_cpu(const struct side *side, struct side_cpu *out)
 void side_begin(struct side *side, struct side_batch *batch, int64_t orders)
 {
 	*batch = (struct side_batch){.orders = orders, .outcomes = side_records(side, "order-events")};
-	for (int32_t p = 0; p < SIDE_PARTITIONS; p++)
-		batch->commands[p] = end_of(side, "inventory", p);
+	side_ends(side, "inventory", batch->commands);
 	side_cpu(side, &batch->cpu);
 	batch->started = side_now();
 }
@@ -253,14 +299,10 @@ static bool drained(struct rig *rig, void *arg)
 
 static double log_seconds(struct side *side, const struct side_batch *batch)
 {
-	int64_t first = INT64_MAX, last = 0;
+	int64_t first = side_first_ms(side, "inventory", batch->commands), last = 0;
 	for (int32_t p = 0; p < SIDE_PARTITIONS; p++) {
 		int64_t outcomes = end_of(side, "order-events", p);
-		int64_t began = end_of(side, "inventory", p) > batch->commands[p]
-		                        ? time_at(side, "inventory", p, batch->commands[p])
-		                        : INT64_MAX;
 		int64_t ended = outcomes > 1 ? time_at(side, "order-events", p, outcomes - 1) : 0;
-		first = began < first ? began : first;
 		last = ended > last ? ended : last;
 	}
 	return last > first ? (double)(last - first) / 1e3 : 1e-3;

@@ -7,6 +7,7 @@
 
 #include "../../producers/publish/generate.h"
 #include "../support/rig.h"
+#include "bench.h"
 
 #define SIDE_PARTITIONS 4
 
@@ -22,6 +23,7 @@ struct side {
 	struct rig rig;
 	const char *more; /* words for the order's and the inventory's command line; "" at first */
 	struct rig_process *order, *inventory;
+	int64_t order_peak_kib, inventory_peak_kib; /* the most memory each had, once side_stop ended it */
 };
 
 void side_open(struct side *side, enum side_kind kind);
@@ -30,7 +32,9 @@ void side_close(struct side *side); /* ends what runs, removes everything */
 void side_start(struct side *side); /* both programs; does not wait */
 /* "order" or "inventory", the one that is not running. The caller keeps side->order, side->inventory right. */
 struct rig_process *side_start_one(struct side *side, const char *role);
-void side_stop(struct side *side);  /* SIGTERM; both must end well */
+void side_stop(struct side *side); /* SIGTERM; both must end well */
+/* After side_stop: the most memory each had, in MB, with the target for Tandem's. during: what they did. */
+void side_note_memory(const struct side *side, struct bench *bench, const char *during);
 void side_pause(struct side *side); /* SIGSTOP: what is published now is preloaded */
 void side_resume(struct side *side);
 
@@ -41,6 +45,9 @@ void side_publish(struct side *side, const struct generate_options *options, int
 struct generate_options side_orders(int64_t orders);
 
 int64_t side_records(struct side *side, const char *topic); /* behind the genesis, of all partitions */
+void side_ends(struct side *side, const char *topic, int64_t ends[SIDE_PARTITIONS]);
+/* The log's time of the first record at or behind these, which must be there. */
+int64_t side_first_ms(struct side *side, const char *topic, const int64_t ends[SIDE_PARTITIONS]);
 
 /* CPU seconds that the processes have used so far. broker: 0 where it is not known ($KAFKA_PID). */
 struct side_cpu {

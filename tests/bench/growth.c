@@ -1,0 +1,127 @@
+/* growth: how the drain slows down as state grows, and what an order takes on disk, with time-ordered and with random ids.
+ *
+ *   ORDERS   in state in the end (1000000; 10000000 is the long form)     BATCH   orders of each measured drain (30000)
+ *   SIDES    kafka,local (local: SQLite is the same on both)
+ *
+ * Through warm workers: BATCHES drains behind 10,000 orders, then on to ORDERS, and BATCHES drains there. */
+#include "bench.h"
+#include "side.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define SMALL         10000
+#define BATCHES       3
+#define CHUNK         500000 /* loaded at a time on the way */
+#define DRAIN_SECONDS 600
+
+struct growth {
+	struct bench bench;
+	int64_t orders, batch;
+	struct side side;
+	struct generate_options options;
+	int64_t done; /* orders drained so far */
+};
+
+static double drain(struct growth *growth, int64_t count)
+{
+	struct side_batch batch;
+	struct side_rate rate;
+	growth->options.orders = growth->done + count;
+	if (growth->side.order)
+		side_pause(&growth->side);
+	side_publish(&growth->side, &growth->options, growth->done);
+	side_begin(&growth->side, &batch, count);
+	if (growth->side.order)
+		side_resume(&growth->side);
+	else
+		side_start(&growth->side);
+	side_end(&growth->side, &batch, DRAIN_SECONDS, &rate);
+	growth->done += count;
+	return rate.orders_per_second;
+}
+
+static double state_bytes(struct growth *growth)
+{
+	static const char sql[] = "SELECT (SELECT * FROM pragma_page_count) * (SELECT * FROM pragma_page_size)";
+	return (double)(rig_sum(&growth->side.rig, "order", sql) + rig_sum(&growth->side.rig, "inventory", sql));
+}
+
+static void measure(struct growth *growth, double rates[BATCHES])
+{
+	for (int i = 0; i < BATCHES; i++)
+		rates[i] = drain(growth, growth->batch);
+}
+
+static void note(struct growth *growth, const char *ids, const double small[BATCHES], const double large[BATCHES],
+                 double bytes)
+{
+	const char *side = side_names[growth->side.kind];
+	double of = bench_median(small, BATCHES);
+	for (int i = 0; i < BATCHES; i++) {
+		bench_note(&growth->bench, "orders/s", small[i], NAN, "%s, %s ids, behind %d orders", side, ids, SMALL);
+		bench_note(&growth->bench, "orders/s", large[i], of, "%s, %s ids, behind %lld orders", side, ids,
+		           (long long)growth->orders);
+	}
+	bench_note(&growth->bench, "bytes", bytes, NAN, "%s, %s ids, state an order", side, ids);
+}
+
+static void run(struct growth *growth, enum side_kind kind, enum generate_ids kind_of_ids, const char *ids)
+{
+	double small[BATCHES], large[BATCHES];
+	growth->options = side_orders(0);
+	growth->options.ids = kind_of_ids;
+	growth->done = 0;
+	side_open(&growth->side, kind);
+	struct generate_options receipts = growth->options;
+	receipts.only = PUBLISH_RECEIPTS;
+	side_publish(&growth->side, &receipts, 0);
+	drain(growth, SMALL);
+	double bytes = state_bytes(growth);
+	int64_t before = growth->done;
+	measure(growth, small);
+	while (growth->done < growth->orders) {
+		int64_t left = growth->orders - growth->done;
+		double rate = drain(growth, left < CHUNK ? left : CHUNK);
+		bench_say("growth: %s, %s ids: %lld orders, the last at %.0f a second, %.0f bytes each",
+		          side_names[kind], ids, (long long)growth->done, rate,
+		          (state_bytes(growth) - bytes) / (double)(growth->done - before));
+	}
+	bytes = (state_bytes(growth) - bytes) / (double)(growth->done - before);
+	measure(growth, large);
+	note(growth, ids, small, large, bytes);
+	side_stop(&growth->side);
+	side_note_memory(&growth->side, &growth->bench, ids);
+	side_close(&growth->side);
+}
+
+static void want(struct growth *growth, enum side_kind kind)
+{
+	const char *side = side_names[kind];
+	bench_want(&growth->bench, BENCH_AT_LEAST, true, 0.8, "%s, time-ordered ids, behind %lld orders", side,
+	           (long long)growth->orders);
+	bench_want(&growth->bench, BENCH_AT_LEAST, true, 0.5, "%s, random ids, behind %lld orders", side,
+	           (long long)growth->orders);
+	bench_want(&growth->bench, BENCH_AT_MOST, false, 150, "%s, time-ordered ids, state an order", side);
+	bench_want(&growth->bench, BENCH_AT_MOST, false, 150, "%s, random ids, state an order", side);
+}
+
+int main(void)
+{
+	struct growth growth = {.orders = bench_setting("ORDERS", 1000000), .batch = bench_setting("BATCH", 30000)};
+	bool on[SIDE_KINDS];
+	side_choose(on);
+	on[SIDE_BARE] = false;
+	if (!getenv("SIDES"))
+		on[SIDE_KAFKA] = false;
+	bench_open(&growth.bench, "growth");
+	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++) {
+		if (!on[kind])
+			continue;
+		run(&growth, (enum side_kind)kind, GENERATE_TIME, "time-ordered");
+		run(&growth, (enum side_kind)kind, GENERATE_RANDOM, "random");
+		want(&growth, (enum side_kind)kind);
+	}
+	bench_close(&growth.bench);
+	return 0;
+}
