@@ -76,3 +76,31 @@ void buf_fini(struct buf *buf)
 	mem_free(buf->data);
 	*buf = (struct buf){0};
 }
+
+size_t utf8_bytes(const void *text, size_t left)
+{
+	const uint8_t *at = text;
+	uint8_t low = 0x80, high = 0xbf;
+	size_t len;
+	if (*at >= 0x01 && *at <= 0x7f)
+		return 1;
+	if (*at >= 0xc2 && *at <= 0xdf) {
+		len = 2;
+	} else if (*at >= 0xe0 && *at <= 0xef) {
+		len = 3;
+		low = *at == 0xe0 ? 0xa0 : 0x80;  /* overlong */
+		high = *at == 0xed ? 0x9f : 0xbf; /* surrogates */
+	} else if (*at >= 0xf0 && *at <= 0xf4) {
+		len = 4;
+		low = *at == 0xf0 ? 0x90 : 0x80;
+		high = *at == 0xf4 ? 0x8f : 0xbf; /* above U+10FFFF */
+	} else {
+		return 0;
+	}
+	if (left < len || at[1] < low || at[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}

@@ -1,4 +1,4 @@
-/* bytes: a growing buffer, a reading cursor, and integers in network byte order. A cursor moves only on success. */
+/* bytes: a growing buffer, integers in network byte order, and where a UTF-8 character ends. */
 #ifndef TANDEM_BYTES_H
 #define TANDEM_BYTES_H
 
@@ -22,6 +22,9 @@ const char *
 buf_text(struct buf *buf);       /* NUL-terminated view (the NUL is not counted in len); valid until the next put */
 void buf_reset(struct buf *buf); /* len 0, the memory is kept */
 void buf_fini(struct buf *buf);
+
+/* How many bytes the UTF-8 character at the beginning takes (Unicode 15, table 3-7); 0: there is none, or NUL. left > 0. */
+size_t utf8_bytes(const void *text, size_t left);
 
 static inline void be32_put(uint8_t *out, uint32_t v)
 {

@@ -51,11 +51,15 @@ int config_no_operands(const struct config *config)
 
 /* ---- the table ---- */
 
+/* Room doubles, at counts that are a power of two: a long file must not take the square of its lines. */
 static void list_add(struct config_state *state, struct config_list *list, const char *text)
 {
-	const char **items = arena_alloc(&state->arena, (list->count + 1) * sizeof *items);
-	if (list->count)
-		memcpy(items, list->items, list->count * sizeof *items);
+	const char **items = list->items;
+	if ((list->count & (list->count - 1)) == 0) {
+		items = arena_alloc(&state->arena, (list->count ? 2 * list->count : 1) * sizeof *items);
+		if (list->count)
+			memcpy(items, list->items, list->count * sizeof *items);
+	}
 	items[list->count++] = text;
 	list->items = items;
 }

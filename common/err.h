@@ -18,7 +18,7 @@ enum status {
 
 struct err {
 	const char *code; /* static storage; NULL while nothing was set */
-	char text[600];   /* NUL-terminated, cut where it does not fit */
+	char text[600]; /* NUL-terminated UTF-8, cut where it does not fit; what is not printable is '?' in it */
 };
 
 /* Fills err (which may be NULL) and returns status, so that `return err_set(...)` is one line. code: static storage. */

@@ -113,11 +113,16 @@ void header_add_stream(struct header_list *list, const struct header_stream *str
 	add(list, HEADER_STREAM, bytes, (int32_t)(STREAM_FIXED_BYTES + name_len));
 }
 
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
 static bool hex_not_zero(const char *text, size_t len)
 {
 	bool not_zero = false;
 	for (size_t i = 0; i < len; i++) {
-		if (!strchr("0123456789abcdef", text[i]) || !text[i])
+		if (!is_hex(text[i]))
 			return false;
 		not_zero = not_zero || text[i] != '0';
 	}
@@ -128,8 +133,7 @@ bool header_trace_valid(const struct log_header *header)
 {
 	const char *text = header->value.data;
 	return header->value.len == TRACE_LEN && memcmp(text, "00-", 3) == 0 && text[35] == '-' && text[52] == '-' &&
-	       hex_not_zero(text + 3, 32) && hex_not_zero(text + 36, 16) && strchr("0123456789abcdef", text[53]) &&
-	       strchr("0123456789abcdef", text[54]);
+	       hex_not_zero(text + 3, 32) && hex_not_zero(text + 36, 16) && is_hex(text[53]) && is_hex(text[54]);
 }
 
 void header_add_trace(struct header_list *list, const struct log_header *parent, uint64_t span)

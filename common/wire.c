@@ -54,34 +54,6 @@ enum status wire_refuse_enum(struct err *err, const char *field, long long value
 
 /* UTF-8. */
 
-/* How many bytes the character at `at` takes (Unicode 15, table 3-7), 0: none is there. */
-static size_t character_bytes(const uint8_t *at, size_t left)
-{
-	uint8_t low = 0x80, high = 0xbf;
-	size_t len;
-	if (*at >= 0x01 && *at <= 0x7f)
-		return 1;
-	if (*at >= 0xc2 && *at <= 0xdf) {
-		len = 2;
-	} else if (*at >= 0xe0 && *at <= 0xef) {
-		len = 3;
-		low = *at == 0xe0 ? 0xa0 : 0x80;  /* overlong */
-		high = *at == 0xed ? 0x9f : 0xbf; /* surrogates */
-	} else if (*at >= 0xf0 && *at <= 0xf4) {
-		len = 4;
-		low = *at == 0xf0 ? 0x90 : 0x80;
-		high = *at == 0xf4 ? 0x8f : 0xbf; /* above U+10FFFF */
-	} else {
-		return 0;
-	}
-	if (left < len || at[1] < low || at[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
 /* Eight bytes that are ASCII and not NUL. */
 static bool plain8(const uint8_t *at)
 {
@@ -100,7 +72,7 @@ bool wire_text_valid(const void *text, size_t len)
 			len -= 8;
 			continue;
 		}
-		size_t step = character_bytes(at, len);
+		size_t step = *at && *at < 0x80 ? 1 : utf8_bytes(at, len);
 		if (!step)
 			return false;
 		at += step;

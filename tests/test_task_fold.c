@@ -331,6 +331,7 @@ static void a_trace_is_carried_on_with_another_span(void **state)
 	(void)state;
 	static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 	static const char nobody[] = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
+	static const char no_flags[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-\0\0";
 	struct records records;
 	records_begin(&records, "order", 0);
 	struct log_record record = an_order(&records, 1);
@@ -344,6 +345,10 @@ static void a_trace_is_carried_on_with_another_span(void **state)
 	assert_memory_equal((const char *)trace->value.data + 52, "-01", 3);
 	record = an_order(&records, 100);
 	record = records_with_header(&records, &record, "traceparent", nobody, strlen(nobody));
+	assert_int_equal(records_fold(&records, &record), TASK_APPLIED);
+	assert_null(header_find(&records_raw_output(&records, 0)->record, "traceparent"));
+	record = an_order(&records, 200);
+	record = records_with_header(&records, &record, "traceparent", no_flags, sizeof no_flags - 1);
 	assert_int_equal(records_fold(&records, &record), TASK_APPLIED);
 	assert_null(header_find(&records_raw_output(&records, 0)->record, "traceparent"));
 	records_end(&records);

@@ -41,7 +41,8 @@ one() { # TARGET
 		$((${after:-0} - ${before:-0})) "$(stat "$log" new_units_added)"
 	echo $status >"$out/$target.status"
 	[ $status -ne 0 ] || return 0
-	grep -vE '^#[0-9]+|NEW_FUNC|^stat::' "$log" | tail -n 60 | sed 's/^/        /'
+	grep -vE '^#[0-9]+|NEW_FUNC|^stat::|^INFO|^Dictionary|fuzzer::|libc_start|^MS: |^0x|^\\\\|^Base64' "$log" | tail -n 40 | cut -c1-200 |
+		sed 's/^/        /'
 	input=$(sed -nE 's/.*Test unit written to (.*)/\1/p' "$log" | tail -n 1)
 	[ -z "$input" ] || echo "  again: $program $input"
 }
