@@ -265,8 +265,11 @@ bench: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind 
 	@$(call bench_run,600)
 
 bench-quick: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## the same, small: does it run, roughly how fast
-	@N=30000 ROUNDS=1 SPAN=1 WIPED=30000 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2; \
-	export N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE; $(call bench_run,120)
+	@N=30000 ROUNDS=1 SPAN=1 WIPED=30000 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2 KILLS=1 TAKEOVER=3; \
+	export N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE KILLS TAKEOVER; $(call bench_run,120)
+
+bench-plot: | $(BUILD)/setup-plot ## docs/bench-*.svg, of what make bench measured last
+	@tests/bench/plot.sh $(BUILD)/bench.json docs
 
 # One alone; its figures are on stderr.
 $(addprefix bench-,$(bench_workloads)): bench-%: $(bin) $(bench_programs) | $(BUILD)/setup-system
@@ -340,7 +343,7 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all format unit conformance-memory conformance-local conformance-kafka check compat peers system test sanitize valgrind house \
+.PHONY: FORCE all bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check compat peers system test sanitize valgrind house \
 	tidy lint lint-docker demo install uninstall man clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:

@@ -38,7 +38,8 @@ int64_t bench_setting(const char *name, int64_t fallback)
 void bench_open(struct bench *bench, const char *workload)
 {
 	*bench = (struct bench){.workload = workload,
-	                        .figures = mem_zalloc(BENCH_FIGURES_MAX, sizeof(struct bench_figure))};
+	                        .figures = mem_zalloc(BENCH_FIGURES_MAX, sizeof(struct bench_figure)),
+	                        .points = mem_zalloc(BENCH_POINTS_MAX, sizeof(struct bench_point))};
 }
 
 static struct bench_figure *figure_of(struct bench *bench, const char *format, va_list rest)
@@ -79,6 +80,19 @@ void bench_want(struct bench *bench, enum bench_relation relation, bool of_base,
 	figure->relation = relation;
 	figure->of_base = of_base;
 	figure->limit = limit;
+}
+
+void bench_point(struct bench *bench, double x, double y, const char *series, ...)
+{
+	va_list rest;
+	if (bench->point_count == BENCH_POINTS_MAX)
+		return;
+	struct bench_point *point = &bench->points[bench->point_count++];
+	va_start(rest, series);
+	vsnprintf(point->series, sizeof point->series, series, rest);
+	va_end(rest);
+	point->x = x;
+	point->y = y;
 }
 
 static int by_size(const void *a, const void *b)
@@ -161,6 +175,15 @@ static json_t *figure_json(const struct bench_figure *figure)
 	return json;
 }
 
+static json_t *points_json(const struct bench *bench)
+{
+	json_t *array = json_array();
+	for (size_t i = 0; i < bench->point_count; i++)
+		json_array_append_new(array, json_pack("{s:s, s:o, s:o}", "series", bench->points[i].series, "x",
+		                                       number(bench->points[i].x), "y", number(bench->points[i].y)));
+	return array;
+}
+
 static void write_file(const struct bench *bench, json_t *taken)
 {
 	const char *given = getenv("BENCH_OUT"), *folder = given && *given ? given : "build/bench";
@@ -194,8 +217,10 @@ void bench_close(struct bench *bench)
 		json_array_append_new(figures, figure_json(figure));
 	}
 	json_t *whole = json_pack("{s:s, s:o}", "workload", bench->workload, "figures", figures);
+	json_object_set_new(whole, "points", points_json(bench));
 	if (bench->remark)
 		json_object_set_new(whole, "remark", json_string(bench->remark));
 	write_file(bench, whole);
 	mem_free(bench->figures);
+	mem_free(bench->points);
 }

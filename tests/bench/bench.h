@@ -12,6 +12,7 @@
 
 #define BENCH_ROUNDS_MAX  32
 #define BENCH_FIGURES_MAX 128
+#define BENCH_POINTS_MAX  1024
 #define BENCH_NAME_MAX    96
 
 enum bench_relation { BENCH_NO_TARGET, BENCH_AT_LEAST, BENCH_AT_MOST };
@@ -26,10 +27,16 @@ struct bench_figure {
 	double limit;
 };
 
+struct bench_point {
+	char series[BENCH_NAME_MAX];
+	double x, y;
+};
+
 struct bench {
 	const char *workload;
 	struct bench_figure *figures;
-	size_t figure_count;
+	struct bench_point *points;
+	size_t figure_count, point_count;
 	const char *remark; /* what a reader must know of this run; NULL: nothing. Borrowed */
 };
 
@@ -42,6 +49,10 @@ void bench_note(struct bench *bench, const char *unit, double value, double base
 /* Its median is to be at least, at most this; of_base: its median ratio to the baseline is. */
 void bench_want(struct bench *bench, enum bench_relation relation, bool of_base, double limit, const char *name, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/* A point of a curve, for bench-plot; not in the table. */
+void bench_point(struct bench *bench, double x, double y, const char *series, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* Writes $BENCH_OUT/<workload>.json (build/bench by default), prints the figures to stderr, frees. */
 void bench_close(struct bench *bench);

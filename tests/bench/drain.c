@@ -33,16 +33,21 @@ struct drain {
 	struct side_rate uniform[SIDE_KINDS][PHASES]; /* of this round */
 };
 
+static double order_us(const struct side_rate *rate)
+{
+	return rate->worker_us * rate->cpu.order / (rate->cpu.order + rate->cpu.inventory);
+}
+
 static void note(struct drain *drain, const char *name, const struct side_rate *rate, const struct side_rate *base)
 {
 	struct bench *bench = &drain->bench;
 	bench_note(bench, "orders/s", rate->orders_per_second, base ? base->orders_per_second : NAN, "%s", name);
 	bench_note(bench, "us/order", rate->worker_us, base ? base->worker_us : NAN, "%s, workers' CPU", name);
+	bench_note(bench, "us/order", order_us(rate), base ? order_us(base) : NAN, "%s, order worker's CPU", name);
 	if (isfinite(rate->broker_us))
 		bench_note(bench, "us/order", rate->broker_us, base ? base->broker_us : NAN, "%s, broker's CPU", name);
 	bench_say("%s: %.0f orders/s, CPU us/order: order %.1f inventory %.1f broker %.1f; whole %.2f s", name,
-	          rate->orders_per_second, rate->worker_us * rate->cpu.order / (rate->cpu.order + rate->cpu.inventory),
-	          rate->worker_us * rate->cpu.inventory / (rate->cpu.order + rate->cpu.inventory), rate->broker_us,
+	          rate->orders_per_second, order_us(rate), rate->worker_us - order_us(rate), rate->broker_us,
 	          rate->whole_seconds);
 }
 

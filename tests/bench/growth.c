@@ -12,7 +12,7 @@
 
 #define SMALL         10000
 #define BATCHES       3
-#define CHUNK         500000 /* loaded at a time on the way */
+#define STEPS         10 /* on the way */
 #define DRAIN_SECONDS 600
 
 struct growth {
@@ -80,9 +80,11 @@ static void run(struct growth *growth, enum side_kind kind, enum generate_ids ki
 	double bytes = state_bytes(growth);
 	int64_t before = growth->done;
 	measure(growth, small);
+	int64_t step = (growth->orders - growth->done) / STEPS + 1;
 	while (growth->done < growth->orders) {
 		int64_t left = growth->orders - growth->done;
-		double rate = drain(growth, left < CHUNK ? left : CHUNK);
+		double rate = drain(growth, left < step ? left : step);
+		bench_point(&growth->bench, (double)growth->done, rate, "%s, %s ids", side_names[kind], ids);
 		bench_say("growth: %s, %s ids: %lld orders, the last at %.0f a second, %.0f bytes each",
 		          side_names[kind], ids, (long long)growth->done, rate,
 		          (state_bytes(growth) - bytes) / (double)(growth->done - before));

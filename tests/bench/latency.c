@@ -52,7 +52,17 @@ static void nap(double seconds)
 	usleep((useconds_t)(seconds * 1e6));
 }
 
-static void run(struct latency *latency, enum side_kind kind)
+/* Against the share that takes longer: 0.5, 0.2, 0.1, ... */
+static void curve(struct latency *latency, enum side_kind kind, int64_t rate, const struct pace_times *times)
+{
+	static const double longer[] = {0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001};
+	for (size_t i = 0; i < sizeof longer / sizeof *longer; i++)
+		if (longer[i] * (double)times->count >= 1)
+			bench_point(&latency->bench, longer[i], pace_quantile(times, 1 - longer[i]), "%s, %lld/s",
+			            side_names[kind], (long long)rate);
+}
+
+static void run(struct latency *latency, enum side_kind kind, int64_t round)
 {
 	struct side side;
 	side_open(&side, kind);
@@ -72,6 +82,8 @@ static void run(struct latency *latency, enum side_kind kind)
 		bench_say("%s, %lld/s: %zu orders, p50 %.2f p99 %.2f max %.2f ms", side_names[kind],
 		          (long long)rates[r], times.count, latency->ms[kind][r][0], latency->ms[kind][r][2],
 		          latency->ms[kind][r][4]);
+		if (round == 0)
+			curve(latency, kind, rates[r], &times);
 		mem_free(times.ms);
 	}
 	pace_close(pace);
@@ -144,7 +156,7 @@ int main(void)
 		for (int i = 0; i < SIDE_KINDS; i++) {
 			int kind = round % 2 ? SIDE_KINDS - 1 - i : i;
 			if (latency.on[kind])
-				run(&latency, (enum side_kind)kind);
+				run(&latency, (enum side_kind)kind, round);
 		}
 		note(&latency);
 	}

@@ -3,7 +3,8 @@
  * that an order waits while a second order worker joins, and leaves.
  *
  *   WIPED    orders before the files are deleted (300000; 3000000 is the long form)
- *   ROUNDS   (1; each kills KILLS times)      SIDES   bare,kafka,local (all)
+ *   ROUNDS   (1)      KILLS   of each worker in a round (3)      TAKEOVER   seconds that one is watched (5)
+ *   SIDES    bare,kafka,local (all)
  *
  * Who is killed is a static member (--instance-id): without, its group waits for its session to be over. */
 #include "bench.h"
@@ -17,17 +18,15 @@
 #include <unistd.h>
 
 #define RATE          1000
-#define KILLS         3 /* of each worker, in a round */
 #define WARM_ORDERS   5000
 #define WAIT_SECONDS  120
 #define DRAIN_SECONDS 600
 #define SETTLE        1.0 /* seconds before each blow */
-#define TAKEOVER      5.0 /* seconds that a takeover is watched */
 #define ORDERS_MAX    (RATE * 600)
 
 struct recovery {
 	struct bench bench;
-	int64_t wiped;
+	int64_t wiped, kills, takeover;
 	bool on[SIDE_KINDS];
 };
 
@@ -109,7 +108,7 @@ static void kills(struct recovery *recovery, enum side_kind kind)
 	begin(&side, kind, static_member(kind), WARM_ORDERS);
 	struct pace *pace = pace_open(&side, ORDERS_MAX);
 	pace_start(pace, RATE);
-	for (int i = 0; i < 2 * KILLS; i++) {
+	for (int64_t i = 0; i < 2 * recovery->kills; i++) {
 		double seconds = kill_one(&side, pace, i % 2 == 0, false);
 		bench_note(&recovery->bench, "s", seconds, NAN, "%s, kill -9 of the %s worker", side_names[kind],
 		           i % 2 ? "inventory" : "order");
@@ -155,14 +154,14 @@ static void takeovers(struct recovery *recovery, enum side_kind kind)
 	nap(SETTLE);
 	int64_t from = pace_sent(pace);
 	struct rig_process *second = rig_start(&side.rig, "second", "order run");
-	nap(TAKEOVER);
+	nap((double)recovery->takeover);
 	pace_stop(pace, WAIT_SECONDS);
 	double joined = longest_ms(pace, from);
 	from = pace_sent(pace);
 	pace_start(pace, RATE);
 	nap(SETTLE);
 	rig_end(&side.rig, second, SIGTERM, 30);
-	nap(TAKEOVER);
+	nap((double)recovery->takeover);
 	pace_stop(pace, WAIT_SECONDS);
 	double left = longest_ms(pace, from);
 	bench_note(&recovery->bench, "ms", joined, NAN, "%s, a second order worker joins, longest wait",
@@ -190,7 +189,9 @@ static void want(struct recovery *recovery)
 
 int main(void)
 {
-	struct recovery recovery = {.wiped = bench_setting("WIPED", 300000)};
+	struct recovery recovery = {.wiped = bench_setting("WIPED", 300000),
+	                            .kills = bench_setting("KILLS", 3),
+	                            .takeover = bench_setting("TAKEOVER", 5)};
 	int64_t rounds = bench_setting("ROUNDS", 1);
 	bench_open(&recovery.bench, "recovery");
 	side_choose(recovery.on);
