@@ -12,8 +12,8 @@ uint8_t *buf_grow(struct buf *buf, size_t more)
 		mem_out(more);
 	if (buf->room - buf->len < more) {
 		size_t room = buf->room * 2 > buf->len + more ? buf->room * 2 : buf->len + more;
-		if (room < 64)
-			room = 64;
+		if (room < 256) /* most events and keys fit: one allocation */
+			room = 256;
 		buf->data = mem_realloc(buf->data, room);
 		buf->room = room;
 	}
@@ -75,6 +75,19 @@ void buf_fini(struct buf *buf)
 {
 	mem_free(buf->data);
 	*buf = (struct buf){0};
+}
+
+size_t decimal_put(char *out, uint64_t number)
+{
+	char digits[20];
+	size_t count = 0;
+	do {
+		digits[count++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	for (size_t i = 0; i < count; i++)
+		out[i] = digits[count - 1 - i];
+	return count;
 }
 
 size_t utf8_bytes(const void *text, size_t left)

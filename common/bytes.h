@@ -23,6 +23,9 @@ buf_text(struct buf *buf);       /* NUL-terminated view (the NUL is not counted 
 void buf_reset(struct buf *buf); /* len 0, the memory is kept */
 void buf_fini(struct buf *buf);
 
+/* The number in decimal digits, without a NUL; returns how many, 20 at most. */
+size_t decimal_put(char *out, uint64_t number);
+
 /* How many bytes the UTF-8 character at the beginning takes (Unicode 15, table 3-7); 0: there is none, or NUL. left > 0. */
 size_t utf8_bytes(const void *text, size_t left);
 

@@ -76,6 +76,11 @@ void header_add(struct header_list *list, const char *name, const void *value, s
 	add(list, name, arena_copy(list->arena, value, len), (int32_t)len);
 }
 
+void header_add_constant(struct header_list *list, const char *name, const char *text)
+{
+	add(list, name, text, (int32_t)strlen(text));
+}
+
 void header_add_text(struct header_list *list, const char *name, const char *format, ...)
 {
 	char text[1024];

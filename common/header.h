@@ -42,7 +42,8 @@ struct header_list {
 
 void header_list_init(struct header_list *list, struct arena *arena, size_t room);
 void header_add(struct header_list *list, const char *name, const void *value,
-                size_t len); /* value copied, name kept */
+                size_t len);                                                            /* value copied, name kept */
+void header_add_constant(struct header_list *list, const char *name, const char *text); /* text kept, not copied */
 void header_add_text(struct header_list *list, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void header_add_be32(struct header_list *list, const char *name, int32_t value);

@@ -140,7 +140,7 @@ static enum status store_ready(struct local_groups *groups, struct err *err)
 	}
 	status = store_exec(groups->store, ddl, err);
 	for (int i = 0; i < STATEMENT_COUNT && status == OK; i++)
-		status = store_prepare(groups->store, statements[i], false, &groups->s[i], err);
+		status = store_prepare(groups->store, statements[i], &groups->s[i], err);
 	if (status != OK)
 		broken(groups);
 	return status;

@@ -35,17 +35,14 @@ static enum status store_ready(struct local_partition *partition, struct err *er
 		return status;
 	status = store_prepare(store,
 	                       "SELECT \"offset\", timestamp, key, value, headers FROM record WHERE \"offset\" >= ?1 "
-	                       "ORDER BY \"offset\" LIMIT ?2",
-	                       false, &partition->read, err);
+	                       "ORDER BY \"offset\" LIMIT ?2", &partition->read, err);
 	if (status == OK)
 		status = store_prepare(
-			store, "SELECT (SELECT min(\"offset\") FROM record), (SELECT max(\"offset\") FROM record)",
-			false, &partition->bounds, err);
+			store, "SELECT (SELECT min(\"offset\") FROM record), (SELECT max(\"offset\") FROM record)", &partition->bounds, err);
 	if (status == OK)
 		status = store_prepare(store,
 		                       "SELECT \"offset\", timestamp FROM record WHERE \"offset\" >= ?1 "
-		                       "ORDER BY \"offset\" LIMIT 1",
-		                       false, &partition->from, err);
+		                       "ORDER BY \"offset\" LIMIT 1", &partition->from, err);
 	if (status != OK) {
 		store_close(store);
 		return status;

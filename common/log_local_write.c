@@ -96,13 +96,12 @@ static enum status store_ready(struct local_writer *writer, struct err *err)
 	enum status status = store_open(&config, &store, err);
 	if (status != OK)
 		return status;
-	status = store_prepare(store, "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5)", false, &writer->insert, err);
+	status = store_prepare(store, "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5)", &writer->insert, err);
 	if (status == OK)
 		status = store_prepare(store,
-		                       "SELECT \"offset\", timestamp FROM record ORDER BY \"offset\" DESC LIMIT 1",
-		                       false, &writer->last, err);
+		                       "SELECT \"offset\", timestamp FROM record ORDER BY \"offset\" DESC LIMIT 1", &writer->last, err);
 	if (status == OK)
-		status = store_prepare(store, "PRAGMA wal_checkpoint(RESTART)", false, &writer->checkpoint, err);
+		status = store_prepare(store, "PRAGMA wal_checkpoint(RESTART)", &writer->checkpoint, err);
 	if (status != OK) {
 		store_close(store);
 		return status;

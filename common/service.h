@@ -1,14 +1,14 @@
 /* service: what a worker is. A const description and its handlers, in one file of consumers/; the runtime gives it run,
  * verify, rebuild, status and resend.
  *
- * A handler is a pure function of its tables, the event and stream time. It reads and writes its tables through prepared
- * statements, emits events, and returns
+ * A handler is a pure function of its tables, the event and stream time. It reads and writes its tables a row at a time, by
+ * the row's whole key, emits events, and returns
  *   OK      applied; what it emitted goes out
  *   REJECT  (fold_reject) a publisher's event that is wrong: all it did is undone, a dead letter goes out. From a
  *           numbered event this halts the task
  *   FATAL   a numbered event that does not fit: the task halts, nothing of it is committed
  *   RETRY   only passed on from the store
- * No clock, no random, no floating point, no SELECT of several rows without ORDER BY. */
+ * No clock, no random, no floating point. */
 #ifndef TANDEM_SERVICE_H
 #define TANDEM_SERVICE_H
 
@@ -40,19 +40,45 @@ struct service {
 	size_t source_count;
 	const char *const *outputs; /* topics it writes to, without its dead-letter topic */
 	size_t output_count;
-	int logic_version;         /* the newest this binary knows; it knows all from 1 */
-	const char *const *tables; /* CREATE TABLE ... STRICT, one statement each */
+	int logic_version; /* the newest this binary knows; it knows all from 1 */
+	const char *const
+		*tables; /* CREATE TABLE ... STRICT, one statement each; the PRIMARY KEY is the first columns */
 	size_t table_count;
-	const char *const *statements; /* SQL, compiled once, named by their index */
-	size_t statement_count;
 	const struct service_handler *handlers;
 	size_t handler_count;
 };
 
-/* The compiled statement of this index in service->statements. */
-struct store_statement *fold_statement(struct fold *fold, size_t index);
+/* Rows of service->tables[table]: an array of values, one a column, in their order. The key are the first of them.
+ * *row: lives until the handler returns; NULL: there is no row with this key. What is put takes the place of the row with its
+ * key. A value that its column cannot hold is a programmer's error: FATAL, the task halts. */
+enum status fold_get(struct fold *fold, size_t table, const struct store_value *key, const struct store_value **row,
+                     struct err *err);
+enum status fold_put(struct fold *fold, size_t table, const struct store_value *row, struct err *err);
+enum status fold_delete(struct fold *fold, size_t table, const struct store_value *key, struct err *err);
+
+/* Values. Text and blobs stay where they are until the call they are passed to has returned. */
+static inline struct store_value value_int(int64_t number)
+{
+	return (struct store_value){.kind = STORE_INT, .number = number};
+}
+
+static inline struct store_value value_blob(const void *bytes, size_t len)
+{
+	return (struct store_value){.kind = STORE_BLOB, .len = (uint32_t)len, .bytes = bytes};
+}
+
+static inline struct store_value value_null(void)
+{
+	return (struct store_value){.kind = STORE_NULL};
+}
+
+struct store_value value_text(const char *text);
+/* An identifier (order_id, ...): kept as text, or in 16 bytes where it is a UUID in canonical lower-case form; its column is of
+ * type ANY. */
+struct store_value value_id(struct fold *fold, const char *id);
+
 int64_t fold_stream_time_ms(const struct fold *fold); /* highest broker timestamp accepted, this record's included */
-int64_t fold_offset(const struct fold *fold); /* of the record being handled */
+int64_t fold_offset(const struct fold *fold);         /* of the record being handled */
 int32_t fold_partition(const struct fold *fold);
 int32_t fold_source_partition(const struct fold *fold); /* of a numbered event; -1 for a publisher's */
 struct arena *fold_arena(struct fold *fold);            /* lives until the handler has returned */

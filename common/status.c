@@ -25,7 +25,7 @@ static enum status read_rows(struct reading *reading, const char *table, const c
 	const char *counting = arena_format(reading->arena, "SELECT count(*) FROM %s", table);
 	const char *selecting = arena_format(reading->arena, "SELECT %s FROM %s ORDER BY 1, 2", columns, table);
 	bool row;
-	enum status status = store_prepare(reading->store, counting, false, &s, err);
+	enum status status = store_prepare(reading->store, counting, &s, err);
 	if (status == OK)
 		status = store_step(s, &row, err);
 	if (status != OK)
@@ -34,7 +34,7 @@ static enum status read_rows(struct reading *reading, const char *table, const c
 	store_done(s);
 	*items = arena_alloc(reading->arena, room * item);
 	*count = 0;
-	status = store_prepare(reading->store, selecting, false, &s, err);
+	status = store_prepare(reading->store, selecting, &s, err);
 	while (status == OK && *count < room) {
 		status = store_step(s, &row, err);
 		if (status != OK || !row)
@@ -107,7 +107,7 @@ static enum status read_meta(struct reading *reading, struct err *err)
 	enum status status = store_prepare(reading->store,
 	                                   "SELECT next_offset, input_hash, output_hash, applied, rejected, repeats,"
 	                                   " logic_version, mark <> '' FROM meta",
-	                                   false, &s, err);
+	                                   &s, err);
 	if (status == OK)
 		status = store_step(s, &row, err);
 	if (status != OK || !row)
@@ -128,12 +128,12 @@ static enum status count_rows(struct reading *reading, struct err *err)
 {
 	enum status status = OK;
 	for (size_t i = 0; i < reading->service->table_count && status == OK; i++) {
-		char name[64] = "";
+		char name[STORE_NAME_ROOM];
 		struct store_statement *s;
 		bool row;
-		sscanf(reading->service->tables[i], "CREATE TABLE %63[A-Za-z0-9_]", name);
+		store_table_name(reading->service->tables[i], name);
 		status = store_prepare(reading->store, arena_format(reading->arena, "SELECT count(*) FROM %s", name),
-		                       false, &s, err);
+		                       &s, err);
 		if (status == OK)
 			status = store_step(s, &row, err);
 		if (status != OK)
@@ -150,7 +150,7 @@ static enum status find_tables(struct reading *reading, struct err *err)
 	struct store_statement *s;
 	bool row;
 	enum status status =
-		store_prepare(reading->store, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'", false, &s, err);
+		store_prepare(reading->store, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'", &s, err);
 	if (status == OK)
 		status = store_step(s, &row, err);
 	if (status != OK)

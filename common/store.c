@@ -9,13 +9,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-enum { STORE_BEGIN, STORE_COMMIT, STORE_ROLLBACK, STORE_SAVEPOINT, STORE_RELEASE, STORE_BACK, STORE_OWN_COUNT };
+enum { STORE_BEGIN, STORE_COMMIT, STORE_ROLLBACK, STORE_OWN_COUNT };
 
-static const char *const own_sql[STORE_OWN_COUNT] = {
-	"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "SAVEPOINT handler", "RELEASE handler", "ROLLBACK TO handler",
-};
+static const char *const own_sql[STORE_OWN_COUNT] = {"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"};
 
 #define HEADER_BYTES 100
 
@@ -34,7 +31,6 @@ struct store {
 	char *path;
 	enum status broken; /* OK while it is not */
 	struct err why;
-	bool guarding; /* a guarded statement is being compiled */
 };
 
 /* ---- errors ---- */
@@ -118,39 +114,6 @@ static int forbid_functions(sqlite3 *db)
 	return SQLITE_OK;
 }
 
-static bool own_table(const char *name)
-{
-	static const char *const names[] = {"meta", "topic", "inbound", "outbound", "gap"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return strncasecmp(name, "sqlite_", 7) == 0;
-}
-
-/* While a handler's statement is compiled: only its own tables, only plain reads and writes. */
-static int authorize(void *arg, int action, const char *a, const char *b, const char *c, const char *d)
-{
-	(void)b;
-	(void)c;
-	(void)d;
-	const struct store *store = arg;
-	if (!store->guarding)
-		return SQLITE_OK;
-	switch (action) {
-	case SQLITE_SELECT:
-	case SQLITE_FUNCTION:
-	case SQLITE_RECURSIVE:
-		return SQLITE_OK;
-	case SQLITE_READ:
-	case SQLITE_INSERT:
-	case SQLITE_UPDATE:
-	case SQLITE_DELETE:
-		return own_table(a) ? SQLITE_DENY : SQLITE_OK;
-	default:
-		return SQLITE_DENY;
-	}
-}
-
 static enum status pragmas(struct store *store, const struct store_config *config, struct err *err)
 {
 	char sql[512];
@@ -163,10 +126,9 @@ static enum status pragmas(struct store *store, const struct store_config *confi
 	switch (config->mode) {
 	case STORE_READ:
 		return store_exec(store, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0", err);
-	case STORE_SCRATCH: /* a journal in memory, since savepoints must be undone */
-		return store_exec(store,
-		                  "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE",
-		                  err);
+	case STORE_SCRATCH: /* nobody goes on after an error */
+		return store_exec(
+			store, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE", err);
 	case STORE_WRITE:
 		break;
 	}
@@ -202,11 +164,9 @@ enum status store_open(const struct store_config *config, struct store **out, st
 		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_set_authorizer(store->db, authorize, store);
 	enum status status = rc == SQLITE_OK ? pragmas(store, config, err) : failed(store, rc, "open", err);
 	for (int i = 0; i < STORE_OWN_COUNT && status == OK; i++)
-		status = store_prepare(store, own_sql[i], false, &store->own[i], err);
+		status = store_prepare(store, own_sql[i], &store->own[i], err);
 	if (status != OK) {
 		store_close(store);
 		return status;
@@ -252,7 +212,7 @@ enum status store_check_length(struct store *store, struct err *err)
 		return failed(store, rc, "look at the file's length", err);
 	if (len < HEADER_BYTES || has_its_length(len, header))
 		return OK;
-	enum status status = store_prepare(store, "PRAGMA integrity_check(1)", false, &check, err);
+	enum status status = store_prepare(store, "PRAGMA integrity_check(1)", &check, err);
 	if (status == OK)
 		status = store_step(check, &row, err);
 	if (status != OK)
@@ -360,37 +320,14 @@ bool store_in_transaction(const struct store *store)
 	return !sqlite3_get_autocommit(store->db);
 }
 
-enum status store_savepoint(struct store *store, struct err *err)
-{
-	enum status status = lost_transaction(store, err);
-	return status == OK ? own(store, STORE_SAVEPOINT, err) : status;
-}
-
-enum status store_release(struct store *store, struct err *err)
-{
-	enum status status = lost_transaction(store, err);
-	return status == OK ? own(store, STORE_RELEASE, err) : status;
-}
-
-enum status store_savepoint_rollback(struct store *store, struct err *err)
-{
-	enum status status = lost_transaction(store, err);
-	if (status == OK)
-		status = own(store, STORE_BACK, err);
-	return status == OK ? own(store, STORE_RELEASE, err) : status;
-}
-
 /* ---- statements ---- */
 
-enum status store_prepare(struct store *store, const char *sql, bool guarded, struct store_statement **out,
-                          struct err *err)
+enum status store_prepare(struct store *store, const char *sql, struct store_statement **out, struct err *err)
 {
 	if (broken(store, err) != OK)
 		return store->broken;
 	struct store_statement *s = mem_zalloc(1, sizeof *s);
-	store->guarding = guarded;
 	int rc = sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
-	store->guarding = false;
 	if (rc != SQLITE_OK) {
 		mem_free(s);
 		enum status status = failed(store, rc, "compile a statement", err);
@@ -517,12 +454,11 @@ int64_t store_changes(const struct store *store)
 #define UUID_TEXT_LEN 36
 #define UUID_BYTES    16
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* The digit's value plus 1; 0 for what is none. */
+static const uint8_t hex_digits[256] = {
+	['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+	['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
 static bool is_dash(size_t at)
 {
@@ -531,23 +467,27 @@ static bool is_dash(size_t at)
 
 static bool uuid_pack(const char *text, uint8_t out[UUID_BYTES])
 {
-	if (strnlen(text, UUID_TEXT_LEN + 1) != UUID_TEXT_LEN)
+	if (strnlen(text, UUID_TEXT_LEN + 1) != UUID_TEXT_LEN || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
+	    text[23] != '-')
 		return false;
-	size_t digit = 0;
-	for (size_t i = 0; i < UUID_TEXT_LEN; i++) {
-		if (is_dash(i)) {
-			if (text[i] != '-')
-				return false;
-			continue;
-		}
-		int value = hex_digit(text[i]);
-		if (value < 0)
+	for (size_t i = 0; i < UUID_BYTES; i++) {
+		text += *text == '-';
+		unsigned high = hex_digits[(uint8_t)text[0]], low = high ? hex_digits[(uint8_t)text[1]] : 0;
+		if (!low)
 			return false;
-		uint8_t *byte = &out[digit / 2];
-		*byte = (uint8_t)(digit % 2 ? *byte | value : value << 4);
-		digit++;
+		out[i] = (uint8_t)((high - 1) << 4 | (low - 1));
+		text += 2;
 	}
 	return true;
+}
+
+struct store_value store_value_of_id(const char *id, struct arena *arena)
+{
+	uint8_t packed[UUID_BYTES];
+	if (uuid_pack(id, packed))
+		return (struct store_value){
+			.kind = STORE_BLOB, .len = UUID_BYTES, .bytes = arena_copy(arena, packed, sizeof packed)};
+	return (struct store_value){.kind = STORE_TEXT, .len = (uint32_t)strlen(id), .bytes = id};
 }
 
 void store_bind_id(struct store_statement *statement, int index, const char *id)
@@ -596,7 +536,7 @@ enum status store_copy(const char *path, const char *copy, struct err *err)
 	/* query_only would refuse it, though it only writes the copy. */
 	status = store_exec(store, "PRAGMA query_only=OFF", err);
 	if (status == OK)
-		status = store_prepare(store, "VACUUM INTO ?1", false, &vacuum, err);
+		status = store_prepare(store, "VACUUM INTO ?1", &vacuum, err);
 	if (status == OK) {
 		store_bind_text(vacuum, 1, copy);
 		status = store_run(vacuum, err);
@@ -616,6 +556,14 @@ const char *store_column_name(struct store_statement *statement, int column)
 	return name ? name : "?";
 }
 
+static const void *bytes_of(struct store_statement *statement, int column, uint32_t *out)
+{
+	size_t len; /* SQLite holds 10^9 bytes at most */
+	const void *bytes = store_blob(statement, column, &len);
+	*out = (uint32_t)len;
+	return bytes;
+}
+
 void store_value(struct store_statement *statement, int column, struct store_value *out)
 {
 	*out = (struct store_value){0};
@@ -628,16 +576,16 @@ void store_value(struct store_statement *statement, int column, struct store_val
 		break;
 	case SQLITE_TEXT:
 		out->kind = STORE_TEXT;
-		out->bytes = store_blob(statement, column, &out->len);
+		out->bytes = bytes_of(statement, column, &out->len);
 		break;
 	case SQLITE_BLOB:
 		out->kind = STORE_BLOB;
-		out->bytes = store_blob(statement, column, &out->len);
+		out->bytes = bytes_of(statement, column, &out->len);
 		break;
 	default:
 		out->kind = STORE_REAL;
 		out->bytes = store_text(statement, column);
-		out->len = (size_t)sqlite3_column_bytes(statement->stmt, column);
+		out->len = (uint32_t)sqlite3_column_bytes(statement->stmt, column);
 	}
 }
 
@@ -735,6 +683,12 @@ static size_t next_word(const char **at, char *word, size_t room)
 static bool literal(const char *word)
 {
 	return isdigit((unsigned char)*word) || *word == '\'' || *word == '-' || *word == '+' || !strcmp(word, "NULL");
+}
+
+void store_table_name(const char *ddl, char name[STORE_NAME_ROOM])
+{
+	name[0] = 0;
+	sscanf(ddl, "CREATE TABLE %63[A-Za-z0-9_]", name);
 }
 
 enum status store_lint(const char *ddl, struct err *err)

@@ -24,6 +24,17 @@ enum store_mode {
 	STORE_SCRATCH, /* a throw-away file (or NULL path: memory): no journal, no fsync */
 };
 
+/* A value of any column, comparable across stores. One that was read from a statement lives until its next step. */
+enum store_kind { STORE_NULL, STORE_INT, STORE_TEXT, STORE_BLOB, STORE_REAL };
+struct store_value {
+	enum store_kind kind;
+	uint32_t len; /* of bytes; 0 for a number */
+	union {
+		int64_t number;    /* STORE_INT */
+		const void *bytes; /* the others; text without its NUL */
+	};
+};
+
 struct store_config {
 	const char *path; /* NULL: in memory */
 	enum store_mode mode;
@@ -51,16 +62,11 @@ enum status store_begin(struct store *store, struct err *err);                 /
 enum status store_commit(struct store *store, struct err *err);                /* never retried: failed means broken */
 void store_rollback(struct store *store);
 bool store_in_transaction(const struct store *store);
-enum status store_savepoint(struct store *store, struct err *err); /* one level */
-enum status store_release(struct store *store, struct err *err);
-enum status store_savepoint_rollback(struct store *store, struct err *err);
 
 /* ---- statements ---- */
 
-/* Compiles one statement. Owned by the store, lives until it is closed. guarded: only the worker's own tables may be touched,
- * nothing else than SELECT, INSERT, UPDATE, DELETE. */
-enum status store_prepare(struct store *store, const char *sql, bool guarded, struct store_statement **out,
-                          struct err *err);
+/* Compiles one statement. Owned by the store, lives until it is closed. */
+enum status store_prepare(struct store *store, const char *sql, struct store_statement **out, struct err *err);
 
 /* Binding begins a new execution (it resets). Index from 1. Text and blobs must stay valid until store_done or the next
  * bind round. Errors surface at the next step. */
@@ -86,6 +92,7 @@ int64_t store_changes(const struct store *store); /* rows changed by the last st
 /* An identifier (order_id, ...) is kept as text, or in 16 bytes where it is a UUID in canonical lower-case
  * form; its column is of type ANY. */
 void store_bind_id(struct store_statement *statement, int index, const char *id);
+struct store_value store_value_of_id(const char *id, struct arena *arena); /* text stays where it is */
 /* Back to text, into the arena. */
 const char *store_id(struct store_statement *statement, int column, struct arena *arena);
 
@@ -94,14 +101,6 @@ const char *store_id(struct store_statement *statement, int column, struct arena
 /* Opens a consistent copy of a live file, made beside the writer (VACUUM INTO), at `copy`, which must not exist. */
 enum status store_copy(const char *path, const char *copy, struct err *err);
 
-/* A value of any column, comparable across stores. */
-enum store_kind { STORE_NULL, STORE_INT, STORE_TEXT, STORE_BLOB, STORE_REAL };
-struct store_value {
-	enum store_kind kind;
-	int64_t number;
-	const void *bytes; /* text and blob; lives until the next step */
-	size_t len;
-};
 int store_column_count(struct store_statement *statement);
 const char *store_column_name(struct store_statement *statement, int column);
 void store_value(struct store_statement *statement, int column, struct store_value *out);
@@ -109,6 +108,10 @@ bool store_value_equal(const struct store_value *a, const struct store_value *b)
 int store_value_compare(const struct store_value *a, const struct store_value *b);  /* SQLite's BINARY order */
 const char *store_value_text(const struct store_value *value, struct arena *arena); /* for people */
 void store_value_bind(struct store_statement *statement, int index, const struct store_value *value);
+
+/* The name behind CREATE TABLE; "" where there is none. */
+#define STORE_NAME_ROOM 64
+void store_table_name(const char *ddl, char name[STORE_NAME_ROOM]);
 
 /* Checks CREATE TABLE statements: STRICT, no REAL column, no DEFAULT but a literal. REJECT "ddl". */
 enum status store_lint(const char *ddl, struct err *err);

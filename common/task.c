@@ -72,7 +72,7 @@ static enum status read_rows(struct task *task, const char *sql, void (*each)(st
                              struct err *err)
 {
 	struct store_statement *s;
-	enum status status = store_prepare(task->store, sql, false, &s, err);
+	enum status status = store_prepare(task->store, sql, &s, err);
 	for (bool row = true; status == OK && row;) {
 		status = store_step(s, &row, err);
 		if (status == OK && row)
@@ -190,7 +190,7 @@ static enum status count_rows(struct task *task, const char *sql, const char *a,
 {
 	struct store_statement *s;
 	bool row;
-	enum status status = store_prepare(task->store, sql, false, &s, err);
+	enum status status = store_prepare(task->store, sql, &s, err);
 	if (status != OK)
 		return status;
 	if (a)
@@ -278,10 +278,7 @@ static enum status prepare_own(struct task *task, struct err *err)
 	};
 	enum status status = OK;
 	for (size_t i = 0; i < sizeof list / sizeof *list && status == OK; i++)
-		status = store_prepare(task->store, list[i].sql, false, list[i].out, err);
-	task->statements = mem_zalloc(task->service->statement_count, sizeof *task->statements);
-	for (size_t i = 0; i < task->service->statement_count && status == OK; i++)
-		status = store_prepare(task->store, task->service->statements[i], true, &task->statements[i], err);
+		status = store_prepare(task->store, list[i].sql, list[i].out, err);
 	return status;
 }
 
@@ -308,6 +305,9 @@ static enum status open_file(struct task *task, const struct task_config *config
 		status = prepare_own(task, err);
 	if (status == OK)
 		status = read_file(task, err);
+	if (status == OK)
+		status = rows_open(task->store, task->service->tables, task->service->table_count, task->key,
+		                   &task->rows, err);
 	return status;
 }
 
@@ -369,9 +369,12 @@ enum status task_open(const struct task_config *config, struct task **out, struc
 
 static void task_free(struct task *task)
 {
+	rows_close(task->rows);
 	arena_fini(&task->names);
 	arena_fini(&task->decoded);
 	arena_fini(&task->emitted);
+	mem_free(task->ce_source);
+	mem_free(task->ce_id);
 	mem_free(task->full_input);
 	mem_free(task->dead_letter_topic);
 	mem_free(task->mark);
@@ -382,7 +385,6 @@ static void task_free(struct task *task)
 	mem_free(task->outbound.dirty);
 	mem_free(task->gaps);
 	mem_free(task->gap_rows);
-	mem_free(task->statements);
 	mem_free(task->accepts);
 	mem_free(task->outputs);
 	mem_free(task);
@@ -581,7 +583,9 @@ enum status task_commit(struct task *task, struct err *err)
 {
 	if (!store_in_transaction(task->store))
 		return OK;
-	enum status status = write_meta(task, err);
+	enum status status = rows_flush(task->rows, err);
+	if (status == OK)
+		status = write_meta(task, err);
 	if (status == OK)
 		status = write_topics(task, err);
 	if (status == OK)
@@ -668,6 +672,7 @@ bool task_single_replica(const struct task *task)
 
 struct store *task_store(struct task *task)
 {
+	rows_flush(task->rows, NULL); /* where that fails the store is broken, and says so to its next caller */
 	return task->store;
 }
 

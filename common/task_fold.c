@@ -5,10 +5,10 @@
  *   3. a record with a `tandem` header is numbered: its number and its chain decide whether it is applied, dropped as a
  *      repeat, or consumed as a gap, a fork or an unknown source. What is applied is answered by the handler, or halts;
  *   4. any other record is a publisher's: it is applied, or becomes a dead letter;
- *   5. the handler runs inside a savepoint; only when it has returned OK are its events numbered, chained and shown to the
- *      caller. A rejection undoes the handler and emits the dead letter alone.
+ *   5. the handler runs; only when it has returned OK are its rows kept, and its events numbered, chained and shown to the
+ *      caller. A rejection undoes its rows and emits the dead letter alone.
  *
- * inbound's number and chain are outside the savepoint: a numbered event that was consumed stays consumed. */
+ * inbound's number and chain are no rows of the handler's: a numbered event that was consumed stays consumed. */
 #include "task.h"
 
 #include "events.h"
@@ -28,9 +28,30 @@ struct fold {
 
 /* ---- what a handler may ask for ---- */
 
-struct store_statement *fold_statement(struct fold *fold, size_t index)
+enum status fold_get(struct fold *fold, size_t table, const struct store_value *key, const struct store_value **row,
+                     struct err *err)
 {
-	return fold->task->statements[index];
+	return rows_get(fold->task->rows, table, key, row, err);
+}
+
+enum status fold_put(struct fold *fold, size_t table, const struct store_value *row, struct err *err)
+{
+	return rows_put(fold->task->rows, table, row, err);
+}
+
+enum status fold_delete(struct fold *fold, size_t table, const struct store_value *key, struct err *err)
+{
+	return rows_delete(fold->task->rows, table, key, err);
+}
+
+struct store_value value_text(const char *text)
+{
+	return (struct store_value){.kind = STORE_TEXT, .len = (uint32_t)strlen(text), .bytes = text};
+}
+
+struct store_value value_id(struct fold *fold, const char *id)
+{
+	return store_value_of_id(id, &fold->task->decoded);
 }
 
 int64_t fold_stream_time_ms(const struct fold *fold)
@@ -144,18 +165,40 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 
 /* ---- outputs ---- */
 
+static void know_source(struct task *task)
+{
+	struct arena arena = {0};
+	task->ce_id = mem_format("%s-%d-", task->service->input, task->partition);
+	task->ce_source = mem_format("/tandem/%s/%s/%d", genesis_id_text(task->key, &arena), task->service->name,
+	                             task->partition);
+	arena_fini(&arena);
+}
+
+/* `<topic>-<partition>-<offset>-<index of the output>`. */
+static void add_id(struct header_list *list, const struct fold *fold, size_t index)
+{
+	size_t len = strlen(fold->task->ce_id);
+	char *text = arena_alloc(list->arena, len + 42), *at = text + len;
+	memcpy(text, fold->task->ce_id, len);
+	at += decimal_put(at, (uint64_t)fold->record->offset);
+	*at++ = '-';
+	at += decimal_put(at, index);
+	*at = 0;
+	header_add_constant(list, "ce_id", text);
+}
+
 static void add_cloudevents(struct header_list *list, const struct fold *fold, const struct task_output *output,
                             size_t index)
 {
-	const struct task *task = fold->task;
-	const char *installation = genesis_id_text(task->key, list->arena);
-	header_add_text(list, "ce_specversion", "1.0");
-	header_add_text(list, "ce_id", "%s-%d-%lld-%zu", task->service->input, task->partition,
-	                (long long)fold->record->offset, index);
-	header_add_text(list, "ce_source", "/tandem/%s/%s/%d", installation, task->service->name, task->partition);
-	header_add_text(list, "ce_type", "%s", output->type ? output->type->full_name : "tandem.DeadLetter");
-	header_add_text(list, "content-type", "application/avro");
-	header_add_text(list, "ce_sequence", "%llu", (unsigned long long)output->number);
+	char number[20];
+	if (!fold->task->ce_source)
+		know_source(fold->task);
+	header_add_constant(list, "ce_specversion", "1.0");
+	add_id(list, fold, index);
+	header_add_constant(list, "ce_source", fold->task->ce_source);
+	header_add_constant(list, "ce_type", output->type ? output->type->full_name : "tandem.DeadLetter");
+	header_add_constant(list, "content-type", "application/avro");
+	header_add(list, "ce_sequence", number, decimal_put(number, output->number));
 }
 
 /* The span of an output: a hash of its source and number, so that a second fold gives the same. */
@@ -239,31 +282,26 @@ static void emit_dead_letter(struct fold *fold, const struct err *why)
 
 /* ---- handling ---- */
 
-/* Runs the handler in its savepoint. REJECT: everything it did is undone. */
+/* REJECT: everything the handler did is undone. */
 static enum status handle(struct fold *fold, const struct service_handler *handler, const void *event, struct err *err)
 {
 	struct task *task = fold->task;
-	enum status status = store_savepoint(task->store, err);
-	if (status != OK)
-		return status;
 	struct err why = {0};
-	status = handler->handle(fold, event, &why);
+	enum status status = handler->handle(fold, event, &why);
 	if (status == OK) {
-		status = store_release(task->store, err);
+		status = rows_keep(task->rows, err);
 		if (status == OK)
 			number_outputs(fold);
 		return status;
 	}
 	task->output_count = 0;
 	arena_reset(&task->emitted);
+	rows_undo(task->rows);
 	if (status != REJECT) {
 		*err = why;
 		return status;
 	}
-	status = store_savepoint_rollback(task->store, err);
-	if (status == OK)
-		status = err_set(err, REJECT, why.code ? why.code : "rejected", "%s", why.text);
-	return status;
+	return err_set(err, REJECT, why.code ? why.code : "rejected", "%s", why.text);
 }
 
 static const struct accepts *find_handler(const struct task *task, uint64_t fingerprint)

@@ -3,6 +3,7 @@
 #define TANDEM_TASK_IMPL_H
 
 #include "header.h"
+#include "rows.h"
 #include "task.h"
 
 #define GAP_UNKNOWN_PARTITION (-1)
@@ -36,6 +37,7 @@ struct task {
 	struct store *store;
 	struct arena names; /* lives as long as the task */
 	char *full_input, *dead_letter_topic;
+	char *ce_source, *ce_id; /* of CloudEvents; ce_id up to the offset. NULL before the first that needs them */
 
 	/* meta */
 	bool has_genesis, single_replica;
@@ -52,7 +54,7 @@ struct task {
 	size_t gap_count, gap_room;
 	bool topics_dirty;
 
-	struct store_statement **statements; /* the service's */
+	struct rows *rows; /* the service's */
 	struct store_statement *put_meta, *put_topic, *put_inbound, *put_outbound, *put_gap, *delete_gap;
 
 	struct accepts *accepts;

@@ -61,7 +61,7 @@ static enum status read_shape(struct compare *compare, struct shape *shape, stru
 	struct buf others = {0};
 	enum status status =
 		store_prepare(task_store(compare->file),
-	                      "SELECT name, pk FROM pragma_table_info(?1) ORDER BY pk = 0, pk, cid", false, &s, err);
+	                      "SELECT name, pk FROM pragma_table_info(?1) ORDER BY pk = 0, pk, cid", &s, err);
 	compare->key_columns = 0;
 	if (status == OK)
 		store_bind_text(s, 1, compare->table);
@@ -90,7 +90,8 @@ static void hash_row(struct compare *compare, struct store_statement *rows)
 		store_value(rows, i, &value);
 		buf_put_u8(&row, (uint8_t)value.kind);
 		buf_put_be64(&row, value.kind == STORE_INT ? (uint64_t)value.number : value.len);
-		buf_put(&row, value.bytes, value.len);
+		if (value.len)
+			buf_put(&row, value.bytes, value.len);
 	}
 	compare->hash = hash_bytes(task_installation(compare->file), row.data, row.len);
 	buf_fini(&row);
@@ -181,9 +182,9 @@ static enum status compare_table(struct compare *compare, const char *table, str
 	enum status status = read_shape(compare, &shape, err);
 	buf_putf(&shape.select, " ORDER BY %s", buf_text(&shape.order));
 	if (status == OK)
-		status = store_prepare(task_store(compare->file), buf_text(&shape.select), false, &file.rows, err);
+		status = store_prepare(task_store(compare->file), buf_text(&shape.select), &file.rows, err);
 	if (status == OK)
-		status = store_prepare(task_store(compare->folded), buf_text(&shape.select), false, &folded.rows, err);
+		status = store_prepare(task_store(compare->folded), buf_text(&shape.select), &folded.rows, err);
 	if (status == OK)
 		status = compare_rows(compare, &file, &folded, err);
 	if (file.rows)
@@ -194,21 +195,14 @@ static enum status compare_table(struct compare *compare, const char *table, str
 	return status;
 }
 
-/* The name behind CREATE TABLE. */
-static void table_name(const char *ddl, char name[64])
-{
-	name[0] = 0;
-	sscanf(ddl, "CREATE TABLE %63[A-Za-z0-9_]", name);
-}
-
 static enum status compare_tables(struct compare *compare, struct err *err)
 {
 	const struct service *service = compare->config->service;
 	enum status status = OK;
 	/* The worker's own first: what is wrong there is what people ask about. */
 	for (size_t i = 0; i < service->table_count && status == OK && compare->result->same; i++) {
-		char name[64];
-		table_name(service->tables[i], name);
+		char name[STORE_NAME_ROOM];
+		store_table_name(service->tables[i], name);
 		status = compare_table(compare, name, err);
 	}
 	for (size_t i = 0; i < sizeof own_tables / sizeof *own_tables && status == OK && compare->result->same; i++)
@@ -231,9 +225,9 @@ enum status verify_tasks(struct task *file, struct task *folded, struct verify_r
 
 static enum status row_hash(struct compare *compare, struct store_statement *row, uint64_t *hash, struct err *err)
 {
+	bool there;
 	for (int i = 0; i < compare->key_columns; i++)
 		store_value_bind(row, i + 1, &compare->key[i]);
-	bool there;
 	enum status status = store_step(row, &there, err);
 	compare->hash = 0;
 	if (status == OK && there)
@@ -259,6 +253,7 @@ static enum status watch_row(struct compare *compare, struct refold *again, stru
 	enum status status = OK;
 	while (status == OK && folded) {
 		status = refold_next(again, compare->result->next_offset, 0, &folded, err);
+		task_store(refold_task(again)); /* what waits to be written is in the tables */
 		if (status == OK && folded)
 			status = row_hash(compare, row, &now, err);
 		if (status == OK && folded && now != before) {
@@ -288,7 +283,7 @@ static enum status find_writer(struct compare *compare, struct err *err)
 	if (status == OK)
 		status = refold_open(&refold, &again, err);
 	if (status == OK)
-		status = store_prepare(task_store(refold_task(again)), buf_text(&shape.select), false, &row, err);
+		status = store_prepare(task_store(refold_task(again)), buf_text(&shape.select), &row, err);
 	if (status == OK)
 		status = watch_row(compare, again, row, err);
 	refold_close(again);

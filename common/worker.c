@@ -859,7 +859,8 @@ enum worker_step worker_step(struct worker *worker)
 		return roll_back(worker);
 	if (worker->stopping && worker_now_us(worker) > worker->stop_at_us) {
 		struct err err = {0};
-		err_set(&err, FATAL, "timeout", "the open batch could not be committed within %d s: the log does not acknowledge; look at its side."
+		err_set(&err, FATAL, "timeout",
+		        "the open batch could not be committed within %d s: the log does not acknowledge; look at its side."
 		        " Nothing is lost: start again, and the batch is folded again",
 		        STOP_MS / 1000);
 		return finish(worker, FATAL, &err);

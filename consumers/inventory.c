@@ -18,48 +18,26 @@
 
 enum reservation_status { RESERVED = 1, COMMITTED = 2, RELEASED = 3, REFUSED = 4 };
 
-enum {
-	GET_STOCK,
-	RECEIVE,
-	HOLD,
-	MOVE,
-	GET_RECEIPT,
-	PUT_RECEIPT,
-	GET_RESERVATION,
-	PUT_RESERVATION,
-	SET_RESERVATION,
-	PUT_LINE,
-	GET_LINES,
-	DELETE_LINES
-};
+enum { STOCK, RECEIPT, RESERVATION, RESERVATION_LINE };
+enum { STOCK_SKU, ON_HAND, RESERVED_UNITS, RECEIVED, STOCK_COLUMNS };
+enum { RECEIPT_ID, RECEIPT_SKU, RECEIPT_QUANTITY, RECEIPT_CONTENT, RECEIPT_COLUMNS };
+enum { ORDER_ID, STATUS, AT_OFFSET, LINE_COUNT, REFUSAL, RESERVATION_COLUMNS };
+enum { LINE_ORDER_ID, LINE, LINE_SKU, LINE_QUANTITY, LINE_COLUMNS };
 
 static const char *const tables[] = {
-	"CREATE TABLE stock (sku TEXT PRIMARY KEY NOT NULL, on_hand INTEGER NOT NULL, reserved INTEGER NOT NULL,"
-	" received INTEGER NOT NULL, CHECK (0 <= reserved AND reserved <= on_hand AND on_hand <= received))"
-	" WITHOUT ROWID, STRICT",
-	"CREATE TABLE receipt (receipt_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
-	" content INTEGER NOT NULL, PRIMARY KEY (receipt_id, sku)) WITHOUT ROWID, STRICT",
-	/* status: 1 reserved, 2 committed, 3 released, 4 refused. refusal: the StockRejected that was sent. */
-	"CREATE TABLE reservation (order_id ANY PRIMARY KEY NOT NULL, status INTEGER NOT NULL, at_offset INTEGER NOT NULL,"
-	" refusal BLOB) WITHOUT ROWID, STRICT",
-	"CREATE TABLE reservation_line (order_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
-	" PRIMARY KEY (order_id, sku)) WITHOUT ROWID, STRICT",
-};
-
-static const char *const statements[] = {
-	[GET_STOCK] = "SELECT on_hand, reserved, received FROM stock WHERE sku = ?1",
-	[RECEIVE] = "INSERT INTO stock VALUES (?1, ?2, 0, ?2) ON CONFLICT (sku) DO UPDATE SET"
-		    " on_hand = on_hand + excluded.on_hand, received = received + excluded.received",
-	[HOLD] = "UPDATE stock SET reserved = reserved + ?2 WHERE sku = ?1",
-	[MOVE] = "UPDATE stock SET on_hand = on_hand + ?2, reserved = reserved + ?3 WHERE sku = ?1",
-	[GET_RECEIPT] = "SELECT content FROM receipt WHERE receipt_id = ?1 AND sku = ?2",
-	[PUT_RECEIPT] = "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4)",
-	[GET_RESERVATION] = "SELECT status, refusal FROM reservation WHERE order_id = ?1",
-	[PUT_RESERVATION] = "INSERT INTO reservation VALUES (?1, ?2, ?3, ?4)",
-	[SET_RESERVATION] = "UPDATE reservation SET status = ?2 WHERE order_id = ?1",
-	[PUT_LINE] = "INSERT INTO reservation_line VALUES (?1, ?2, ?3)",
-	[GET_LINES] = "SELECT sku, quantity FROM reservation_line WHERE order_id = ?1 ORDER BY sku",
-	[DELETE_LINES] = "DELETE FROM reservation_line WHERE order_id = ?1",
+	[STOCK] =
+		"CREATE TABLE stock (sku TEXT PRIMARY KEY NOT NULL, on_hand INTEGER NOT NULL, reserved INTEGER NOT NULL,"
+		" received INTEGER NOT NULL, CHECK (0 <= reserved AND reserved <= on_hand AND on_hand <= received))"
+		" WITHOUT ROWID, STRICT",
+	[RECEIPT] = "CREATE TABLE receipt (receipt_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
+		    " content INTEGER NOT NULL, PRIMARY KEY (receipt_id, sku)) WITHOUT ROWID, STRICT",
+	/* status: 1 reserved, 2 committed, 3 released, 4 refused. lines: how many are kept, from 1 on.
+           refusal: the StockRejected that was sent. */
+	[RESERVATION] = "CREATE TABLE reservation (order_id ANY PRIMARY KEY NOT NULL, status INTEGER NOT NULL,"
+			" at_offset INTEGER NOT NULL, lines INTEGER NOT NULL, refusal BLOB) WITHOUT ROWID, STRICT",
+	[RESERVATION_LINE] = "CREATE TABLE reservation_line (order_id ANY NOT NULL, line INTEGER NOT NULL,"
+			     " sku TEXT NOT NULL, quantity INTEGER NOT NULL, PRIMARY KEY (order_id, line))"
+			     " WITHOUT ROWID, STRICT",
 };
 
 /* The legality of every transition of a reservation. */
@@ -68,7 +46,7 @@ static bool transition(enum reservation_status from, enum reservation_status to)
 	return (to == COMMITTED && from == RESERVED) || (to == RELEASED && (from == RESERVED || from == COMMITTED));
 }
 
-/* ---- StockReceived ---- */
+/* ---- stock ---- */
 
 struct stock {
 	bool known;
@@ -77,18 +55,31 @@ struct stock {
 
 static enum status get_stock(struct fold *fold, const char *sku, struct stock *stock, struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, GET_STOCK);
+	struct store_value key = value_text(sku);
+	const struct store_value *row;
+	enum status status = fold_get(fold, STOCK, &key, &row, err);
 	*stock = (struct stock){0};
-	store_bind_text(s, 1, sku);
-	enum status status = store_step(s, &stock->known, err);
-	if (status == OK && stock->known) {
-		stock->on_hand = store_int(s, 0);
-		stock->reserved = store_int(s, 1);
-		stock->received = store_int(s, 2);
-	}
-	store_done(s);
+	if (row)
+		*stock = (struct stock){true, row[ON_HAND].number, row[RESERVED_UNITS].number, row[RECEIVED].number};
 	return status;
 }
+
+static enum status put_stock(struct fold *fold, const char *sku, const struct stock *stock, struct err *err)
+{
+	if (stock->reserved < 0 || stock->reserved > stock->on_hand || stock->on_hand > stock->received)
+		return err_set(err, FATAL, "corrupt",
+		               "%s would have %lld units on hand, %lld of them reserved, of %lld", sku,
+		               (long long)stock->on_hand, (long long)stock->reserved, (long long)stock->received);
+	const struct store_value row[STOCK_COLUMNS] = {
+		[STOCK_SKU] = value_text(sku),
+		[ON_HAND] = value_int(stock->on_hand),
+		[RESERVED_UNITS] = value_int(stock->reserved),
+		[RECEIVED] = value_int(stock->received),
+	};
+	return fold_put(fold, STOCK, row, err);
+}
+
+/* ---- StockReceived ---- */
 
 static enum status check_received(const struct stock_received *received, struct err *err)
 {
@@ -105,13 +96,11 @@ static enum status check_received(const struct stock_received *received, struct 
 static enum status repeated(struct fold *fold, const struct stock_received *received, uint64_t content, bool *found,
                             struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, GET_RECEIPT);
-	store_bind_id(s, 1, received->receipt_id);
-	store_bind_text(s, 2, received->sku);
-	enum status status = store_step(s, found, err);
-	bool same = status == OK && *found && (uint64_t)store_int(s, 0) == content;
-	store_done(s);
-	if (status == OK && *found && !same)
+	const struct store_value key[] = {value_id(fold, received->receipt_id), value_text(received->sku)};
+	const struct store_value *row;
+	enum status status = fold_get(fold, RECEIPT, key, &row, err);
+	*found = row != NULL;
+	if (row && (uint64_t)row[RECEIPT_CONTENT].number != content)
 		return fold_reject(err, "conflict", "receipt %s of %s came before with other content",
 		                   received->receipt_id, received->sku);
 	return status;
@@ -120,12 +109,13 @@ static enum status repeated(struct fold *fold, const struct stock_received *rece
 static enum status put_receipt(struct fold *fold, const struct stock_received *received, uint64_t content,
                                struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, PUT_RECEIPT);
-	store_bind_id(s, 1, received->receipt_id);
-	store_bind_text(s, 2, received->sku);
-	store_bind_int(s, 3, received->quantity);
-	store_bind_int(s, 4, (int64_t)content);
-	return store_run(s, err);
+	const struct store_value row[RECEIPT_COLUMNS] = {
+		[RECEIPT_ID] = value_id(fold, received->receipt_id),
+		[RECEIPT_SKU] = value_text(received->sku),
+		[RECEIPT_QUANTITY] = value_int(received->quantity),
+		[RECEIPT_CONTENT] = value_int((int64_t)content),
+	};
+	return fold_put(fold, RECEIPT, row, err);
 }
 
 static enum status on_stock_received(struct fold *fold, const void *event, struct err *err)
@@ -146,13 +136,9 @@ static enum status on_stock_received(struct fold *fold, const void *event, struc
 	if (__builtin_add_overflow(stock.received, received->quantity, &stock.received))
 		return fold_reject(err, "stock_overflow", "all receipts of %s together pass 2^63-1 units",
 		                   received->sku);
+	(void)__builtin_add_overflow(stock.on_hand, received->quantity, &stock.on_hand);
 	status = put_receipt(fold, received, content, err);
-	if (status != OK)
-		return status;
-	struct store_statement *s = fold_statement(fold, RECEIVE);
-	store_bind_text(s, 1, received->sku);
-	store_bind_int(s, 2, received->quantity);
-	return store_run(s, err);
+	return status == OK ? put_stock(fold, received->sku, &stock, err) : status;
 }
 
 /* ---- ReserveStock ---- */
@@ -169,41 +155,53 @@ static enum status answer_reserved(struct fold *fold, const char *order_id, stru
 	return answer(fold, order_id, &stock_reserved_type, &event, err);
 }
 
-static enum status get_reservation(struct fold *fold, const char *order_id, bool *found, enum reservation_status *now,
-                                   struct stock_rejected *refusal, struct err *err)
+struct reservation {
+	enum reservation_status status;
+	int64_t at_offset, lines;
+	struct store_value refusal;
+};
+
+static enum status get_reservation(struct fold *fold, const char *order_id, bool *found, struct reservation *out,
+                                   struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, GET_RESERVATION);
-	store_bind_id(s, 1, order_id);
-	enum status status = store_step(s, found, err);
-	if (status == OK && *found) {
-		*now = (enum reservation_status)store_int(s, 0);
-		if (*now == REFUSED && refusal) {
-			size_t len;
-			const void *value = store_blob(s, 1, &len);
-			uint64_t writer = 0;
-			const uint8_t *body = NULL;
-			if (!event_split(value, len, &writer, &body, &len) ||
-			    event_decode(&stock_rejected_type, writer, body, len, fold_arena(fold), refusal, err) != OK)
-				status = err_set(err, FATAL, "corrupt", "the refusal kept for order %s cannot be read",
-				                 order_id);
-		}
-	}
-	store_done(s);
+	struct store_value key = value_id(fold, order_id);
+	const struct store_value *row;
+	enum status status = fold_get(fold, RESERVATION, &key, &row, err);
+	*found = row != NULL;
+	if (row)
+		*out = (struct reservation){(enum reservation_status)row[STATUS].number, row[AT_OFFSET].number,
+		                            row[LINE_COUNT].number, row[REFUSAL]};
 	return status;
 }
 
-static enum status put_reservation(struct fold *fold, const char *order_id, enum reservation_status now,
-                                   const struct buf *refusal, struct err *err)
+static enum status put_reservation(struct fold *fold, const char *order_id, const struct reservation *reservation,
+                                   struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, PUT_RESERVATION);
-	store_bind_id(s, 1, order_id);
-	store_bind_int(s, 2, now);
-	store_bind_int(s, 3, fold_offset(fold));
-	if (refusal)
-		store_bind_blob(s, 4, refusal->data, refusal->len);
-	else
-		store_bind_null(s, 4);
-	return store_run(s, err);
+	const struct store_value row[RESERVATION_COLUMNS] = {
+		[ORDER_ID] = value_id(fold, order_id),
+		[STATUS] = value_int(reservation->status),
+		[AT_OFFSET] = value_int(reservation->at_offset),
+		[LINE_COUNT] = value_int(reservation->lines),
+		[REFUSAL] = reservation->refusal,
+	};
+	return fold_put(fold, RESERVATION, row, err);
+}
+
+/* A second ReserveStock is answered as the first was. */
+static enum status answer_again(struct fold *fold, const char *order_id, const struct reservation *reservation,
+                                struct err *err)
+{
+	struct stock_rejected refusal;
+	uint64_t writer;
+	const uint8_t *body;
+	size_t len;
+	if (reservation->status != REFUSED)
+		return answer_reserved(fold, order_id, err);
+	if (reservation->refusal.kind != STORE_BLOB ||
+	    !event_split(reservation->refusal.bytes, reservation->refusal.len, &writer, &body, &len) ||
+	    event_decode(&stock_rejected_type, writer, body, len, fold_arena(fold), &refusal, err) != OK)
+		return err_set(err, FATAL, "corrupt", "the refusal kept for order %s cannot be read", order_id);
+	return answer(fold, order_id, &stock_rejected_type, &refusal, err);
 }
 
 static enum status check_command(struct fold *fold, const struct reserve_stock *command, struct err *err)
@@ -257,90 +255,100 @@ static enum status refuse(struct fold *fold, const struct stock_rejected *refusa
 {
 	struct buf value = {0};
 	enum status status = event_encode(&stock_rejected_type, refusal, &value, err);
+	const struct reservation refused = {
+		.status = REFUSED, .at_offset = fold_offset(fold), .refusal = value_blob(value.data, value.len)};
 	if (status == OK)
-		status = put_reservation(fold, refusal->order_id, REFUSED, &value, err);
+		status = put_reservation(fold, refusal->order_id, &refused, err);
 	buf_fini(&value);
 	return status == OK ? answer(fold, refusal->order_id, &stock_rejected_type, refusal, err) : status;
 }
 
-static enum status hold_line(struct fold *fold, const char *order_id, const struct reserve_line *line, struct err *err)
+static enum status hold_line(struct fold *fold, const char *order_id, const struct reserve_line *line, size_t number,
+                             struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, HOLD);
-	store_bind_text(s, 1, line->sku);
-	store_bind_int(s, 2, line->quantity);
-	enum status status = store_run(s, err);
-	if (status != OK)
-		return status;
-	s = fold_statement(fold, PUT_LINE);
-	store_bind_id(s, 1, order_id);
-	store_bind_text(s, 2, line->sku);
-	store_bind_int(s, 3, line->quantity);
-	return store_run(s, err);
+	const struct store_value row[LINE_COLUMNS] = {
+		[LINE_ORDER_ID] = value_id(fold, order_id),
+		[LINE] = value_int((int64_t)number),
+		[LINE_SKU] = value_text(line->sku),
+		[LINE_QUANTITY] = value_int(line->quantity),
+	};
+	struct stock stock;
+	enum status status = get_stock(fold, line->sku, &stock, err);
+	stock.reserved += line->quantity;
+	if (status == OK)
+		status = put_stock(fold, line->sku, &stock, err);
+	return status == OK ? fold_put(fold, RESERVATION_LINE, row, err) : status;
+}
+
+static enum status hold(struct fold *fold, const struct reserve_stock *command, struct err *err)
+{
+	const struct reservation reserved = {
+		.status = RESERVED, .at_offset = fold_offset(fold), .lines = (int64_t)command->lines.count};
+	enum status status = OK;
+	for (size_t i = 0; i < command->lines.count && status == OK; i++)
+		status = hold_line(fold, command->order_id, &command->lines.items[i], i + 1, err);
+	return status == OK ? put_reservation(fold, command->order_id, &reserved, err) : status;
 }
 
 static enum status on_reserve_stock(struct fold *fold, const void *event, struct err *err)
 {
 	const struct reserve_stock *command = event;
 	struct stock_rejected refusal;
-	enum reservation_status now;
+	struct reservation before;
 	bool found;
 	enum status status = check_command(fold, command, err);
 	if (status == OK)
-		status = get_reservation(fold, command->order_id, &found, &now, &refusal, err);
+		status = get_reservation(fold, command->order_id, &found, &before, err);
 	if (status != OK)
 		return status;
 	if (found)
-		return now == REFUSED ? answer(fold, command->order_id, &stock_rejected_type, &refusal, err)
-		                      : answer_reserved(fold, command->order_id, err);
+		return answer_again(fold, command->order_id, &before, err);
 	status = find_shortages(fold, command, &refusal, err);
 	if (status != OK)
 		return status;
 	if (refusal.shortage_count)
 		return refuse(fold, &refusal, err);
-	for (size_t i = 0; i < command->lines.count && status == OK; i++)
-		status = hold_line(fold, command->order_id, &command->lines.items[i], err);
-	if (status == OK)
-		status = put_reservation(fold, command->order_id, RESERVED, NULL, err);
+	status = hold(fold, command, err);
 	return status == OK ? answer_reserved(fold, command->order_id, err) : status;
 }
 
 /* ---- CommitStock, ReleaseStock ---- */
 
-static enum status move_line(struct fold *fold, const char *sku, int64_t on_hand, int64_t reserved, struct err *err)
-{
-	struct store_statement *s = fold_statement(fold, MOVE);
-	store_bind_text(s, 1, sku);
-	store_bind_int(s, 2, on_hand);
-	store_bind_int(s, 3, reserved);
-	return store_run(s, err);
-}
+/* What one unit does to the stock, and whether its line is kept. */
+struct move {
+	int on_hand, reserved;
+	bool keep;
+};
 
-/* Moves every line of the reservation; the factors say what one unit does to on_hand and reserved. */
-static enum status move_lines(struct fold *fold, const char *order_id, int on_hand, int reserved, struct err *err)
+static enum status move_line(struct fold *fold, const char *order_id, int64_t number, const struct move *move,
+                             struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, GET_LINES);
-	store_bind_id(s, 1, order_id);
-	enum status status;
-	for (bool row;;) {
-		status = store_step(s, &row, err);
-		if (status != OK || !row)
-			break;
-		int64_t quantity = store_int(s, 1);
-		status = move_line(fold, store_text(s, 0), on_hand * quantity, reserved * quantity, err);
-		if (status != OK)
-			break;
-	}
-	store_done(s);
-	return status;
+	const struct store_value key[] = {value_id(fold, order_id), value_int(number)};
+	const struct store_value *line;
+	struct stock stock;
+	enum status status = fold_get(fold, RESERVATION_LINE, key, &line, err);
+	if (status == OK && (!line || line[LINE_QUANTITY].number < 1))
+		status = err_set(err, FATAL, "corrupt", "line %lld of the reservation of order %s is not there",
+		                 (long long)number, order_id);
+	if (status == OK)
+		status = get_stock(fold, line[LINE_SKU].bytes, &stock, err);
+	if (status != OK)
+		return status;
+	/* Where a damaged row makes one overflow, what comes out is no stock that can be. */
+	(void)__builtin_add_overflow(stock.on_hand, move->on_hand * line[LINE_QUANTITY].number, &stock.on_hand);
+	(void)__builtin_add_overflow(stock.reserved, move->reserved * line[LINE_QUANTITY].number, &stock.reserved);
+	status = put_stock(fold, line[LINE_SKU].bytes, &stock, err);
+	return status == OK && !move->keep ? fold_delete(fold, RESERVATION_LINE, key, err) : status;
 }
 
 static enum status end_reservation(struct fold *fold, const char *order_id, enum reservation_status to, struct err *err)
 {
-	enum reservation_status now = 0;
+	struct reservation reservation = {0};
 	bool found;
-	enum status status = get_reservation(fold, order_id, &found, &now, NULL, err);
+	enum status status = get_reservation(fold, order_id, &found, &reservation, err);
 	if (status != OK)
 		return status;
+	enum reservation_status now = reservation.status;
 	if (!found || !transition(now, to))
 		return err_set(err, FATAL, "illegal_transition", "%s for order %s, whose reservation is %s",
 		               to == COMMITTED ? "CommitStock" : "ReleaseStock", order_id,
@@ -349,22 +357,14 @@ static enum status end_reservation(struct fold *fold, const char *order_id, enum
 		               : now == COMMITTED ? "committed"
 		               : now == RELEASED  ? "released"
 		                                  : "refused");
-	if (to == COMMITTED)
-		status = move_lines(fold, order_id, -1, -1, err);
-	else
-		status = now == RESERVED ? move_lines(fold, order_id, 0, -1, err)
-		                         : move_lines(fold, order_id, 1, 0, err);
-	if (status == OK && to == RELEASED) { /* it holds nothing any more */
-		struct store_statement *s = fold_statement(fold, DELETE_LINES);
-		store_bind_id(s, 1, order_id);
-		status = store_run(s, err);
-	}
-	if (status != OK)
-		return status;
-	struct store_statement *s = fold_statement(fold, SET_RESERVATION);
-	store_bind_id(s, 1, order_id);
-	store_bind_int(s, 2, to);
-	return store_run(s, err);
+	const struct move move = to == COMMITTED   ? (struct move){.on_hand = -1, .reserved = -1, .keep = true}
+	                         : now == RESERVED ? (struct move){.reserved = -1}
+	                                           : (struct move){.on_hand = 1};
+	for (int64_t line = 1; line <= reservation.lines && status == OK; line++)
+		status = move_line(fold, order_id, line, &move, err);
+	reservation.status = to;
+	reservation.lines = move.keep ? reservation.lines : 0;
+	return status == OK ? put_reservation(fold, order_id, &reservation, err) : status;
 }
 
 static enum status on_commit_stock(struct fold *fold, const void *event, struct err *err)
@@ -399,8 +399,6 @@ static const struct service inventory_service = {
 	.logic_version = 1,
 	.tables = tables,
 	.table_count = COUNT(tables),
-	.statements = statements,
-	.statement_count = COUNT(statements),
 	.handlers = handlers,
 	.handler_count = COUNT(handlers),
 };

@@ -7,11 +7,11 @@
  *                                      once and reserves nothing
  *
  * A dead order's late StockReserved is released when it comes, so nothing stays reserved for it. */
+#include "bytes.h"
 #include "command.h"
 #include "events.h"
 #include "service.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,28 +38,34 @@ struct order {
 	int64_t total_minor, line_count, placed_at;
 	struct group *groups; /* by partition */
 	size_t group_count;
+	int64_t placed_offset, decided_offset; /* decided_offset: -1 while it is not */
 };
 
-enum { GET_ORDER, PUT_ORDER, UPDATE_ORDER, GET_CANCEL, PUT_CANCEL };
+enum { ORDERS, CANCEL_REQUEST };
+enum {
+	ORDER_ID,
+	CONTENT,
+	STATUS,
+	CURRENCY,
+	TOTAL_MINOR,
+	LINE_COUNT,
+	PLACED_AT,
+	GROUPS,
+	PLACED_OFFSET,
+	DECIDED_OFFSET,
+	ORDER_COLUMNS
+};
+enum { CANCELLED_ID, CANCEL_CONTENT, CANCEL_OFFSET, CANCEL_COLUMNS };
 
 static const char *const tables[] = {
 	/* status: 1 pending, 2 confirmed, 3 rejected, 4 cancelled. groups: inventory partition and W waiting, R reserved,
            X refused, L released, as in `0R 3W`. placed_at: milliseconds. */
-	"CREATE TABLE orders (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, status INTEGER NOT NULL,"
-	" currency TEXT NOT NULL, total_minor INTEGER NOT NULL, line_count INTEGER NOT NULL, placed_at INTEGER NOT NULL,"
-	" groups TEXT NOT NULL, placed_offset INTEGER NOT NULL, decided_offset INTEGER) WITHOUT ROWID, STRICT",
-	"CREATE TABLE cancel_request (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, at_offset INTEGER NOT NULL)"
-	" WITHOUT ROWID, STRICT",
-};
-
-static const char *const statements[] = {
-	[GET_ORDER] = "SELECT content, status, currency, total_minor, line_count, placed_at, groups FROM orders"
-		      " WHERE order_id = ?1",
-	[PUT_ORDER] = "INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-	[UPDATE_ORDER] = "UPDATE orders SET status = ?2, groups = ?3, decided_offset = ifnull(?4, decided_offset)"
-			 " WHERE order_id = ?1",
-	[GET_CANCEL] = "SELECT content FROM cancel_request WHERE order_id = ?1",
-	[PUT_CANCEL] = "INSERT INTO cancel_request VALUES (?1, ?2, ?3)",
+	[ORDERS] =
+		"CREATE TABLE orders (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL, status INTEGER NOT NULL,"
+		" currency TEXT NOT NULL, total_minor INTEGER NOT NULL, line_count INTEGER NOT NULL, placed_at INTEGER NOT NULL,"
+		" groups TEXT NOT NULL, placed_offset INTEGER NOT NULL, decided_offset INTEGER) WITHOUT ROWID, STRICT",
+	[CANCEL_REQUEST] = "CREATE TABLE cancel_request (order_id ANY PRIMARY KEY NOT NULL, content INTEGER NOT NULL,"
+			   " at_offset INTEGER NOT NULL) WITHOUT ROWID, STRICT",
 };
 
 /* The legality of every transition. False: the cause changes nothing. */
@@ -81,10 +87,14 @@ static bool transition(enum order_status from, enum order_cause cause, enum orde
 
 static const char *groups_text(const struct order *order, struct arena *arena)
 {
-	char *text = arena_alloc(arena, order->group_count * 13 + 1), *at = text;
+	char *text = arena_alloc(arena, order->group_count * 22 + 1), *at = text;
+	for (size_t i = 0; i < order->group_count; i++) {
+		if (i)
+			*at++ = ' ';
+		at += decimal_put(at, (uint64_t)order->groups[i].partition);
+		*at++ = (char)order->groups[i].state;
+	}
 	*at = 0;
-	for (size_t i = 0; i < order->group_count; i++)
-		at += sprintf(at, "%s%d%c", i ? " " : "", order->groups[i].partition, (char)order->groups[i].state);
 	return text;
 }
 
@@ -103,55 +113,41 @@ static void groups_parse(const char *text, struct order *order, struct arena *ar
 
 static enum status get_order(struct fold *fold, const char *order_id, struct order *order, bool *found, struct err *err)
 {
-	struct arena *arena = fold_arena(fold);
-	struct store_statement *s = fold_statement(fold, GET_ORDER);
-	store_bind_id(s, 1, order_id);
-	enum status status = store_step(s, found, err);
-	if (status != OK || !*found)
+	struct store_value key = value_id(fold, order_id);
+	const struct store_value *row;
+	enum status status = fold_get(fold, ORDERS, &key, &row, err);
+	*found = row != NULL;
+	if (!row)
 		return status;
-	const char *currency = store_text(s, 2);
 	*order = (struct order){.order_id = order_id,
-	                        .content = (uint64_t)store_int(s, 0),
-	                        .status = (enum order_status)store_int(s, 1),
-	                        .currency = arena_copy(arena, currency, strlen(currency)),
-	                        .total_minor = store_int(s, 3),
-	                        .line_count = store_int(s, 4),
-	                        .placed_at = store_int(s, 5)};
-	groups_parse(store_text(s, 6), order, arena);
-	store_done(s);
+	                        .content = (uint64_t)row[CONTENT].number,
+	                        .status = (enum order_status)row[STATUS].number,
+	                        .currency = row[CURRENCY].bytes,
+	                        .total_minor = row[TOTAL_MINOR].number,
+	                        .line_count = row[LINE_COUNT].number,
+	                        .placed_at = row[PLACED_AT].number,
+	                        .placed_offset = row[PLACED_OFFSET].number,
+	                        .decided_offset =
+	                                row[DECIDED_OFFSET].kind == STORE_NULL ? -1 : row[DECIDED_OFFSET].number};
+	groups_parse(row[GROUPS].bytes, order, fold_arena(fold));
 	return OK;
 }
 
 static enum status put_order(struct fold *fold, const struct order *order, struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, PUT_ORDER);
-	store_bind_id(s, 1, order->order_id);
-	store_bind_int(s, 2, (int64_t)order->content);
-	store_bind_int(s, 3, order->status);
-	store_bind_text(s, 4, order->currency);
-	store_bind_int(s, 5, order->total_minor);
-	store_bind_int(s, 6, order->line_count);
-	store_bind_int(s, 7, order->placed_at);
-	store_bind_text(s, 8, groups_text(order, fold_arena(fold)));
-	store_bind_int(s, 9, fold_offset(fold));
-	if (order->status == PENDING)
-		store_bind_null(s, 10);
-	else
-		store_bind_int(s, 10, fold_offset(fold));
-	return store_run(s, err);
-}
-
-static enum status update_order(struct fold *fold, const struct order *order, bool decided, struct err *err)
-{
-	struct store_statement *s = fold_statement(fold, UPDATE_ORDER);
-	store_bind_id(s, 1, order->order_id);
-	store_bind_int(s, 2, order->status);
-	store_bind_text(s, 3, groups_text(order, fold_arena(fold)));
-	if (decided)
-		store_bind_int(s, 4, fold_offset(fold));
-	else
-		store_bind_null(s, 4);
-	return store_run(s, err);
+	const struct store_value row[ORDER_COLUMNS] = {
+		[ORDER_ID] = value_id(fold, order->order_id),
+		[CONTENT] = value_int((int64_t)order->content),
+		[STATUS] = value_int(order->status),
+		[CURRENCY] = value_text(order->currency),
+		[TOTAL_MINOR] = value_int(order->total_minor),
+		[LINE_COUNT] = value_int(order->line_count),
+		[PLACED_AT] = value_int(order->placed_at),
+		[GROUPS] = value_text(groups_text(order, fold_arena(fold))),
+		[PLACED_OFFSET] = value_int(order->placed_offset),
+		[DECIDED_OFFSET] = order->decided_offset < 0 ? value_null() : value_int(order->decided_offset),
+	};
+	return fold_put(fold, ORDERS, row, err);
 }
 
 /* ---- what goes out ---- */
@@ -331,12 +327,12 @@ static enum status reserve(struct fold *fold, struct order *order, const struct 
 static enum status cancel_requested_before(struct fold *fold, const char *order_id, bool *found, uint64_t *content,
                                            struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, GET_CANCEL);
-	store_bind_id(s, 1, order_id);
-	enum status status = store_step(s, found, err);
-	if (status == OK && *found)
-		*content = (uint64_t)store_int(s, 0);
-	store_done(s);
+	struct store_value key = value_id(fold, order_id);
+	const struct store_value *row;
+	enum status status = fold_get(fold, CANCEL_REQUEST, &key, &row, err);
+	*found = row != NULL;
+	if (row)
+		*content = (uint64_t)row[CANCEL_CONTENT].number;
 	return status;
 }
 
@@ -364,12 +360,15 @@ static enum status on_order_placed(struct fold *fold, const void *event, struct 
 	                       .currency = placed->currency,
 	                       .total_minor = total,
 	                       .line_count = (int64_t)placed->lines.count,
-	                       .placed_at = placed->placed_at};
+	                       .placed_at = placed->placed_at,
+	                       .placed_offset = fold_offset(fold),
+	                       .decided_offset = -1};
 	status = cancel_requested_before(fold, placed->order_id, &cancelled, &ignored, err);
 	if (status != OK)
 		return status;
 	if (cancelled) {
 		order.status = CANCELLED;
+		order.decided_offset = fold_offset(fold);
 		status = tell_cancelled(fold, &order, CANCELLED_FROM_NOT_PLACED, err);
 	} else {
 		status = reserve(fold, &order, placed, err);
@@ -429,15 +428,14 @@ static enum status on_stock_reserved(struct fold *fold, const void *event, struc
 	if (group->state != WAITING)
 		return repeated(&order, group, group->state != REFUSED, err);
 	group->state = RESERVED;
-	bool decided = false;
 	if (order.status != PENDING) { /* too late: the order is dead */
 		status = tell_group(fold, &order, group->partition, &release_stock_type, err);
 		group->state = RELEASED;
 	} else if (all_reserved(&order) && transition(order.status, ALL_RESERVED, &order.status)) {
-		decided = true;
+		order.decided_offset = fold_offset(fold);
 		status = confirm(fold, &order, err);
 	}
-	return status == OK ? update_order(fold, &order, decided, err) : status;
+	return status == OK ? put_order(fold, &order, err) : status;
 }
 
 static enum status on_stock_rejected(struct fold *fold, const void *event, struct err *err)
@@ -451,21 +449,23 @@ static enum status on_stock_rejected(struct fold *fold, const void *event, struc
 	if (group->state != WAITING)
 		return repeated(&order, group, group->state == REFUSED, err);
 	group->state = REFUSED;
-	bool decided = transition(order.status, GROUP_REJECTED, &order.status);
-	if (decided)
+	if (transition(order.status, GROUP_REJECTED, &order.status)) {
+		order.decided_offset = fold_offset(fold);
 		status = reject(fold, &order, answer, err);
-	return status == OK ? update_order(fold, &order, decided, err) : status;
+	}
+	return status == OK ? put_order(fold, &order, err) : status;
 }
 
 /* ---- OrderCancelRequested ---- */
 
 static enum status keep_request(struct fold *fold, const char *order_id, uint64_t content, struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, PUT_CANCEL);
-	store_bind_id(s, 1, order_id);
-	store_bind_int(s, 2, (int64_t)content);
-	store_bind_int(s, 3, fold_offset(fold));
-	return store_run(s, err);
+	const struct store_value row[CANCEL_COLUMNS] = {
+		[CANCELLED_ID] = value_id(fold, order_id),
+		[CANCEL_CONTENT] = value_int((int64_t)content),
+		[CANCEL_OFFSET] = value_int(fold_offset(fold)),
+	};
+	return fold_put(fold, CANCEL_REQUEST, row, err);
 }
 
 static enum status cancel(struct fold *fold, struct order *order, struct err *err)
@@ -473,10 +473,11 @@ static enum status cancel(struct fold *fold, struct order *order, struct err *er
 	enum cancelled_from was = order->status == CONFIRMED ? CANCELLED_FROM_CONFIRMED : CANCELLED_FROM_PENDING;
 	if (!transition(order->status, CANCEL_REQUESTED, &order->status))
 		return OK;
+	order->decided_offset = fold_offset(fold);
 	enum status status = release_reserved(fold, order, err);
 	if (status == OK)
 		status = tell_cancelled(fold, order, was, err);
-	return status == OK ? update_order(fold, order, true, err) : status;
+	return status == OK ? put_order(fold, order, err) : status;
 }
 
 static enum status on_order_cancel_requested(struct fold *fold, const void *event, struct err *err)
@@ -525,8 +526,6 @@ static const struct service order_service = {
 	.logic_version = 1,
 	.tables = tables,
 	.table_count = COUNT(tables),
-	.statements = statements,
-	.statement_count = COUNT(statements),
 	.handlers = handlers,
 	.handler_count = COUNT(handlers),
 };

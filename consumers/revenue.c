@@ -9,27 +9,20 @@
 #include "events.h"
 #include "service.h"
 
+enum { REVENUE, SALE };
+enum { DAY, CURRENCY, CONFIRMED, CONFIRMED_E18, CONFIRMED_MINOR, CANCELLED, CANCELLED_E18, CANCELLED_MINOR, REVENUE_COLUMNS };
+enum { SALE_ID, SALE_DAY, SALE_CANCELLED, SALE_COLUMNS };
+
 static const char *const tables[] = {
         /* day: days since 1970-01-01 UTC (SQL shows it as date(day * 86400, 'unixepoch')). A sum of money is
            e18 * 10^18 + minor, 0 <= minor < 10^18: orders of any size fit, and none can halt the worker. */
-        "CREATE TABLE revenue (day INTEGER NOT NULL, currency TEXT NOT NULL,"
+        [REVENUE] = "CREATE TABLE revenue (day INTEGER NOT NULL, currency TEXT NOT NULL,"
         " confirmed INTEGER NOT NULL, confirmed_e18 INTEGER NOT NULL, confirmed_minor INTEGER NOT NULL,"
         " cancelled INTEGER NOT NULL, cancelled_e18 INTEGER NOT NULL, cancelled_minor INTEGER NOT NULL,"
         " PRIMARY KEY (day, currency)) WITHOUT ROWID, STRICT",
         /* Every confirmed order, since OrderCancelled does not say when it was placed. */
-        "CREATE TABLE sale (order_id ANY PRIMARY KEY NOT NULL, day INTEGER NOT NULL, cancelled INTEGER NOT NULL)"
+        [SALE] = "CREATE TABLE sale (order_id ANY PRIMARY KEY NOT NULL, day INTEGER NOT NULL, cancelled INTEGER NOT NULL)"
         " WITHOUT ROWID, STRICT",
-};
-
-enum { GET_DAY, PUT_DAY, GET_SALE, PUT_SALE, CANCEL_SALE };
-
-static const char *const statements[] = {
-        [GET_DAY] = "SELECT confirmed, confirmed_e18, confirmed_minor, cancelled, cancelled_e18, cancelled_minor"
-                    " FROM revenue WHERE day = ?1 AND currency = ?2",
-        [PUT_DAY] = "INSERT OR REPLACE INTO revenue VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        [GET_SALE] = "SELECT day, cancelled FROM sale WHERE order_id = ?1",
-        [PUT_SALE] = "INSERT INTO sale VALUES (?1, ?2, 0)",
-        [CANCEL_SALE] = "UPDATE sale SET cancelled = 1 WHERE order_id = ?1",
 };
 
 /* ---- days and sums ---- */
@@ -63,93 +56,107 @@ static void sum_add(struct sum *sum, int64_t minor)
 static enum status get_day(struct fold *fold, int64_t day, const char *currency, struct sum *confirmed,
                            struct sum *cancelled, struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, GET_DAY);
-	bool found;
-	store_bind_int(s, 1, day);
-	store_bind_text(s, 2, currency);
-	enum status status = store_step(s, &found, err);
+	const struct store_value key[] = {value_int(day), value_text(currency)};
+	const struct store_value *row;
+	enum status status = fold_get(fold, REVENUE, key, &row, err);
 	*confirmed = *cancelled = (struct sum){0};
-	if (status == OK && found) {
-		*confirmed = (struct sum){store_int(s, 0), store_int(s, 1), store_int(s, 2)};
-		*cancelled = (struct sum){store_int(s, 3), store_int(s, 4), store_int(s, 5)};
+	if (row) {
+		*confirmed = (struct sum){row[CONFIRMED].number, row[CONFIRMED_E18].number, row[CONFIRMED_MINOR].number};
+		*cancelled = (struct sum){row[CANCELLED].number, row[CANCELLED_E18].number, row[CANCELLED_MINOR].number};
 	}
-	store_done(s);
 	return status;
 }
 
 static enum status put_day(struct fold *fold, int64_t day, const char *currency, const struct sum *confirmed,
                            const struct sum *cancelled, struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, PUT_DAY);
-	store_bind_int(s, 1, day);
-	store_bind_text(s, 2, currency);
-	store_bind_int(s, 3, confirmed->count);
-	store_bind_int(s, 4, confirmed->e18);
-	store_bind_int(s, 5, confirmed->minor);
-	store_bind_int(s, 6, cancelled->count);
-	store_bind_int(s, 7, cancelled->e18);
-	store_bind_int(s, 8, cancelled->minor);
-	return store_run(s, err);
+	const struct store_value row[REVENUE_COLUMNS] = {
+		[DAY] = value_int(day),
+		[CURRENCY] = value_text(currency),
+		[CONFIRMED] = value_int(confirmed->count),
+		[CONFIRMED_E18] = value_int(confirmed->e18),
+		[CONFIRMED_MINOR] = value_int(confirmed->minor),
+		[CANCELLED] = value_int(cancelled->count),
+		[CANCELLED_E18] = value_int(cancelled->e18),
+		[CANCELLED_MINOR] = value_int(cancelled->minor),
+	};
+	return fold_put(fold, REVENUE, row, err);
 }
 
-static enum status get_sale(struct fold *fold, const char *order_id, bool *found, int64_t *day, bool *cancelled,
-                            struct err *err)
+struct sale {
+	bool known, cancelled;
+	int64_t day;
+};
+
+static enum status get_sale(struct fold *fold, const char *order_id, struct sale *sale, struct err *err)
 {
-	struct store_statement *s = fold_statement(fold, GET_SALE);
-	store_bind_id(s, 1, order_id);
-	enum status status = store_step(s, found, err);
-	if (status == OK && *found) {
-		*day = store_int(s, 0);
-		*cancelled = store_int(s, 1) != 0;
-	}
-	store_done(s);
+	const struct store_value key = value_id(fold, order_id), *row;
+	enum status status = fold_get(fold, SALE, &key, &row, err);
+	*sale = (struct sale){0};
+	if (row)
+		*sale = (struct sale){.known = true, .cancelled = row[SALE_CANCELLED].number != 0, .day = row[SALE_DAY].number};
 	return status;
+}
+
+static enum status put_sale(struct fold *fold, const char *order_id, const struct sale *sale, struct err *err)
+{
+	const struct store_value row[SALE_COLUMNS] = {
+		[SALE_ID] = value_id(fold, order_id),
+		[SALE_DAY] = value_int(sale->day),
+		[SALE_CANCELLED] = value_int(sale->cancelled),
+	};
+	return fold_put(fold, SALE, row, err);
 }
 
 /* ---- handlers ---- */
 
+/* The stream has broken its promise: nothing to paper over. */
+static enum status misfit(const char *order_id, const char *now, const struct sale *sale, struct err *err)
+{
+	return err_set(err, FATAL, "illegal_transition", "order %s was %s, but it is %s here", order_id, now,
+	               !sale->known ? "not confirmed" : sale->cancelled ? "cancelled already" : "confirmed already");
+}
+
 static enum status on_order_confirmed(struct fold *fold, const void *event, struct err *err)
 {
 	const struct order_confirmed *order = event;
-	int64_t day = day_of(order->placed_at);
-	struct store_statement *s = fold_statement(fold, PUT_SALE);
-	store_bind_id(s, 1, order->order_id);
-	store_bind_int(s, 2, day);
-	enum status status = store_run(s, err);
+	struct sum confirmed, cancelled;
+	struct sale sale;
+	enum status status = get_sale(fold, order->order_id, &sale, err);
 	if (status != OK)
 		return status;
-	struct sum confirmed, cancelled;
-	status = get_day(fold, day, order->currency, &confirmed, &cancelled, err);
+	if (sale.known)
+		return misfit(order->order_id, "confirmed", &sale, err);
+	sale = (struct sale){.day = day_of(order->placed_at)};
+	status = put_sale(fold, order->order_id, &sale, err);
+	if (status == OK)
+		status = get_day(fold, sale.day, order->currency, &confirmed, &cancelled, err);
 	if (status != OK)
 		return status;
 	sum_add(&confirmed, order->total_minor);
-	return put_day(fold, day, order->currency, &confirmed, &cancelled, err);
+	return put_day(fold, sale.day, order->currency, &confirmed, &cancelled, err);
 }
 
 static enum status on_order_cancelled(struct fold *fold, const void *event, struct err *err)
 {
 	const struct order_cancelled *order = event;
+	struct sum confirmed, cancelled;
+	struct sale sale;
 	if (order->was != CANCELLED_FROM_CONFIRMED)
 		return OK;
-	int64_t day = 0;
-	bool found, before = false;
-	enum status status = get_sale(fold, order->order_id, &found, &day, &before, err);
+	enum status status = get_sale(fold, order->order_id, &sale, err);
 	if (status != OK)
 		return status;
-	if (!found || before)
-		return err_set(err, FATAL, "illegal_transition", "order %s was cancelled after it was confirmed, but it is %s here",
-		               order->order_id, found ? "cancelled already" : "not confirmed");
-	struct store_statement *s = fold_statement(fold, CANCEL_SALE);
-	store_bind_id(s, 1, order->order_id);
-	status = store_run(s, err);
-	if (status != OK)
-		return status;
-	struct sum confirmed, cancelled;
-	status = get_day(fold, day, order->currency, &confirmed, &cancelled, err);
+	if (!sale.known || sale.cancelled)
+		return misfit(order->order_id, "cancelled after it was confirmed", &sale, err);
+	sale.cancelled = true;
+	status = put_sale(fold, order->order_id, &sale, err);
+	if (status == OK)
+		status = get_day(fold, sale.day, order->currency, &confirmed, &cancelled, err);
 	if (status != OK)
 		return status;
 	sum_add(&cancelled, order->total_minor);
-	return put_day(fold, day, order->currency, &confirmed, &cancelled, err);
+	return put_day(fold, sale.day, order->currency, &confirmed, &cancelled, err);
 }
 
 /* A numbered event of a type that a worker does not take halts it, so every type of the topic is named. */
@@ -181,8 +188,6 @@ static const struct service revenue_service = {
         .logic_version = 1,
         .tables = tables,
         .table_count = COUNT(tables),
-        .statements = statements,
-        .statement_count = COUNT(statements),
         .handlers = handlers,
         .handler_count = COUNT(handlers),
 };

@@ -176,7 +176,24 @@ static void rows_that_contradict_each_other_halt_until_the_file_is_deleted(void 
 	stage_exec(&stage, STAGE_INVENTORY, 0, "UPDATE stock SET received = on_hand");
 	flow_cancel(&stage.flow, order); /* what comes back is more than ever came */
 	stage_rest(&stage);
-	refused_then_deleted(&stage, "constraint", "CHECK constraint failed");
+	refused_then_deleted(&stage, "corrupt", "would have 4 units on hand, 0 of them reserved, of 1");
+}
+
+static void a_line_that_a_reservation_has_lost_halts_until_the_file_is_deleted(void **state)
+{
+	(void)state;
+	struct stage stage;
+	stage_open(&stage, 2, 2);
+	const char *sku = stage_id(&stage, "S", 0, 2), *order = stage_id(&stage, "O", 0, 2);
+	flow_receive(&stage.flow, "r", sku, 5);
+	stage_rest(&stage);
+	flow_order_one(&stage.flow, order, sku, 3);
+	stage_rest(&stage);
+	stage_stop(&stage, STAGE_INVENTORY);
+	stage_exec(&stage, STAGE_INVENTORY, 0, "DELETE FROM reservation_line");
+	flow_cancel(&stage.flow, order);
+	stage_rest(&stage);
+	refused_then_deleted(&stage, "corrupt", "line 1 of the reservation of order");
 }
 
 /* ---- lock and disk ---- */
@@ -286,6 +303,7 @@ int main(void)
 		cmocka_unit_test(the_file_of_another_installation_is_refused_until_it_is_deleted),
 		cmocka_unit_test(a_file_of_a_newer_version_waits_for_a_newer_program),
 		cmocka_unit_test(rows_that_contradict_each_other_halt_until_the_file_is_deleted),
+		cmocka_unit_test(a_line_that_a_reservation_has_lost_halts_until_the_file_is_deleted),
 		cmocka_unit_test(a_file_that_another_process_holds_is_waited_for),
 		cmocka_unit_test(a_folder_that_cannot_be_made_is_tried_again_and_shown),
 		cmocka_unit_test(a_full_disk_stops_one_task_and_the_others_stand),

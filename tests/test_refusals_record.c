@@ -314,7 +314,23 @@ static enum status emit_nonsense(struct fold *fold, const void *event, struct er
 	return fold_emit(fold, "orders", 0, "k", &stock_reserved_type, &answer, err);
 }
 
-static void a_handler_that_emits_what_it_must_not_halts_until_the_program_is_replaced(void **state)
+static enum status put_nonsense(struct fold *fold, const void *event, struct err *err)
+{
+	const struct store_value row[] = {value_text("SKU"), value_text("many"), value_int(0), value_int(1)};
+	if (fold_partition(fold) != 0)
+		return right_handler(fold, event, err);
+	return fold_put(fold, 0, row, err);
+}
+
+static enum status look_for_nonsense(struct fold *fold, const void *event, struct err *err)
+{
+	const struct store_value key = value_int(1), *row;
+	if (fold_partition(fold) != 0)
+		return right_handler(fold, event, err);
+	return fold_get(fold, 0, &key, &row, err);
+}
+
+static void a_handler_that_does_what_it_must_not_halts_until_the_program_is_replaced(void **state)
 {
 	(void)state;
 	static const struct {
@@ -324,8 +340,10 @@ static void a_handler_that_emits_what_it_must_not_halts_until_the_program_is_rep
 		{emit_to_nowhere, "handler",
 	         "inventory emits StockReceived to orders/99, which is none of its outputs"},
 		{emit_nonsense, "invalid_utf8", "inventory emits a StockReserved that its schema cannot hold"},
+		{put_nonsense, "handler", "a row for table stock has a value that its column 2 cannot hold"},
+		{look_for_nonsense, "handler", "a key of table stock has another type than its column 1"},
 	};
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct stage stage;
 		struct newer faulty;
 		newer_service(&faulty, "inventory", NULL);
@@ -490,7 +508,7 @@ int main(void)
 		cmocka_unit_test(a_control_record_that_is_none_of_ours_stays_until_the_log_is_restored),
 		cmocka_unit_test(a_logic_version_that_is_too_new_waits_for_a_newer_program),
 		cmocka_unit_test(a_header_of_a_newer_version_stays_until_the_log_is_restored),
-		cmocka_unit_test(a_handler_that_emits_what_it_must_not_halts_until_the_program_is_replaced),
+		cmocka_unit_test(a_handler_that_does_what_it_must_not_halts_until_the_program_is_replaced),
 		cmocka_unit_test(an_output_that_is_too_large_halts_its_own_task_alone),
 		cmocka_unit_test(an_output_that_the_log_refuses_is_tried_again_with_growing_pauses),
 		cmocka_unit_test(a_log_that_repeats_or_skips_is_read_again_until_it_gives_what_it_has),

@@ -24,28 +24,12 @@ static int64_t number(struct store *store, const char *sql)
 	struct store_statement *s;
 	struct err err = {0};
 	bool row;
-	assert_int_equal(store_prepare(store, sql, false, &s, &err), OK);
+	assert_int_equal(store_prepare(store, sql, &s, &err), OK);
 	assert_int_equal(store_step(s, &row, &err), OK);
 	assert_true(row);
 	int64_t value = store_int(s, 0);
 	store_done(s);
 	return value;
-}
-
-static void a_rolled_back_savepoint_leaves_the_transaction(void **state)
-{
-	(void)state;
-	struct err err = {0};
-	struct store *store = memory(false);
-	assert_int_equal(store_exec(store, "CREATE TABLE t (a INTEGER) STRICT", &err), OK);
-	assert_int_equal(store_begin(store, &err), OK);
-	assert_int_equal(store_exec(store, "INSERT INTO t VALUES (1)", &err), OK);
-	assert_int_equal(store_savepoint(store, &err), OK);
-	assert_int_equal(store_exec(store, "INSERT INTO t VALUES (2)", &err), OK);
-	assert_int_equal(store_savepoint_rollback(store, &err), OK);
-	assert_int_equal(store_commit(store, &err), OK);
-	assert_int_equal(number(store, "SELECT sum(a) FROM t"), 1);
-	store_close(store);
 }
 
 static void after_an_error_nothing_more_is_done(void **state)
@@ -85,29 +69,6 @@ static void clocks_and_random_numbers_fail(void **state)
 	}
 }
 
-static void a_guarded_statement_reaches_only_the_workers_tables(void **state)
-{
-	(void)state;
-	static const char *const wrong[] = {"UPDATE meta SET next = 0", "SELECT * FROM inbound",
-	                                    "PRAGMA user_version=1",    "ATTACH 'x' AS y",
-	                                    "DROP TABLE mine",          "BEGIN",
-	                                    "DELETE FROM outbound"};
-	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-		struct err err = {0};
-		struct store *store = memory(true);
-		struct store_statement *s;
-		assert_int_equal(
-			store_exec(store,
-		                   "CREATE TABLE meta (next INTEGER) STRICT; CREATE TABLE inbound (a INTEGER) STRICT;"
-		                   "CREATE TABLE outbound (a INTEGER) STRICT; CREATE TABLE mine (a INTEGER) STRICT",
-		                   &err),
-			OK);
-		assert_int_equal(store_prepare(store, "SELECT a FROM mine WHERE a = ?1", true, &s, &err), OK);
-		assert_int_equal(store_prepare(store, wrong[i], true, &s, &err), FATAL);
-		store_close(store);
-	}
-}
-
 static void a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text(void **state)
 {
 	(void)state;
@@ -124,10 +85,9 @@ static void a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text(void 
 	struct store *store = memory(false);
 	assert_int_equal(store_exec(store, "CREATE TABLE t (id ANY PRIMARY KEY) STRICT", &err), OK);
 	struct store_statement *put, *get;
-	assert_int_equal(store_prepare(store, "INSERT INTO t VALUES (?1)", false, &put, &err), OK);
-	assert_int_equal(
-		store_prepare(store, "SELECT id, length(CAST(id AS BLOB)) FROM t WHERE id = ?1", false, &get, &err),
-		OK);
+	assert_int_equal(store_prepare(store, "INSERT INTO t VALUES (?1)", &put, &err), OK);
+	assert_int_equal(store_prepare(store, "SELECT id, length(CAST(id AS BLOB)) FROM t WHERE id = ?1", &get, &err),
+	                 OK);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		bool row;
 		store_bind_id(put, 1, cases[i].id);
@@ -200,7 +160,7 @@ static void null_reads_as_empty_text(void **state)
 	struct store *store = memory(false);
 	struct store_statement *s;
 	bool row;
-	assert_int_equal(store_prepare(store, "SELECT NULL", false, &s, &err), OK);
+	assert_int_equal(store_prepare(store, "SELECT NULL", &s, &err), OK);
 	assert_int_equal(store_step(s, &row, &err), OK);
 	assert_string_equal(store_text(s, 0), "");
 	assert_true(store_is_null(s, 0));
@@ -211,11 +171,9 @@ static void null_reads_as_empty_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_rolled_back_savepoint_leaves_the_transaction),
 		cmocka_unit_test(null_reads_as_empty_text),
 		cmocka_unit_test(after_an_error_nothing_more_is_done),
 		cmocka_unit_test(clocks_and_random_numbers_fail),
-		cmocka_unit_test(a_guarded_statement_reaches_only_the_workers_tables),
 		cmocka_unit_test(a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text),
 		cmocka_unit_test(the_linter_wants_strict_tables_without_floats_or_computed_defaults),
 		cmocka_unit_test(a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandoned_is_gone),

@@ -51,7 +51,7 @@ static enum status advance(struct cursor *cursor, struct err *err)
 
 static enum status open_cursor(const struct audit_view *view, const char *sql, struct cursor *cursor, struct err *err)
 {
-	enum status status = store_prepare(task_store(view->task), sql, false, &cursor->rows, err);
+	enum status status = store_prepare(task_store(view->task), sql, &cursor->rows, err);
 	return status == OK ? advance(cursor, err) : status;
 }
 
@@ -175,7 +175,7 @@ static enum status prepare_lookup(struct audit *audit, const char *service, cons
 	lookup->count = genesis_topic(&audit->genesis, topic)->partitions;
 	lookup->by_partition = arena_alloc(&audit->arena, (size_t)lookup->count * sizeof(struct store_statement *));
 	for (int32_t p = 0; p < lookup->count && status == OK; p++)
-		status = store_prepare(task_store(view_of(audit, service, p)->task), sql, false,
+		status = store_prepare(task_store(view_of(audit, service, p)->task), sql,
 		                       &lookup->by_partition[p], err);
 	return status;
 }
@@ -256,8 +256,7 @@ static enum status check_orders(struct audit *audit, const struct audit_view *vi
 {
 	struct store_statement *s;
 	enum status status =
-		store_prepare(task_store(view->task), "SELECT order_id, status, groups FROM orders ORDER BY order_id",
-	                      false, &s, err);
+		store_prepare(task_store(view->task), "SELECT order_id, status, groups FROM orders ORDER BY order_id", &s, err);
 	for (bool row = true; status == OK && row;) {
 		status = store_step(s, &row, err);
 		if (status == OK && row)
@@ -292,7 +291,7 @@ static enum status check_reservations(struct audit *audit, const struct audit_vi
 	struct arena arena = {0};
 	enum status status = store_prepare(
 		task_store(view->task),
-		"SELECT order_id, status FROM reservation WHERE status IN (1, 2) ORDER BY order_id", false, &s, err);
+		"SELECT order_id, status FROM reservation WHERE status IN (1, 2) ORDER BY order_id", &s, err);
 	for (bool row = true; status == OK && row;) {
 		arena_reset(&arena);
 		status = store_step(s, &row, err);

@@ -85,7 +85,7 @@ static int64_t next_offset_of(const char *path)
 	bool row;
 	if (store_open(&config, &store, NULL) != OK)
 		return -1;
-	if (store_prepare(store, "SELECT next_offset FROM meta", false, &s, NULL) == OK &&
+	if (store_prepare(store, "SELECT next_offset FROM meta", &s, NULL) == OK &&
 	    store_step(s, &row, NULL) == OK)
 		next = row ? store_int(s, 0) : 0;
 	store_close(store);

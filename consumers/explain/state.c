@@ -18,7 +18,7 @@ static enum status position_of(struct story *story, struct store *store, bool *o
 	bool row = false;
 	size_t len;
 	*ours = false;
-	enum status status = store_prepare(store, "SELECT installation, next_offset FROM meta", false, &s, err);
+	enum status status = store_prepare(store, "SELECT installation, next_offset FROM meta", &s, err);
 	if (status == OK)
 		status = store_step(s, &row, err);
 	if (status != OK || !row)
@@ -92,8 +92,7 @@ static enum status read_order(struct story *story, struct store *store, struct e
 	struct store_statement *s;
 	enum status status = store_prepare(store,
 	                                   "SELECT status, currency, total_minor, line_count, groups, placed_offset,"
-	                                   " decided_offset FROM orders WHERE order_id = ?1",
-	                                   false, &s, err);
+	                                   " decided_offset FROM orders WHERE order_id = ?1", &s, err);
 	if (status != OK)
 		return status;
 	store_bind_id(s, 1, story->order_id);
@@ -116,7 +115,7 @@ static enum status read_cancel(struct story *story, struct store *store, struct 
 {
 	struct store_statement *s;
 	enum status status =
-		store_prepare(store, "SELECT at_offset FROM cancel_request WHERE order_id = ?1", false, &s, err);
+		store_prepare(store, "SELECT at_offset FROM cancel_request WHERE order_id = ?1", &s, err);
 	if (status != OK)
 		return status;
 	store_bind_id(s, 1, story->order_id);
@@ -132,7 +131,7 @@ static enum status read_reservation(struct story *story, struct store *store, st
 {
 	struct store_statement *s;
 	enum status status =
-		store_prepare(store, "SELECT at_offset FROM reservation WHERE order_id = ?1", false, &s, err);
+		store_prepare(store, "SELECT at_offset FROM reservation WHERE order_id = ?1", &s, err);
 	if (status != OK)
 		return status;
 	store_bind_id(s, 1, story->order_id);

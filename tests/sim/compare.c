@@ -245,7 +245,7 @@ static void compare_holds(const struct compare *compare, struct table *table, co
 
 static bool select_rows(struct table *table, const char *sql)
 {
-	return store_prepare(table->store, sql, false, &table->rows, &table->err) == OK;
+	return store_prepare(table->store, sql, &table->rows, &table->err) == OK;
 }
 
 static void compare_file(const struct compare *compare, struct table *table, int service, const struct oracle *oracle,

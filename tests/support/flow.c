@@ -283,7 +283,7 @@ int64_t flow_number(struct flow *flow, const char *service, int32_t partition, c
 	bool row;
 	snprintf(path, sizeof path, "%s/%s/%d.db", flow->data, service, partition);
 	check(store_open(&(struct store_config){.path = path, .mode = STORE_READ}, &store, &err), &err);
-	check(store_prepare(store, sql, false, &s, &err), &err);
+	check(store_prepare(store, sql, &s, &err), &err);
 	check(store_step(s, &row, &err), &err);
 	int64_t number = row ? store_int(s, 0) : 0;
 	store_close(store);

@@ -278,7 +278,7 @@ int64_t records_number(struct records *records, const char *sql)
 	struct store_statement *s;
 	struct err err = {0};
 	bool row;
-	check(store_prepare(task_store(records->task), sql, false, &s, &err), &err);
+	check(store_prepare(task_store(records->task), sql, &s, &err), &err);
 	check(store_step(s, &row, &err), &err);
 	assert_true(row);
 	int64_t value = store_int(s, 0);
@@ -311,7 +311,7 @@ static void dump_table(struct records *records, const char *table, struct buf *o
 	struct err err = {0};
 	const char *sql = arena_format(&records->arena, "SELECT * FROM %s ORDER BY 1, 2", table);
 	buf_putf(out, "%s\n", table);
-	check(store_prepare(task_store(records->task), sql, false, &s, &err), &err);
+	check(store_prepare(task_store(records->task), sql, &s, &err), &err);
 	for (bool row = true; row;) {
 		check(store_step(s, &row, &err), &err);
 		if (row)
@@ -325,7 +325,7 @@ const char *records_dump(struct records *records)
 	struct store_statement *s;
 	struct err err = {0};
 	check(store_prepare(task_store(records->task),
-	                    "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name", false, &s, &err),
+	                    "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name", &s, &err),
 	      &err);
 	for (bool row = true; row;) {
 		check(store_step(s, &row, &err), &err);

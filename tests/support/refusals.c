@@ -6,6 +6,7 @@
 #define WORKER "test_worker.c"
 #define LOCK   "test_lock.c"
 #define RESEND "test_resend.c"
+#define ROWS   "test_rows.c"
 
 const struct refusal_row refusals[] = {
 	{"common/worker.c", "forked", LOG, "another_record_where_the_last_one_was_is_a_fork_restored_or_folded_afresh"},
@@ -33,7 +34,7 @@ const struct refusal_row refusals[] = {
 	{"common/task.c", "partition_count", FILES,
          "pinned_counts_that_differ_from_the_log_are_refused_until_the_file_is_deleted"},
 	{"common/task_fold.c", "handler", RECORD,
-         "a_handler_that_emits_what_it_must_not_halts_until_the_program_is_replaced"},
+         "a_handler_that_does_what_it_must_not_halts_until_the_program_is_replaced"},
 	{"common/task_fold.c", "unknown_schema", RECORD,
          "a_numbered_event_of_an_unknown_type_waits_for_a_newer_program"},
 	{"common/task_fold.c", "numbered_publisher_event", RECORD, "a_publishers_event_that_comes_numbered_halts"},
@@ -45,6 +46,14 @@ const struct refusal_row refusals[] = {
 	{"common/task_fold.c", "newer_header", RECORD, "a_header_of_a_newer_version_stays_until_the_log_is_restored"},
 	{"common/task_fold.c", "out_of_order", RECORD,
          "a_log_that_repeats_or_skips_is_read_again_until_it_gives_what_it_has"},
+	{"common/rows.c", "handler", RECORD,
+         "a_handler_that_does_what_it_must_not_halts_until_the_program_is_replaced"},
+	{"common/rows.c", "handler", RECORD,
+         "a_handler_that_does_what_it_must_not_halts_until_the_program_is_replaced"},
+	{"common/rows.c", "corrupt", ROWS, "a_stored_value_of_the_wrong_kind_is_corruption_and_not_read"},
+	{"common/rows.c", "ddl", ROWS, "a_table_whose_key_is_not_its_first_columns_is_refused"},
+	{"common/rows.c", "ddl", ROWS, "a_table_whose_key_is_not_its_first_columns_is_refused"},
+	{"common/rows.c", "ddl", ROWS, "a_table_whose_key_is_not_its_first_columns_is_refused"},
 	{"common/genesis.c", "bad_genesis", LOG, "a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored"},
 	{"common/genesis.c", "bad_genesis", LOG, "a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored"},
 	{"common/genesis.c", "bad_genesis", LOG, "a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored"},
@@ -69,6 +78,9 @@ const struct refusal_row refusals[] = {
          "a_cancellation_of_what_was_never_confirmed_halts_the_reader"},
 	{"consumers/inventory.c", "corrupt", RECORD,
          "a_refusal_that_cannot_be_read_back_halts_until_the_file_is_rebuilt"},
+	{"consumers/inventory.c", "corrupt", FILES, "rows_that_contradict_each_other_halt_until_the_file_is_deleted"},
+	{"consumers/inventory.c", "corrupt", FILES,
+         "a_line_that_a_reservation_has_lost_halts_until_the_file_is_deleted"},
 	{"consumers/inventory.c", "not_owned", RECORD, "a_command_for_stock_of_another_partition_halts"},
 	{"consumers/inventory.c", "malformed_command", RECORD, "a_command_with_lines_out_of_order_halts"},
 	{"consumers/inventory.c", "malformed_command", RECORD, "a_command_without_lines_halts"},

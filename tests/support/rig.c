@@ -487,7 +487,7 @@ int64_t rig_number(struct rig *rig, const char *service, int32_t partition, cons
 	struct store_statement *statement;
 	bool row;
 	struct store *store = open_file(rig, service, partition);
-	check(store_prepare(store, sql, false, &statement, &err), &err);
+	check(store_prepare(store, sql, &statement, &err), &err);
 	check(store_step(statement, &row, &err), &err);
 	int64_t number = row ? store_int(statement, 0) : 0;
 	store_close(store);
@@ -516,14 +516,14 @@ static uint64_t mix_table(struct store *store, const char *name, uint64_t hash)
 	char sql[128];
 	bool row;
 	snprintf(sql, sizeof sql, "SELECT * FROM %s ORDER BY 1, 2", name);
-	check(store_prepare(store, sql, false, &statement, &err), &err);
+	check(store_prepare(store, sql, &statement, &err), &err);
 	for (check(store_step(statement, &row, &err), &err); row; check(store_step(statement, &row, &err), &err)) {
 		for (int i = 0; i < store_column_count(statement); i++) {
 			struct store_value value;
 			store_value(statement, i, &value);
 			hash = mix(hash, &value.kind, sizeof value.kind);
-			hash = mix(hash, &value.number, sizeof value.number);
-			hash = value.bytes ? mix(hash, value.bytes, value.len) : hash;
+			hash = value.kind == STORE_INT ? mix(hash, &value.number, sizeof value.number) : hash;
+			hash = value.len ? mix(hash, value.bytes, value.len) : hash;
 		}
 	}
 	return hash;
@@ -537,8 +537,8 @@ uint64_t rig_tables_hash(struct rig *rig, const char *service)
 	for (int32_t p = 0; p < rig_partitions(rig, service); p++) {
 		struct store *store = open_file(rig, service, p);
 		for (size_t i = 0; i < description->table_count; i++) {
-			char name[64];
-			assert_int_equal(sscanf(description->tables[i], "CREATE TABLE %63[a-z_]", name), 1);
+			char name[STORE_NAME_ROOM];
+			store_table_name(description->tables[i], name);
 			hash = mix_table(store, name, hash);
 		}
 		store_close(store);

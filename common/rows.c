@@ -1,0 +1,586 @@
+#include "rows.h"
+
+#include "bytes.h"
+#include "hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is kept between two commits, and at most held within one. */
+#define ROWS_BYTES_MAX (4 << 20)
+#define BUCKETS_MIN    1024
+#define SPARE_STEP     16 /* images of up to so many bytes more are of one class */
+#define SPARE_CLASSES  64
+
+struct column {
+	enum store_kind kind; /* STORE_NULL: ANY */
+	bool required;
+};
+
+struct table {
+	char name[64];
+	size_t at; /* in the service's list */
+	struct column columns[ROWS_COLUMNS_MAX];
+	size_t column_count, key_count;
+	struct store_statement *get, *insert, *update, *delete; /* update: NULL where there is nothing but a key */
+	struct image *last; /* no key in SQLite is above it; NULL: there is none at all */
+};
+
+/* Values in one piece of memory: they, then their bytes, each with a NUL behind it. */
+struct image {
+	union {
+		size_t size;
+		struct image *next; /* of the spare ones of its class */
+	};
+	struct store_value values[];
+};
+
+struct entry {
+	struct entry *next; /* in its bucket */
+	uint64_t hash;
+	const struct table *table;
+	struct image *key, *row; /* row NULL: there is none */
+	bool stored;             /* SQLite has a row with this key */
+	bool dirty;              /* and it is another than ours */
+	bool listed;             /* among those that may be dirty */
+};
+
+struct change { /* what to go back to */
+	struct entry *entry;
+	struct image *row;
+	bool dirty;
+};
+
+struct rows {
+	struct store *store;
+	struct table *tables;
+	size_t table_count;
+	uint8_t hash_key[HASH_KEY_BYTES];
+	struct buf scratch;
+	struct entry **buckets; /* a power of two of them */
+	size_t bucket_count, entry_count, bytes;
+	struct arena memory; /* of entries and images, until all are forgotten */
+	struct image *spare[SPARE_CLASSES];
+	struct entry **dirty; /* every dirty one, in the order in which they became it */
+	size_t dirty_count, dirty_room;
+	struct change *changes;
+	size_t change_count, change_room;
+};
+
+/* ---- images ---- */
+
+static bool has_bytes(const struct store_value *value)
+{
+	return value->kind != STORE_INT && value->kind != STORE_NULL;
+}
+
+static void *take(struct rows *rows, size_t size)
+{
+	rows->bytes += size;
+	return arena_alloc(&rows->memory, size);
+}
+
+static struct image *image_room(struct rows *rows, size_t size)
+{
+	size_t class = (size + SPARE_STEP - 1) / SPARE_STEP;
+	struct image *image = class < SPARE_CLASSES ? rows->spare[class] : NULL;
+	if (image)
+		rows->spare[class] = image->next;
+	else
+		image = take(rows, class * SPARE_STEP);
+	image->size = size;
+	return image;
+}
+
+static void image_free(struct rows *rows, struct image *image)
+{
+	size_t class = image ? (image->size + SPARE_STEP - 1) / SPARE_STEP : SPARE_CLASSES;
+	if (class >= SPARE_CLASSES)
+		return;
+	image->next = rows->spare[class];
+	rows->spare[class] = image;
+}
+
+static size_t image_size(const struct store_value *values, size_t count)
+{
+	size_t size = sizeof(struct image) + count * sizeof *values;
+	for (size_t i = 0; i < count; i++)
+		size += has_bytes(&values[i]) ? values[i].len + 1 : 0;
+	return size;
+}
+
+static struct image *image_fill(struct image *image, const struct store_value *values, size_t count)
+{
+	uint8_t *at = (uint8_t *)&image->values[count];
+	for (size_t i = 0; i < count; i++) {
+		image->values[i] = values[i];
+		if (!has_bytes(&values[i]))
+			continue;
+		image->values[i].bytes = at;
+		if (values[i].len)
+			memcpy(at, values[i].bytes, values[i].len);
+		at += values[i].len;
+		*at++ = 0;
+	}
+	return image;
+}
+
+static struct image *image_new(struct rows *rows, const struct store_value *values, size_t count)
+{
+	return image_fill(image_room(rows, image_size(values, count)), values, count);
+}
+
+static bool values_equal(const struct store_value *a, const struct store_value *b, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!store_value_equal(&a[i], &b[i]))
+			return false;
+	return true;
+}
+
+/* ---- the tables ---- */
+
+static enum store_kind kind_of(const char *type)
+{
+	if (strncmp(type, "INT", 3) == 0)
+		return STORE_INT;
+	if (strcmp(type, "TEXT") == 0)
+		return STORE_TEXT;
+	return strcmp(type, "BLOB") == 0 ? STORE_BLOB : STORE_NULL;
+}
+
+static enum status add_column(struct table *table, struct store_statement *s, struct err *err)
+{
+	int64_t key = store_int(s, 2);
+	if (table->column_count == ROWS_COLUMNS_MAX)
+		return err_set(err, FATAL, "ddl", "table %s has more than %d columns", table->name, ROWS_COLUMNS_MAX);
+	table->columns[table->column_count++] =
+		(struct column){.kind = kind_of(store_text(s, 0)), .required = store_int(s, 1) != 0 || key > 0};
+	if (key == 0)
+		return OK;
+	table->key_count++;
+	if ((size_t)key == table->column_count && key <= ROWS_KEY_COLUMNS_MAX)
+		return OK;
+	return err_set(err, FATAL, "ddl",
+	               "the PRIMARY KEY of table %s is not its first columns, in their order, %d at most", table->name,
+	               ROWS_KEY_COLUMNS_MAX);
+}
+
+static enum status read_columns(struct rows *rows, struct table *table, struct err *err)
+{
+	struct store_statement *s;
+	enum status status = store_prepare(
+		rows->store, "SELECT type, \"notnull\", pk FROM pragma_table_info(?1) ORDER BY cid", &s, err);
+	if (status != OK)
+		return status;
+	store_bind_text(s, 1, table->name);
+	for (bool row = true; status == OK && row;) {
+		status = store_step(s, &row, err);
+		if (status == OK && row)
+			status = add_column(table, s, err);
+	}
+	store_done(s);
+	if (status == OK && !table->key_count)
+		return err_set(err, FATAL, "ddl", "table %s has no PRIMARY KEY", table->name);
+	return status;
+}
+
+/* ` WHERE a = ?1 AND b = ?2` and ` SET c = ?3, d = ?4`, the names from the file. */
+static enum status list_columns(struct rows *rows, const struct table *table, struct buf *where, struct buf *set,
+                                struct err *err)
+{
+	struct store_statement *s;
+	enum status status =
+		store_prepare(rows->store, "SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid", &s, err);
+	if (status != OK)
+		return status;
+	store_bind_text(s, 1, table->name);
+	for (int at = 1; status == OK; at++) {
+		bool row;
+		status = store_step(s, &row, err);
+		if (status != OK || !row)
+			break;
+		bool key = store_int(s, 1) > 0;
+		struct buf *list = key ? where : set;
+		buf_putf(list, "%s %s = ?%d",
+		         !list->len ? key ? " WHERE" : " SET"
+		         : key      ? " AND"
+		                    : ",",
+		         store_text(s, 0), at);
+	}
+	store_done(s);
+	return status;
+}
+
+static enum status compile(struct rows *rows, const char *verb, const struct table *table, struct buf *set,
+                           struct buf *where, struct store_statement **out, struct err *err)
+{
+	struct buf sql = {0};
+	buf_putf(&sql, "%s %s%s%s", verb, table->name, buf_text(set), buf_text(where));
+	enum status status = store_prepare(rows->store, buf_text(&sql), out, err);
+	buf_fini(&sql);
+	return status;
+}
+
+static bool fits(const struct column *column, const struct store_value *value)
+{
+	if (value->kind == STORE_NULL)
+		return !column->required;
+	return column->kind == STORE_NULL ? value->kind != STORE_REAL : value->kind == column->kind;
+}
+
+/* The columns of the row the statement stands at. What a damaged page gives is no number or text of ours, whatever the table's
+ * declaration says. */
+static enum status read_row(const struct table *table, struct store_statement *s, size_t count,
+                            struct store_value values[ROWS_COLUMNS_MAX], struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		store_value(s, (int)i, &values[i]);
+		if (!fits(&table->columns[i], &values[i]))
+			return err_set(err, FATAL, "corrupt", "column %zu of a row of %s holds what it cannot hold",
+			               i + 1, table->name);
+	}
+	return OK;
+}
+
+static void set_last(struct table *table, const struct store_value *key)
+{
+	size_t size = image_size(key, table->key_count);
+	struct image *last = mem_alloc(size);
+	last->size = size;
+	mem_free(table->last);
+	table->last = image_fill(last, key, table->key_count);
+}
+
+/* A key above all others is looked for in vain: ids that grow with time cost no search. */
+static enum status find_last(struct rows *rows, struct table *table, struct err *err)
+{
+	struct store_statement *s;
+	struct buf sql = {0};
+	struct store_value key[ROWS_COLUMNS_MAX];
+	bool row = false;
+	buf_putf(&sql, "SELECT * FROM %s", table->name);
+	for (size_t i = 0; i < table->key_count; i++)
+		buf_putf(&sql, "%s %d DESC", i ? "," : " ORDER BY", (int)i + 1);
+	buf_putf(&sql, " LIMIT 1");
+	enum status status = store_prepare(rows->store, buf_text(&sql), &s, err);
+	if (status == OK)
+		status = store_step(s, &row, err);
+	if (status == OK && row)
+		status = read_row(table, s, table->key_count, key, err);
+	if (status == OK && row)
+		set_last(table, key);
+	if (status == OK)
+		store_done(s);
+	buf_fini(&sql);
+	return status;
+}
+
+static enum status prepare(struct rows *rows, struct table *table, struct err *err)
+{
+	struct buf where = {0}, set = {0}, none = {0}, values = {0};
+	enum status status = list_columns(rows, table, &where, &set, err);
+	for (size_t i = 0; i < table->column_count; i++)
+		buf_putf(&values, "%s?%d", i ? ", " : " VALUES (", (int)i + 1);
+	buf_putf(&values, ")");
+	if (status == OK)
+		status = compile(rows, "SELECT * FROM", table, &none, &where, &table->get, err);
+	if (status == OK)
+		status = compile(rows, "INSERT INTO", table, &values, &none, &table->insert, err);
+	if (status == OK && set.len)
+		status = compile(rows, "UPDATE", table, &set, &where, &table->update, err);
+	if (status == OK)
+		status = compile(rows, "DELETE FROM", table, &none, &where, &table->delete, err);
+	if (status == OK)
+		status = find_last(rows, table, err);
+	buf_fini(&where);
+	buf_fini(&set);
+	buf_fini(&none);
+	buf_fini(&values);
+	return status;
+}
+
+enum status rows_open(struct store *store, const char *const *tables, size_t count, const uint8_t key[HASH_KEY_BYTES],
+                      struct rows **out, struct err *err)
+{
+	struct rows *rows = mem_zalloc(1, sizeof *rows);
+	enum status status = OK;
+	rows->store = store;
+	memcpy(rows->hash_key, key, HASH_KEY_BYTES);
+	rows->table_count = count;
+	rows->tables = mem_zalloc(count, sizeof *rows->tables);
+	rows->bucket_count = BUCKETS_MIN;
+	rows->buckets = mem_zalloc(rows->bucket_count, sizeof *rows->buckets);
+	for (size_t i = 0; i < count && status == OK; i++) {
+		struct table *table = &rows->tables[i];
+		table->at = i;
+		store_table_name(tables[i], table->name);
+		status = read_columns(rows, table, err);
+		if (status == OK)
+			status = prepare(rows, table, err);
+	}
+	*out = rows;
+	return status;
+}
+
+/* ---- entries ---- */
+
+static void forget_all(struct rows *rows)
+{
+	memset(rows->buckets, 0, rows->bucket_count * sizeof *rows->buckets);
+	memset(rows->spare, 0, sizeof rows->spare);
+	arena_reset(&rows->memory);
+	rows->entry_count = rows->bytes = 0;
+}
+
+void rows_close(struct rows *rows)
+{
+	if (!rows)
+		return;
+	for (size_t i = 0; i < rows->table_count; i++)
+		mem_free(rows->tables[i].last);
+	arena_fini(&rows->memory);
+	buf_fini(&rows->scratch);
+	mem_free(rows->dirty);
+	mem_free(rows->changes);
+	mem_free(rows->buckets);
+	mem_free(rows->tables);
+	mem_free(rows);
+}
+
+static uint64_t hash_of(struct rows *rows, const struct table *table, const struct store_value *key)
+{
+	struct buf *bytes = &rows->scratch;
+	buf_reset(bytes);
+	buf_put_u8(bytes, (uint8_t)table->at);
+	for (size_t i = 0; i < table->key_count; i++) {
+		buf_put_u8(bytes, (uint8_t)key[i].kind);
+		if (has_bytes(&key[i])) {
+			buf_put_be32(bytes, key[i].len);
+			buf_put(bytes, key[i].bytes, key[i].len);
+		} else {
+			buf_put_be64(bytes, (uint64_t)key[i].number);
+		}
+	}
+	return hash_bytes(rows->hash_key, bytes->data, bytes->len);
+}
+
+static struct entry *find(struct rows *rows, const struct table *table, const struct store_value *key, uint64_t hash)
+{
+	for (struct entry *entry = rows->buckets[hash & (rows->bucket_count - 1)]; entry; entry = entry->next)
+		if (entry->hash == hash && entry->table == table &&
+		    values_equal(entry->key->values, key, table->key_count))
+			return entry;
+	return NULL;
+}
+
+static void more_buckets(struct rows *rows)
+{
+	size_t count = 2 * rows->bucket_count;
+	struct entry **buckets = mem_zalloc(count, sizeof *buckets);
+	for (size_t i = 0; i < rows->bucket_count; i++)
+		for (struct entry *entry = rows->buckets[i], *next; entry; entry = next) {
+			next = entry->next;
+			entry->next = buckets[entry->hash & (count - 1)];
+			buckets[entry->hash & (count - 1)] = entry;
+		}
+	mem_free(rows->buckets);
+	rows->buckets = buckets;
+	rows->bucket_count = count;
+}
+
+static struct entry *add(struct rows *rows, const struct table *table, const struct store_value *key, uint64_t hash)
+{
+	if (rows->entry_count >= rows->bucket_count)
+		more_buckets(rows);
+	struct entry *entry = take(rows, sizeof *entry);
+	*entry = (struct entry){.hash = hash, .table = table, .key = image_new(rows, key, table->key_count)};
+	entry->next = rows->buckets[hash & (rows->bucket_count - 1)];
+	rows->buckets[hash & (rows->bucket_count - 1)] = entry;
+	rows->entry_count++;
+	return entry;
+}
+
+/* ---- reading ---- */
+
+static int compare_keys(const struct table *table, const struct image *a, const struct image *b)
+{
+	for (size_t i = 0; i < table->key_count; i++) {
+		int order = store_value_compare(&a->values[i], &b->values[i]);
+		if (order)
+			return order;
+	}
+	return 0;
+}
+
+static bool beyond_last(const struct entry *entry)
+{
+	const struct image *last = entry->table->last;
+	return !last || compare_keys(entry->table, entry->key, last) > 0;
+}
+
+static enum status load(struct rows *rows, struct entry *entry, struct err *err)
+{
+	const struct table *table = entry->table;
+	struct store_statement *s = table->get;
+	struct store_value values[ROWS_COLUMNS_MAX];
+	if (beyond_last(entry))
+		return OK;
+	for (size_t i = 0; i < table->key_count; i++)
+		store_value_bind(s, (int)i + 1, &entry->key->values[i]);
+	enum status status = store_step(s, &entry->stored, err);
+	if (status == OK && entry->stored)
+		status = read_row(table, s, table->column_count, values, err);
+	if (status == OK && entry->stored)
+		entry->row = image_new(rows, values, table->column_count);
+	store_done(s);
+	return status;
+}
+
+static enum status look_up(struct rows *rows, const struct table *table, const struct store_value *key,
+                           struct entry **out, struct err *err)
+{
+	for (size_t i = 0; i < table->key_count; i++)
+		if (!fits(&table->columns[i], &key[i]))
+			return err_set(
+				err, FATAL, "handler",
+				"a key of table %s has another type than its column %zu: a fault of this program;"
+				" run one without it",
+				table->name, i + 1);
+	uint64_t hash = hash_of(rows, table, key);
+	*out = find(rows, table, key, hash);
+	if (*out)
+		return OK;
+	*out = add(rows, table, key, hash);
+	return load(rows, *out, err);
+}
+
+enum status rows_get(struct rows *rows, size_t table, const struct store_value *key, const struct store_value **row,
+                     struct err *err)
+{
+	struct entry *entry;
+	enum status status = look_up(rows, &rows->tables[table], key, &entry, err);
+	*row = status == OK && entry->row ? entry->row->values : NULL;
+	return status;
+}
+
+/* ---- writing ---- */
+
+static void set_dirty(struct rows *rows, struct entry *entry)
+{
+	entry->dirty = true;
+	if (entry->listed)
+		return;
+	entry->listed = true;
+	if (rows->dirty_count == rows->dirty_room) {
+		rows->dirty_room = rows->dirty_room ? 2 * rows->dirty_room : 1024;
+		rows->dirty = mem_realloc(rows->dirty, rows->dirty_room * sizeof *rows->dirty);
+	}
+	rows->dirty[rows->dirty_count++] = entry;
+}
+
+static void change(struct rows *rows, struct entry *entry, struct image *row)
+{
+	if (rows->change_count == rows->change_room) {
+		rows->change_room = rows->change_room ? 2 * rows->change_room : 64;
+		rows->changes = mem_realloc(rows->changes, rows->change_room * sizeof *rows->changes);
+	}
+	rows->changes[rows->change_count++] = (struct change){entry, entry->row, entry->dirty};
+	entry->row = row;
+	set_dirty(rows, entry);
+}
+
+enum status rows_put(struct rows *rows, size_t at, const struct store_value *row, struct err *err)
+{
+	const struct table *table = &rows->tables[at];
+	struct entry *entry;
+	for (size_t i = 0; i < table->column_count; i++)
+		if (!fits(&table->columns[i], &row[i]))
+			return err_set(err, FATAL, "handler",
+			               "a row for table %s has a value that its column %zu cannot hold: a fault of this"
+			               " program; run one without it",
+			               table->name, i + 1);
+	enum status status = look_up(rows, table, row, &entry, err);
+	if (status == OK && !(entry->row && values_equal(entry->row->values, row, table->column_count)))
+		change(rows, entry, image_new(rows, row, table->column_count));
+	return status;
+}
+
+enum status rows_delete(struct rows *rows, size_t table, const struct store_value *key, struct err *err)
+{
+	struct entry *entry;
+	enum status status = look_up(rows, &rows->tables[table], key, &entry, err);
+	if (status == OK && entry->row)
+		change(rows, entry, NULL);
+	return status;
+}
+
+void rows_undo(struct rows *rows)
+{
+	while (rows->change_count) {
+		struct change *last = &rows->changes[--rows->change_count];
+		image_free(rows, last->entry->row);
+		last->entry->row = last->row;
+		last->entry->dirty = last->dirty;
+	}
+}
+
+enum status rows_keep(struct rows *rows, struct err *err)
+{
+	for (size_t i = 0; i < rows->change_count; i++)
+		image_free(rows, rows->changes[i].row);
+	rows->change_count = 0;
+	return rows->bytes > ROWS_BYTES_MAX ? rows_flush(rows, err) : OK;
+}
+
+/* ---- flushing ---- */
+
+static int by_key(const void *a, const void *b)
+{
+	const struct entry *x = *(const struct entry *const *)a, *y = *(const struct entry *const *)b;
+	if (x->table != y->table)
+		return x->table->at < y->table->at ? -1 : 1;
+	return compare_keys(x->table, x->key, y->key);
+}
+
+/* They come in order, so only the last of a table can be above its last. It may be deleted: it is a bound. */
+static void raise_last(struct rows *rows, const struct entry *entry, const struct entry *next)
+{
+	if ((!next || next->table != entry->table) && beyond_last(entry))
+		set_last(&rows->tables[entry->table->at], entry->key->values);
+}
+
+static enum status write_entry(struct entry *entry, struct err *err)
+{
+	const struct table *table = entry->table;
+	const struct image *image = entry->row ? entry->row : entry->key;
+	struct store_statement *s = !entry->row ? table->delete : entry->stored ? table->update : table->insert;
+	if (!s || (!entry->row && !entry->stored))
+		return OK;
+	for (size_t i = 0; i < (entry->row ? table->column_count : table->key_count); i++)
+		store_value_bind(s, (int)i + 1, &image->values[i]);
+	return store_run(s, err);
+}
+
+enum status rows_flush(struct rows *rows, struct err *err)
+{
+	if (rows->dirty_count)
+		qsort(rows->dirty, rows->dirty_count, sizeof *rows->dirty, by_key);
+	for (size_t i = 0; i < rows->dirty_count; i++) {
+		struct entry *entry = rows->dirty[i];
+		entry->listed = false;
+		if (!entry->dirty) /* what made it so was undone */
+			continue;
+		enum status status = write_entry(entry, err);
+		if (status != OK)
+			return status;
+		entry->dirty = false;
+		entry->stored = entry->row != NULL;
+		raise_last(rows, entry, i + 1 < rows->dirty_count ? rows->dirty[i + 1] : NULL);
+	}
+	rows->dirty_count = 0;
+	if (rows->bytes > ROWS_BYTES_MAX)
+		forget_all(rows);
+	return OK;
+}
