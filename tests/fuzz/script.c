@@ -243,22 +243,28 @@ static void any_event(struct writing *w, struct log_record *out)
 	*out = (struct log_record){.key = raw(w), .value = {value, body.len + EVENT_HEADER_BYTES}};
 }
 
-static void first_genesis(struct writing *w, struct log_record *out)
+struct genesis script_genesis(const char *topic, int32_t partition)
 {
-	struct genesis_topic topics[] = {
+	static struct genesis_topic topics[] = {
 		{"inventory", SCRIPT_INVENTORIES, HEADER_FORM_COMPACT},
 		{"inventory.dlq", SCRIPT_INVENTORIES, HEADER_FORM_COMPACT},
 		{"order-events", SCRIPT_ORDERS, HEADER_FORM_CLOUDEVENTS},
 		{"orders", SCRIPT_ORDERS, HEADER_FORM_COMPACT},
 		{"orders.dlq", SCRIPT_ORDERS, HEADER_FORM_COMPACT},
 	};
-	struct genesis genesis = {.topic = w->script->service->input,
-	                          .partition = w->script->partition,
+	struct genesis genesis = {.topic = topic,
+	                          .partition = partition,
 	                          .topics = {topics, sizeof topics / sizeof *topics},
 	                          .single_replica = true,
 	                          .logic_version = 1};
-	struct err err = {0};
 	memcpy(genesis.installation, installation, sizeof genesis.installation);
+	return genesis;
+}
+
+static void first_genesis(struct writing *w, struct log_record *out)
+{
+	const struct genesis genesis = script_genesis(w->script->service->input, w->script->partition);
+	struct err err = {0};
 	FUZZ_MUST(genesis_record(&genesis, &w->script->arena, out, &err) == OK, "%s", err.text);
 }
 

@@ -6,6 +6,7 @@
 #ifndef TANDEM_TESTS_FUZZ_SCRIPT_H
 #define TANDEM_TESTS_FUZZ_SCRIPT_H
 
+#include "events.h"
 #include "fuzz.h"
 #include "log.h"
 #include "service.h"
@@ -25,6 +26,9 @@ struct script {
 	size_t count, bytes;                             /* bytes: of keys, values and headers */
 	struct arena arena;
 };
+
+/* The installation's, of one partition. Its topics live for ever. */
+struct genesis script_genesis(const char *topic, int32_t partition);
 
 /* To be freed by script_fini. */
 void script_read(struct script *script, const uint8_t *data, size_t size);

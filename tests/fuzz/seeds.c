@@ -296,7 +296,7 @@ static void config_seeds(void)
 
 /* ---- tasks: the bytes of script.c's steps ---- */
 
-#define TASK_SEED(name, bytes)          write_seed("task", name, bytes, sizeof(bytes) - 1)
+#define TASK_SEED(name, bytes)          task_seed(name, bytes, sizeof(bytes) - 1)
 #define PLACE(id, lines)                "\x00" id lines
 #define CANCEL(id)                      "\x01" id "\x00"
 #define RESERVED(from, id)              "\x02" from id
@@ -309,6 +309,23 @@ static void config_seeds(void)
 #define AGAIN(which)                    "\x09" which
 #define TWIST(kind, at, by)             "\x0d" kind at by
 #define TWO_LINES                       "\x02\x00\x05\x09\x01\x03\x07"
+
+/* Of a task; and of a worker to which one thing after the other happens. */
+static void task_seed(const char *name, const char *bytes, size_t len)
+{
+	static uint8_t happens;
+	struct buf seed = {0};
+	write_seed("task", name, bytes, len);
+	buf_put_u8(&seed, happens++ & 15);
+	buf_put_u8(&seed, 2);
+	buf_put(&seed,
+	        "\x0d"
+	        "7",
+	        2);
+	buf_put(&seed, bytes, len);
+	write_seed("worker", name, seed.data, seed.len);
+	buf_fini(&seed);
+}
 
 static void task_seeds(void)
 {
