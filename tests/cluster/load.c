@@ -31,10 +31,15 @@ static void open_rig(void)
 	nodes_heal(&load.rig);
 }
 
+static void create_topics(struct load *l)
+{
+	rig_ok(&l->rig, "topics create --partitions-of orders=%d --partitions-of inventory=%d", LOAD_PARTITIONS,
+	       LOAD_PARTITIONS);
+}
+
 static int fill(void **state, int stock)
 {
-	rig_ok(&load.rig, "topics create --partitions-of orders=%d --partitions-of inventory=%d", LOAD_PARTITIONS,
-	       LOAD_PARTITIONS);
+	create_topics(&load);
 	rig_ok(&load.rig, "publish --only receipts --orders 1 --skus 60 --stock %d", stock);
 	rig_ok(&load.rig, "inventory run --until-end");
 	*state = &load;
@@ -76,13 +81,46 @@ int load_close(void **state)
 
 /* ---- processes ---- */
 
+static int64_t json_number(json_t *json, const char *name)
+{
+	return json_integer_value(json_object_get(json, name));
+}
+
+/* Its last line counts what it has handed over and what of it was acknowledged. */
+static void note_counts(struct load *l, const char *words)
+{
+	const char *begin = strstr(words, "{\"events\"");
+	json_t *json = begin ? json_loads(begin, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+	if (!json)
+		fail_msg("the publisher has not said what it sent: %s", words);
+	json_t *events = json_object_get(json, "events");
+	l->orders_sent += json_number(events, "OrderPlaced");
+	l->sent += json_number(events, "OrderPlaced") + json_number(events, "OrderCancelRequested");
+	l->acknowledged += json_number(json, "acknowledged");
+	json_decref(json);
+}
+
+#define LOAD "--skus 60 --lines 1-4 --cancel-one-in 20"
+
 void load_publish(struct load *l)
 {
-	const char *name = arena_format(&l->rig.arena, "publish-%d", l->publishers + 1);
-	l->publisher = rig_start(&l->rig, name,
-	                         "publish -J --only orders --orders 1000000 --skus 60 --lines 1-4 --cancel-one-in 20"
-	                         " --rate " RATE " --seed %d",
-	                         ++l->publishers);
+	const char *name = arena_format(&l->rig.arena, "publish-%d", ++l->publishers);
+	l->publisher =
+		rig_start(&l->rig, name, "publish -J --only orders --orders 1000000 " LOAD " --rate " RATE " --seed %d",
+	                  l->publishers);
+}
+
+void load_publish_again(struct load *l)
+{
+	struct rig_result result;
+	int64_t orders = l->orders_sent;
+	l->orders_sent = l->sent = l->acknowledged = 0;
+	rig_run(&l->rig, &result, LOAD_SECONDS, "publish -J --only orders --orders %" PRId64 " " LOAD " --seed %d",
+	        orders, l->publishers);
+	note_counts(l, result.out);
+	assert_int_equal(l->orders_sent, orders);
+	assert_int_equal(l->acknowledged, l->sent);
+	nodes_say("%" PRId64 " orders are published again", orders);
 }
 
 void load_start(struct load *l, int service, int worker)
@@ -113,6 +151,21 @@ void load_stop_service(struct load *l, int service)
 			load_stop(l, service, w);
 }
 
+void load_begin_anew(struct load *l)
+{
+	const char *old = l->rig.name_space;
+	for (int s = 0; s < LOAD_SERVICES; s++)
+		load_stop_service(l, s);
+	rig_move(&l->rig, arena_format(&l->rig.arena, "%s-anew", old));
+	create_topics(l);
+	rig_ok(&l->rig, "replay --namespace %s -t inventory --to-log %s --to-namespace %s", old, l->rig.url,
+	       l->rig.name_space);
+	rig_ok(&l->rig, "inventory run --until-end");
+	rig_ok(&l->rig, "replay --namespace %s -t orders --to-log %s --to-namespace %s", old, l->rig.url,
+	       l->rig.name_space);
+	nodes_say("the publishers' events are in a new installation");
+}
+
 /* ---- how far it is ---- */
 
 static int64_t number_of(struct load *l, const char *service, int32_t partition, const char *table, const char *sql)
@@ -134,11 +187,11 @@ int64_t load_outcomes(struct load *l)
 	return sum;
 }
 
-int64_t load_folded(struct load *l, int service)
+int64_t load_folded(struct load *l, const char *service)
 {
 	int64_t sum = 0;
 	for (int32_t p = 0; p < LOAD_PARTITIONS; p++)
-		sum += number_of(l, load_services[service], p, "meta", "SELECT next_offset FROM meta");
+		sum += number_of(l, service, p, "meta", "SELECT next_offset FROM meta");
 	return sum;
 }
 
@@ -179,25 +232,6 @@ void load_fault(struct load *l, const char *test, const char *fault)
 }
 
 /* ---- the end ---- */
-
-static int64_t json_number(json_t *json, const char *name)
-{
-	return json_integer_value(json_object_get(json, name));
-}
-
-/* Its last line counts what it has handed over and what of it was acknowledged. */
-static void note_counts(struct load *l, const char *words)
-{
-	const char *begin = strstr(words, "{\"events\"");
-	json_t *json = begin ? json_loads(begin, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
-	if (!json)
-		fail_msg("the publisher has not said what it sent: %s", words);
-	json_t *events = json_object_get(json, "events");
-	l->orders_sent += json_number(events, "OrderPlaced");
-	l->sent += json_number(events, "OrderPlaced") + json_number(events, "OrderCancelRequested");
-	l->acknowledged += json_number(json, "acknowledged");
-	json_decref(json);
-}
 
 void load_stop_publishing(struct load *l)
 {

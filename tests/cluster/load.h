@@ -39,14 +39,18 @@ int load_close(void **state);
 int load_open_two_replicas(void **state, const char *topic);
 
 void load_publish(struct load *load); /* orders without end */
+/* Publishing has been stopped, what was acknowledged is lost: the same orders once more, and only they count. */
+void load_publish_again(struct load *load);
+/* Another installation on the same brokers, which gets what publishers' events this one still has. Ends the workers. */
+void load_begin_anew(struct load *load);
 void load_start(struct load *load, int service, int worker);
 void load_start_all(struct load *load, int workers);        /* so many of each service */
 void load_stop(struct load *load, int service, int worker); /* SIGTERM: must end with 0 */
 void load_stop_service(struct load *load, int service);
 
-int64_t load_outcomes(struct load *load);            /* orders that have an end, as the order workers' files have it */
-int64_t load_folded(struct load *load, int service); /* the positions of the service's files, summed */
-void load_flows(struct load *load, int64_t more);    /* waits until so many more orders have an end */
+int64_t load_outcomes(struct load *load); /* orders that have an end, as the order workers' files have it */
+int64_t load_folded(struct load *load, const char *service); /* the positions of the service's files, summed */
+void load_flows(struct load *load, int64_t more);            /* waits until so many more orders have an end */
 
 /* The fault happens now: `test` is __func__. */
 void load_fault(struct load *load, const char *test, const char *fault);

@@ -21,7 +21,7 @@ int main(void)
 		cmocka_set_test_filter(filter);
 	nodes_start();
 	for (int i = rounds ? atoi(rounds) : 1; i > 0; i--)
-		failed += cluster_brokers() + cluster_network() + cluster_members();
+		failed += cluster_brokers() + cluster_network() + cluster_members() + cluster_elections();
 	nodes_stop();
 	return failed != 0;
 }

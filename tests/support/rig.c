@@ -89,9 +89,27 @@ static void choose_seed(struct rig *rig)
 	print_message("seed %" PRIu64 " (again: TANDEM_TEST_SEED=%" PRIu64 ")\n", rig->seed, rig->seed);
 }
 
-void rig_open(struct rig *rig)
+static void open_log(struct rig *rig)
 {
 	struct err err = {0};
+	const struct log_config config = {.seam = &seam_system, .name_space = rig->name_space};
+	setenv("TANDEM_LOG", rig->url, 1);
+	setenv("TANDEM_NAMESPACE", rig->name_space, 1);
+	setenv("TANDEM_DATA", rig->data, 1);
+	check(log_open(rig->url, &config, &rig->log, &err), &err);
+}
+
+void rig_move(struct rig *rig, const char *name_space)
+{
+	assert_true(rig->on_kafka);
+	log_close(rig->log);
+	rig->name_space = name_space;
+	rig->data = arena_format(&rig->arena, "%s/%s", rig->folder, name_space);
+	open_log(rig);
+}
+
+void rig_open(struct rig *rig)
+{
 	*rig = (struct rig){.on_kafka = rig_wants_kafka()};
 	interrupt_install();
 	strcpy(rig->folder, "/tmp/tandem-rig-XXXXXX");
@@ -102,11 +120,7 @@ void rig_open(struct rig *rig)
 	rig->url = rig->on_kafka ? arena_format(&rig->arena, "kafka://%s", getenv("KAFKA"))
 	                         : arena_format(&rig->arena, "local:%s/log", rig->folder);
 	rig->name_space = rig->on_kafka ? arena_format(&rig->arena, "test-%s", strrchr(rig->folder, '-') + 1) : "";
-	setenv("TANDEM_LOG", rig->url, 1);
-	setenv("TANDEM_NAMESPACE", rig->name_space, 1);
-	setenv("TANDEM_DATA", rig->data, 1);
-	const struct log_config config = {.seam = &seam_system, .name_space = rig->name_space};
-	check(log_open(rig->url, &config, &rig->log, &err), &err);
+	open_log(rig);
 }
 
 void rig_open_topics(struct rig *rig, int32_t orders, int32_t inventory)

@@ -51,7 +51,9 @@ bool rig_wants_kafka(void);
 
 /* The folder and the log, no topics yet. Seed: $TANDEM_TEST_SEED, else random; it is printed. */
 void rig_open(struct rig *rig);
-/* The same, and the topics with so many partitions. */
+/* From here on another namespace, with data of its own. Over Kafka; the topics of the old one are left behind. */
+void rig_move(struct rig *rig, const char *name_space);
+/* The same as rig_open, and the topics with so many partitions. */
 void rig_open_topics(struct rig *rig, int32_t orders, int32_t inventory);
 void rig_close(struct rig *rig);
 /* The same, as a teardown: cmocka_unit_test_prestate_setup_teardown(test, setup, rig_teardown, &rig). */

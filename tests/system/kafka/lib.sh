@@ -27,7 +27,7 @@ class_path() {
 jvm_flags() {
 	echo -Xms"${KAFKA_HEAP:-256m}" -Xmx"${KAFKA_HEAP:-256m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto \
 		-Djava.awt.headless=true -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
-		-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info
+		-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info ${KAFKA_FLAGS:-}
 }
 
 port_open() {
