@@ -2,10 +2,12 @@
  * the same topics, keys and Avro bodies, four consumed and four produced an order (OrderPlaced, ReserveStock, StockReserved,
  * CommitStock; the outcome is written and not read), idempotent, acks=all, lz4, a consumer group; no state, no check, no file.
  *
- *   bare order|inventory [--headers N] [--linger MS] [--instance-id ID]
+ *   bare order|inventory [--headers N] [--linger MS] [--ahead N] [--instance-id ID]
  *
  * --headers 0: none (default). 1: the `tandem` header, its chain hashed, written and parsed at each hop. 10: that one and nine
  * more of the size that CloudEvents have, written and parsed.
+ * --ahead: messages a partition to fetch ahead (librdkafka's queued.min.messages, 100000 as it comes). Where it has as many,
+ * 2.0.2 looks again a second later; a million lets a drain of bare run on.
  * The broker and the namespace are TANDEM_LOG and TANDEM_NAMESPACE, as for Tandem. Only orders of one line are taken: several
  * answers to one order cannot be told to be complete without state. SIGTERM ends it; a message that was not delivered: exit 1. */
 #include "events.h"
@@ -26,7 +28,7 @@
 #define HEADERS_MAX   10
 
 struct bare {
-	const char *role, *linger_ms, *instance_id;
+	const char *role, *linger_ms, *ahead, *instance_id;
 	int headers;
 	rd_kafka_t *consumer, *producer;
 	rd_kafka_topic_t *orders, *inventory, *outcomes;
@@ -292,14 +294,13 @@ static void open_producer(struct bare *bare)
 	rd_kafka_metadata_destroy(metadata);
 }
 
-/* Fetches far ahead: with the defaults 2.0.2 stops at 100,000 messages a partition, and looks again a second later. */
 static rd_kafka_queue_t *open_consumer(struct bare *bare)
 {
 	const char *const settings[][2] = {{"group.id", full_name(mem_format("bare-%s", bare->role))},
 	                                   {"group.instance.id", bare->instance_id},
 	                                   {"auto.offset.reset", "earliest"},
 	                                   {"auto.commit.interval.ms", "200"},
-	                                   {"queued.min.messages", "1000000"},
+	                                   {"queued.min.messages", bare->ahead},
 	                                   {NULL, NULL}};
 	rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
 	bare->consumer = open_client(bare, RD_KAFKA_CONSUMER, settings);
@@ -329,6 +330,7 @@ static void parse(int argc, char **argv, struct bare *bare)
 {
 	static const struct option options[] = {{"headers", required_argument, NULL, 'h'},
 	                                        {"linger", required_argument, NULL, 'l'},
+	                                        {"ahead", required_argument, NULL, 'a'},
 	                                        {"instance-id", required_argument, NULL, 'i'},
 	                                        {0}};
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -336,13 +338,15 @@ static void parse(int argc, char **argv, struct bare *bare)
 			bare->headers = atoi(optarg);
 		else if (option == 'l')
 			bare->linger_ms = optarg;
+		else if (option == 'a')
+			bare->ahead = optarg;
 		else if (option == 'i')
 			bare->instance_id = optarg;
 		else
 			exit(2);
 	}
 	if (bare->headers < 0 || bare->headers > HEADERS_MAX || optind + 1 != argc)
-		die("usage", "bare order|inventory [--headers 0..10] [--linger MS] [--instance-id ID]");
+		die("usage", "bare order|inventory [--headers 0..10] [--linger MS] [--ahead N] [--instance-id ID]");
 	bare->role = argv[optind];
 }
 

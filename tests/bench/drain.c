@@ -124,16 +124,19 @@ static void hot(struct drain *drain, enum side_kind kind)
 	note(drain, name, &rate[COLD], &drain->uniform[kind][COLD]);
 }
 
-/* What headers alone cost the client. */
-static void bare_with_headers(struct drain *drain)
+/* What it costs the client to write headers, and what it gains by fetching further ahead than it does as it comes. */
+static void bare_otherwise(struct drain *drain)
 {
-	static const int counts[] = {1, 10};
-	char name[BENCH_NAME_MAX], more[32];
+	static const struct {
+		const char *name, *more;
+	} ways[] = {{"bare, 1 header", " --headers 1"},
+	            {"bare, 10 headers", " --headers 10"},
+	            {"bare, fetching far ahead", " --ahead 1000000"}};
+	char name[BENCH_NAME_MAX];
 	struct side_rate rate[PHASES];
-	for (size_t i = 0; i < 2 && drain->on[SIDE_BARE]; i++) {
-		snprintf(more, sizeof more, " --headers %d", counts[i]);
-		snprintf(name, sizeof name, "bare, %d header%s, cold", counts[i], counts[i] > 1 ? "s" : "");
-		run(drain, SIDE_BARE, more, 0, 1, rate);
+	for (size_t i = 0; i < sizeof ways / sizeof *ways && drain->on[SIDE_BARE]; i++) {
+		snprintf(name, sizeof name, "%s, cold", ways[i].name);
+		run(drain, SIDE_BARE, ways[i].more, 0, 1, rate);
 		note(drain, name, &rate[COLD], &drain->uniform[SIDE_BARE][COLD]);
 	}
 }
@@ -260,8 +263,7 @@ int main(void)
 			hot(&drain, (enum side_kind)kind);
 			retail(&drain, (enum side_kind)kind);
 		}
-		if (round == 0)
-			bare_with_headers(&drain);
+		bare_otherwise(&drain);
 	}
 	want(&drain);
 	bench_close(&drain.bench);

@@ -17,13 +17,19 @@ median() { # WORKLOAD NAME: 0 where there is none
 	jq -r --arg w "$1" --arg n "$2" \
 		'[.workloads[] | select(.workload == $w) | .figures[] | select(.name == $n) | .median] | .[0] // 0' "$json"
 }
+look() { # SERIES: a colour for whose it is, a dash for the rate or the ids
+	local colour dash=1
+	case $1 in bare*) colour='#777777' ;; kafka*) colour='#1f6fb4' ;; *) colour='#2a9d4a' ;; esac
+	case $1 in *\ 100/s | *random*) dash=3 ;; *\ 1000/s) dash=2 ;; esac
+	echo "linecolor rgb '$colour' dashtype $dash linewidth 1.5"
+}
 curves() { # WORKLOAD: prints gnuplot's plot elements
 	local series list='' number=0
 	points "$1" >"$data/$1"
 	while read -r series; do
 		number=$((number + 1))
 		awk -F'\t' -v s="$series" '$1 == s { print $2, $3 }' "$data/$1" >"$data/$1-$number"
-		list+="${list:+, }'$data/$1-$number' using 1:2 with linespoints pointtype 7 pointsize 0.4 title '$series'"
+		list+="${list:+, }'$data/$1-$number' using 1:2 with linespoints pointtype 7 pointsize 0.4 $(look "$series") title '$series'"
 	done < <(cut -f1 "$data/$1" | awk '!seen[$0]++')
 	[ -z "$list" ] || echo "$list"
 }
