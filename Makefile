@@ -174,8 +174,8 @@ $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(test_objects) $(lib)
 
 with_kafka := tests/system/kafka/with-kafka.sh
 system_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/whole.c,$(wildcard tests/system/*.c)))
-system-local: $(bin) $(system_programs) ## processes, crashes and wrong inputs over local:
-	@env -u KAFKA TANDEM_TEST_SECONDS=900 tests/run $(system_programs)
+system-local: $(bin) $(system_programs) | $(BUILD)/setup-disk ## processes, crashes, failing disks and wrong inputs over local:
+	@env -u KAFKA TANDEM_TEST_SECONDS=900 tests/run $(filter-out %/groups,$(system_programs))
 
 system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system ## the same over Kafka, a broker started for it or KAFKA=host:port
 	@BUILD=$(BUILD) VENV=$(venv) TANDEM_TEST_SECONDS=900 $(with_kafka) tests/run '$(conformance) kafka' \

@@ -96,6 +96,22 @@ enum status genesis_parse(const struct log_record *record, const char *topic, in
 	return check(out, topic, partition, err);
 }
 
+/* Without record 0: was there ever one? */
+static enum status not_found(struct log *log, const char *topic, int32_t partition, struct err *err)
+{
+	int64_t low, high;
+	enum status status = log_bounds(log, topic, partition, &low, &high, err);
+	if (status != OK)
+		return status;
+	if (low == 0)
+		return err_set(err, FATAL, "no_genesis", "%s/%d has no record at offset 0; " ADVICE, topic, partition);
+	return err_set(err, FATAL, "retention",
+	               "%s/%d begins at offset %" PRId64
+	               ", expected 0: records are gone, and nothing can be folded without"
+	               " them; restore the topic, and set retention.ms=-1 and retention.bytes=-1",
+	               topic, partition, low);
+}
+
 enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena,
                          struct genesis *out, struct err *err)
 {
@@ -104,9 +120,8 @@ enum status genesis_read(struct log *log, const char *topic, int32_t partition, 
 	enum status status = log_read_at(log, topic, partition, 0, arena, &record, &found, err);
 	if (status != OK)
 		return status;
-	if (!found)
-		return err_set(err, FATAL, "no_genesis", "%s/%d has no record at offset 0; " ADVICE, topic, partition);
-	return genesis_parse(&record, topic, partition, arena, out, err);
+	return found ? genesis_parse(&record, topic, partition, arena, out, err)
+	             : not_found(log, topic, partition, err);
 }
 
 enum status genesis_same(const struct genesis *expected, const struct genesis *found, struct err *err)

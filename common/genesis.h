@@ -32,7 +32,8 @@ enum status genesis_parse(const struct log_record *record, const char *topic, in
                           struct genesis *out, struct err *err);
 
 /* Reads and checks record 0 of a partition. Blocks, bounded by the log's timeout. As genesis_parse, and
- *   FATAL no_genesis   the partition is empty, or does not begin at offset 0 (the text says what to do)
+ *   FATAL no_genesis   the partition is empty (the text says what to do)
+ *   FATAL retention    the partition does not begin at offset 0: its head is gone
  *   FATAL, RETRY       what log_read_at says */
 enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena,
                          struct genesis *out, struct err *err);

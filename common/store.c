@@ -6,9 +6,11 @@
 #include <sqlite3.h>
 
 #include <ctype.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { STORE_BEGIN, STORE_COMMIT, STORE_ROLLBACK, STORE_OWN_COUNT };
 
@@ -35,8 +37,10 @@ struct store {
 
 /* ---- errors ---- */
 
-static enum status classify(int rc, const char **code)
+/* What SQLite calls an I/O error, or a file that it cannot open, may be a full disk: the system said so. */
+static enum status classify(int rc, int system_errno, const char **code)
 {
+	bool full = system_errno == ENOSPC || system_errno == EDQUOT;
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -47,6 +51,8 @@ static enum status classify(int rc, const char **code)
 		return RETRY;
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
+		*code = full ? "disk_full" : "io";
+		return RETRY;
 	case SQLITE_PROTOCOL:
 		*code = "io";
 		return RETRY;
@@ -72,8 +78,10 @@ static enum status classify(int rc, const char **code)
 static enum status failed(struct store *store, int rc, const char *doing, struct err *err)
 {
 	const char *code;
-	enum status status = classify(rc, &code);
+	enum status status = classify(rc, store->db ? sqlite3_system_errno(store->db) : 0, &code);
 	const char *text = store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc);
+	if (strcmp(code, "disk_full") == 0)
+		text = "database or disk is full";
 	err_set(&store->why, status, code, "%s: %s (%d) while it was to %s",
 	        store->path ? store->path : "database in memory", text,
 	        store->db ? sqlite3_extended_errcode(store->db) : rc, doing);
@@ -146,6 +154,17 @@ static void no_statistics(void)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+/* Where a file cannot be opened for writing SQLite opens it for reading, and says nothing. If it is not the file's mode that
+ * forbids it, the reason has passed. */
+static enum status check_writable(struct store *store, const struct store_config *config, struct err *err)
+{
+	if (config->mode != STORE_WRITE || sqlite3_db_readonly(store->db, "main") != 1 ||
+	    access(config->path, W_OK) != 0)
+		return OK;
+	store->broken = err_set(&store->why, RETRY, "io", "%s could not be opened for writing", config->path);
+	return broken(store, err);
+}
+
 enum status store_open(const struct store_config *config, struct store **out, struct err *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -164,7 +183,9 @@ enum status store_open(const struct store_config *config, struct store **out, st
 		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	enum status status = rc == SQLITE_OK ? pragmas(store, config, err) : failed(store, rc, "open", err);
+	enum status status = rc == SQLITE_OK ? check_writable(store, config, err) : failed(store, rc, "open", err);
+	if (status == OK)
+		status = pragmas(store, config, err);
 	for (int i = 0; i < STORE_OWN_COUNT && status == OK; i++)
 		status = store_prepare(store, own_sql[i], &store->own[i], err);
 	if (status != OK) {

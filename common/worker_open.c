@@ -3,6 +3,7 @@
 #include "worker_impl.h"
 
 #include "genesis.h"
+#include "halt.h"
 #include "hash.h"
 #include "mark.h"
 #include "policy.h"
@@ -46,21 +47,12 @@ static enum status check_settings(struct worker *worker, const struct genesis *g
 static enum status read_record_0(struct worker *worker, const struct slot *slot, struct genesis *genesis,
                                  struct err *err)
 {
-	int64_t low, high;
 	const char *topic = worker->config.service->input;
-	enum status status = log_bounds(worker->config.log, topic, slot->partition, &low, &high, err);
-	if (status != OK)
-		return err_is(err, "unknown_topic")
-		               ? err_set(err, status, "unknown_topic",
-		                         "topic %s does not exist; run `tandem topics create`", topic)
-		               : status;
-	if (low > 0)
-		return err_set(
-			err, FATAL, "retention",
-			"%s/%d begins at offset %lld, expected 0: records are gone, and nothing can be folded without"
-			" them; restore the topic, and set retention.ms=-1 and retention.bytes=-1",
-			topic, slot->partition, (long long)low);
-	return genesis_read(worker->config.log, topic, slot->partition, &worker->scratch, genesis, err);
+	enum status status = genesis_read(worker->config.log, topic, slot->partition, &worker->scratch, genesis, err);
+	if (status != OK && err_is(err, "unknown_topic"))
+		return err_set(err, status, "unknown_topic", "topic %s does not exist; run `tandem topics create`",
+		               topic);
+	return status;
 }
 
 static enum status check_end(struct worker *worker, struct slot *slot, struct err *err)
@@ -187,6 +179,8 @@ static enum status open_steps(struct worker *worker, struct slot *slot, struct e
 	enum status status = make_folder(worker, err);
 	if (status == OK)
 		status = lock_open(slot->lock_path, &slot->lock, err);
+	if (status == OK)
+		halt_reserve(slot->halt_path);
 	if (status == OK)
 		status = read_record_0(worker, slot, &genesis, err);
 	if (status == OK)

@@ -17,7 +17,7 @@ const struct refusal_row refusals[] = {
 	{"common/worker.c", "group_busy", LOG, "marks_are_not_committed_beside_a_group_until_it_has_ended"},
 	{"common/worker.c", "timeout", WORKER, "a_stop_that_waits_for_acknowledgements_gives_up_after_30_s"},
 	{"common/worker_open.c", "unknown_topic", LOG, "an_input_that_has_gone_halts_until_it_is_back"},
-	{"common/worker_open.c", "retention", LOG, "a_log_without_its_head_is_refused_until_it_is_restored"},
+	{"common/genesis.c", "retention", LOG, "a_log_without_its_head_is_refused_until_it_is_restored"},
 	{"common/worker_open.c", "truncated", LOG, "a_log_without_its_tail_is_refused_until_it_is_restored"},
 	{"common/worker_open.c", "mark_record", LOG,
          "a_mark_beyond_the_log_is_refused_and_nothing_is_folded_in_silence"},

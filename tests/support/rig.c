@@ -14,6 +14,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -217,16 +218,20 @@ int rig_teardown(void **state)
 
 /* ---- processes ---- */
 
-static int split(char *text, char *argv[ARGUMENTS_MAX])
+static int split_words(char *text, char *argv[ARGUMENTS_MAX], int count)
 {
-	int count = 0;
 	char *rest;
-	argv[count++] = (char *)(uintptr_t) "tandem";
 	for (char *word = strtok_r(text, " ", &rest); word && count < ARGUMENTS_MAX - 1;
 	     word = strtok_r(NULL, " ", &rest))
 		argv[count++] = word;
-	argv[count] = NULL;
 	return count;
+}
+
+static void split(struct rig *rig, char *command, char *argv[ARGUMENTS_MAX])
+{
+	int count = rig->wrap ? split_words(arena_format(&rig->arena, "%s", rig->wrap), argv, 0) : 0;
+	argv[count++] = rig->wrap ? rig->program : (char *)(uintptr_t) "tandem";
+	argv[split_words(command, argv, count)] = NULL;
 }
 
 static int open_or_die(const char *path, int flags)
@@ -248,7 +253,7 @@ static _Noreturn void become(const struct rig *rig, char **argv, const char *in,
 	dup2(open_or_die(out, O_WRONLY | O_CREAT | O_APPEND), STDOUT_FILENO);
 	dup2(open_or_die(err, O_WRONLY | O_CREAT | O_APPEND), STDERR_FILENO);
 	signal(SIGPIPE, SIG_DFL);
-	execv(rig->program, argv);
+	execvp(rig->wrap ? argv[0] : rig->program, argv);
 	_exit(127);
 }
 
@@ -256,7 +261,7 @@ static void spawn(struct rig *rig, struct rig_process *process, char *command, c
                   const char *err)
 {
 	char *argv[ARGUMENTS_MAX];
-	split(command, argv);
+	split(rig, command, argv);
 	pid_t parent = getpid();
 	process->pid = fork();
 	if (process->pid == 0)
@@ -299,10 +304,11 @@ static bool await_end(struct rig_process *process, int seconds_max, int *exit_st
 		int left_ms = (int)((until - now_seconds()) * 1000);
 		if (left_ms <= 0)
 			break;
-		ended = poll(&end, 1, left_ms) == 1;
+		ended = poll(&end, 1, left_ms) == 1 && rig_has_ended(process, exit_status);
+		sched_yield(); /* who traces it (disk.h) is told of its end first */
 	}
 	close(fd);
-	return ended && rig_has_ended(process, exit_status);
+	return ended;
 }
 
 static struct rig_process *free_process(struct rig *rig, const char *name)

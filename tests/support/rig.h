@@ -44,6 +44,7 @@ struct rig {
 	struct rig_process processes[RIG_PROCESSES_MAX];
 	int command_count;
 	struct witness *witness; /* witness.h; closed with the rig */
+	const char *wrap;        /* words put before the program while set, such as strace's; NULL: none */
 };
 
 /* True where the tests go over Kafka. */
