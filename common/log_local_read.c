@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define READ_BUSY_MS   1000 /* while another process recovers the WAL's index after a crash */
-#define READ_CACHE_KIB 2048
+#define READ_CACHE_KIB 256  /* one way, from page to page */
 #define HEADERS_MAX    100000
 
 struct local_reader {
@@ -35,14 +35,17 @@ static enum status store_ready(struct local_partition *partition, struct err *er
 		return status;
 	status = store_prepare(store,
 	                       "SELECT \"offset\", timestamp, key, value, headers FROM record WHERE \"offset\" >= ?1 "
-	                       "ORDER BY \"offset\" LIMIT ?2", &partition->read, err);
+	                       "ORDER BY \"offset\" LIMIT ?2",
+	                       &partition->read, err);
 	if (status == OK)
 		status = store_prepare(
-			store, "SELECT (SELECT min(\"offset\") FROM record), (SELECT max(\"offset\") FROM record)", &partition->bounds, err);
+			store, "SELECT (SELECT min(\"offset\") FROM record), (SELECT max(\"offset\") FROM record)",
+			&partition->bounds, err);
 	if (status == OK)
 		status = store_prepare(store,
 		                       "SELECT \"offset\", timestamp FROM record WHERE \"offset\" >= ?1 "
-		                       "ORDER BY \"offset\" LIMIT 1", &partition->from, err);
+		                       "ORDER BY \"offset\" LIMIT 1",
+		                       &partition->from, err);
 	if (status != OK) {
 		store_close(store);
 		return status;

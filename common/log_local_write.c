@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define WAL_COMMIT_BYTES 12288 /* the pages that every commit writes anew */
+#define WRITE_CACHE_KIB  2048  /* what one commit writes; nothing is read but the last page */
 #define BEGIN_TRIES_MAX  1000  /* a reader may be recovering the WAL's index */
 #define CLOSE_WAIT_MS    1000
 
@@ -91,7 +92,11 @@ static enum status store_ready(struct local_writer *writer, struct err *err)
 {
 	if (writer->store)
 		return OK;
-	struct store_config config = {.path = writer->path, .mode = STORE_WRITE, .full_sync = true, .keep_wal = true};
+	struct store_config config = {.path = writer->path,
+	                              .mode = STORE_WRITE,
+	                              .full_sync = true,
+	                              .keep_wal = true,
+	                              .cache_kib = WRITE_CACHE_KIB};
 	struct store *store;
 	enum status status = store_open(&config, &store, err);
 	if (status != OK)
@@ -99,7 +104,8 @@ static enum status store_ready(struct local_writer *writer, struct err *err)
 	status = store_prepare(store, "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5)", &writer->insert, err);
 	if (status == OK)
 		status = store_prepare(store,
-		                       "SELECT \"offset\", timestamp FROM record ORDER BY \"offset\" DESC LIMIT 1", &writer->last, err);
+		                       "SELECT \"offset\", timestamp FROM record ORDER BY \"offset\" DESC LIMIT 1",
+		                       &writer->last, err);
 	if (status == OK)
 		status = store_prepare(store, "PRAGMA wal_checkpoint(RESTART)", &writer->checkpoint, err);
 	if (status != OK) {

@@ -126,7 +126,7 @@ static enum status pragmas(struct store *store, const struct store_config *confi
 {
 	char sql[512];
 	snprintf(sql, sizeof sql, "PRAGMA cache_size=-%d; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY;%s",
-	         config->cache_kib ? config->cache_kib : 8192,
+	         config->cache_kib ? config->cache_kib : STORE_CACHE_KIB,
 	         config->reverse ? "PRAGMA reverse_unordered_selects=ON;" : "");
 	enum status status = store_exec(store, sql, err);
 	if (status != OK)

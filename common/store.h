@@ -18,6 +18,9 @@
 struct store;
 struct store_statement;
 
+/* Of pages; a process has one store a partition, and a worker is to live in 64 MB. */
+#define STORE_CACHE_KIB 4096
+
 enum store_mode {
 	STORE_WRITE,   /* create if missing, WAL, no automatic checkpoint unless the profile says so */
 	STORE_READ,    /* read-only, query_only; never checkpoints; may be used beside a writer */
@@ -44,7 +47,7 @@ struct store_config {
 	bool reverse;        /* PRAGMA reverse_unordered_selects=ON, for tests */
 	int busy_timeout_ms; /* 0: none */
 	const char *vfs;     /* NULL: the default; a fault-injecting one in tests */
-	int cache_kib;       /* 0: 8192 */
+	int cache_kib;       /* 0: STORE_CACHE_KIB */
 };
 
 enum status store_open(const struct store_config *config, struct store **out, struct err *err);
