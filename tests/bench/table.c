@@ -92,7 +92,7 @@ static json_t *sqlite_version(void)
 	if (store_open(&config, &store, &err) != OK)
 		return json_null();
 	json_t *version = NULL;
-	if (store_prepare(store, "SELECT sqlite_version()", false, &statement, &err) == OK &&
+	if (store_prepare(store, "SELECT sqlite_version()", &statement, &err) == OK &&
 	    store_step(statement, &row, &err) == OK && row)
 		version = json_string(store_text(statement, 0));
 	store_close(store);
