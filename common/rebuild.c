@@ -11,6 +11,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define ACCEPT                                                                                                         \
+	"or accept this history: delete the file and the marks (`tandem %s rebuild --delete-marks`), then `run` sends" \
+	" everything again, which is safe"
+
+static enum status failed(const char *path, struct err *err)
+{
+	return err_set(err, RETRY, "io", "%s: %s; nothing was changed: repair it and run rebuild again", path,
+	               strerror(errno));
+}
+
 static enum status read_mark(const struct rebuild_config *config, struct task_position *mark, struct err *err)
 {
 	struct log_mark found = {.partition = config->partition};
@@ -46,27 +56,28 @@ static enum status fold_to_mark(const struct rebuild_config *config, const char 
 	task_position(refold_task(refold), &reached);
 	*records = refold_records(refold);
 	refold_close(refold);
-	if (status == OK && !mark_equal(&reached, mark))
+	if (status == OK && reached.next_offset < mark->next_offset)
 		return err_set(
-			err, FATAL, reached.next_offset < mark->next_offset ? "mark_record" : "mark_differs",
-			"%s/%d folded to offset %lld does not give the mark at %lld: the log was changed, or this program"
-			" folds differently. Restore the log or run the program that folded it, or accept this history: delete"
-			" the file and the marks (`tandem %s rebuild --delete-marks`), then `run` sends everything again, which"
-			" is safe",
+			err, FATAL, "mark_record",
+			"%s/%d ends at offset %lld, before the mark at %lld: the log has lost its tail. Restore it, " ACCEPT,
 			config->service->input, config->partition, (long long)reached.next_offset,
 			(long long)mark->next_offset, config->service->name);
+	if (status == OK && !mark_equal(&reached, mark))
+		return err_set(
+			err, FATAL, "mark_differs",
+			"%s/%d folded to offset %lld gives other hashes than the mark there: the log was changed, or"
+			" this program folds differently. Restore the log, run the program that folded it, " ACCEPT,
+			config->service->input, config->partition, (long long)mark->next_offset, config->service->name);
 	return status;
 }
 
 static enum status sync_path(const char *path, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-	if (!ok)
-		err_set(err, RETRY, "io", "%s: %s", path, strerror(errno));
+	enum status status = fd >= 0 && fsync(fd) == 0 ? OK : failed(path, err);
 	if (fd >= 0)
 		close(fd);
-	return ok ? OK : RETRY;
+	return status;
 }
 
 static void remove_with(const char *path, const char *ending)
@@ -85,9 +96,7 @@ static enum status replace(const char *fresh, const char *live, struct err *err)
 	remove_with(live, "");
 	remove_with(live, "-wal");
 	remove_with(live, "-shm");
-	if (rename(fresh, live) != 0)
-		return err_set(err, RETRY, "io", "%s: %s", live, strerror(errno));
-	return OK;
+	return rename(fresh, live) == 0 ? OK : failed(live, err);
 }
 
 enum status rebuild_partition(const struct rebuild_config *config, int64_t *records, struct err *err)
@@ -100,7 +109,7 @@ enum status rebuild_partition(const struct rebuild_config *config, int64_t *reco
 	*records = 0;
 	enum status status = OK;
 	if ((mkdir(config->data, 0755) != 0 && errno != EEXIST) || (mkdir(folder, 0755) != 0 && errno != EEXIST))
-		status = err_set(err, RETRY, "io", "%s: %s", folder, strerror(errno));
+		status = failed(folder, err);
 	if (status == OK)
 		status = lock_open(lock_path, &lock, err);
 	if (status == OK)

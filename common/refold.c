@@ -15,19 +15,10 @@ struct refold {
 
 static enum status check_begin(const struct refold_config *config, struct err *err)
 {
-	int64_t low, high;
-	enum status status = log_bounds(config->log, config->service->input, config->partition, &low, &high, err);
-	if (status != OK)
-		return status;
-	if (low > 0)
-		return err_set(
-			err, FATAL, "retention",
-			"%s/%d begins at offset %lld, expected 0: it cannot be folded from its beginning; restore the topic,"
-			" and set retention.ms=-1 and retention.bytes=-1",
-			config->service->input, config->partition, (long long)low);
 	struct arena arena = {0};
 	struct genesis genesis;
-	status = genesis_read(config->log, config->service->input, config->partition, &arena, &genesis, err);
+	enum status status =
+		genesis_read(config->log, config->service->input, config->partition, &arena, &genesis, err);
 	arena_fini(&arena);
 	return status;
 }

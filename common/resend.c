@@ -118,7 +118,7 @@ static enum status fold_until(struct resend *resend, uint64_t number, struct err
 			return err_set(
 				err, FATAL, "ahead",
 				"%s/%d holds number %llu of this stream, but the input %s/%d ends at number %llu: the input has"
-				" lost records",
+				" lost records; restore it, and run it again",
 				resend->config->topic, resend->config->to_partition, (unsigned long long)number,
 				resend->config->service->input, resend->config->partition,
 				(unsigned long long)resend->last_number);

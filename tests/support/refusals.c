@@ -7,6 +7,8 @@
 #define LOCK   "test_lock.c"
 #define RESEND "test_resend.c"
 #define ROWS   "test_rows.c"
+#define TOOLS  "test_refusals_tools.c"
+#define WAYS   "system/ways.c"
 
 const struct refusal_row refusals[] = {
 	{"common/worker.c", "forked", LOG, "another_record_where_the_last_one_was_is_a_fork_restored_or_folded_afresh"},
@@ -72,6 +74,16 @@ const struct refusal_row refusals[] = {
 	{"common/lock.c", "locked", FILES, "a_file_that_another_process_holds_is_waited_for"},
 	{"common/lock.c", "locked", LOCK, "a_holder_that_has_not_said_who_it_is_is_held_by_another_process"},
 	{"common/lock.c", "io", LOCK, "a_lock_file_that_cannot_be_made_says_why_and_is_made_when_it_can_be"},
+	{"common/partitions.c", "unknown_topic", WAYS, "a_worker_without_topics_names_the_command_that_makes_them"},
+	{"common/installation.c", "no_genesis", WAYS, "a_worker_without_topics_names_the_command_that_makes_them"},
+	{"common/rebuild.c", "mark_record", TOOLS,
+         "a_log_that_ends_before_the_mark_is_not_rebuilt_until_it_is_restored"},
+	{"common/rebuild.c", "mark_differs", TOOLS, "a_changed_log_is_not_rebuilt_until_its_history_is_accepted"},
+	{"common/rebuild.c", "io", TOOLS, "a_folder_that_cannot_be_made_is_no_place_to_rebuild_in"},
+	{"common/resend.c", "timeout", TOOLS, "a_resend_that_is_not_acknowledged_is_run_again"},
+	{"common/resend.c", "busy", TOOLS, "a_resend_beside_a_worker_that_is_always_faster_is_run_again"},
+	{"common/resend.c", "ahead", TOOLS,
+         "a_destination_that_is_ahead_of_the_input_waits_until_the_input_is_restored"},
 	{"consumers/order.c", "unknown_order", RECORD, "an_answer_for_an_order_that_is_not_there_halts"},
 	{"consumers/order.c", "contradiction", RECORD, "an_answer_that_contradicts_the_one_before_halts"},
 	{"consumers/revenue.c", "illegal_transition", RECORD,

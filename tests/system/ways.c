@@ -193,7 +193,12 @@ static void a_worker_without_topics_names_the_command_that_makes_them(void **sta
 	struct rig_result result;
 	rig_run(&rig, &result, WAIT_SECONDS, "order run --until-end");
 	assert_int_equal(result.exit_status, 1);
-	rig_ok(&rig, "%s", cut(result.err, "`tandem ", "`"));
+	const char *command = cut(result.err, "`tandem ", "`");
+	rig_run(&rig, &result, WAIT_SECONDS, "audit");
+	assert_int_equal(result.exit_status, 1);
+	assert_string_equal(cut(result.err, "`tandem ", "`"), command);
+	rig_ok(&rig, "%s", command);
+	rig_ok(&rig, "audit");
 	rig.orders = partitions_of("orders");
 	rig.inventory = partitions_of("inventory");
 	publish_and_fold(1);
