@@ -239,6 +239,8 @@ $(BUILD)/tests/fuzz/seeds: $(BUILD)/tests/fuzz/seeds.o $(BUILD)/tests/fuzz/input
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 fuzz-seeds: $(BUILD)/tests/fuzz/seeds
 	@$< tests/fuzz/corpus
+fuzz-keep:
+	@tests/fuzz/keep.sh $(FUZZ)
 
 fuzz-corpus: $(addprefix $(BUILD)/tests/fuzz/fuzz-,$(fuzz_targets)) ## every input of tests/fuzz/corpus as a test
 	@tests/run -j $(JOBS) $^
@@ -344,7 +346,7 @@ help: ## this list
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: FORCE all bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check compat peers system test sanitize valgrind house \
-	tidy lint lint-docker demo install uninstall man clean help \
+	fuzz fuzzers fuzz-corpus fuzz-seeds fuzz-keep tidy lint lint-docker demo install uninstall man clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

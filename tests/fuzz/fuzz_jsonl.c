@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define PER_BYTE 64
+#define PER_BYTE 80
 #define BASE     (1280 * 1024) /* the reader's buffer, old and new while it grows, and an arena's blocks */
 
 /* An event that was taken is one that can be sent. */
