@@ -16,7 +16,7 @@
  * A handle and everything opened from it belong to one thread at a time. Functions return a status (err.h); unless said
  * otherwise RETRY is a passing fault (code "timeout", "transport", "busy"), FATAL one that stays. Codes used here:
  *   unknown_topic, unknown_partition, out_of_range, topic_exists, not_authorized, authentication, too_large, queue_full,
- *   disk_full, group_busy, fenced, timeout, transport, busy, io, corrupt, invalid, unsupported
+ *   disk_full, group_busy, partition_count, fenced, timeout, transport, busy, io, corrupt, invalid, unsupported
  */
 #ifndef TANDEM_LOG_H
 #define TANDEM_LOG_H

@@ -47,6 +47,7 @@ struct kafka_consumer {
 	bool owner, lost, closing;
 	int32_t *partitions; /* what is owned */
 	size_t partition_count;
+	int32_t topic_partitions; /* as of the last look; 0: not known */
 
 	/* what is read */
 	struct reading *readings; /* sorted */
@@ -517,9 +518,16 @@ static bool look_at_client(struct kafka_consumer *c, struct log_event *event)
 	return true;
 }
 
-/* So many partitions there are. What is read and is not one of them cannot be read. */
+/* So many partitions there are. What is read and is not one of them cannot be read. More than there were: whoever reads must
+ * look at the topic again. (librdkafka gives them to somebody, five minutes later.) */
 static void look_at_count(struct kafka_consumer *c, int32_t count, struct log_event *event)
 {
+	int32_t before = c->topic_partitions;
+	c->topic_partitions = count ? count : before;
+	if (before && count > before)
+		tell_failed(event, -1, -1,
+		            err_set(&event->err, RETRY, "partition_count", "topic %s has %d partitions now, it had %d",
+		                    c->topic, (int)count, (int)before));
 	if (!count && !c->missing_told)
 		tell_failed(event, -1, -1,
 		            err_set(&event->err, FATAL, "unknown_topic", "there is no topic %s", c->topic));

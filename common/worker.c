@@ -594,8 +594,10 @@ static enum worker_step take_failure(struct worker *worker, const struct log_eve
 			        worker->full_input);
 		return finish(worker, FATAL, &why);
 	}
-	if (event->partition < 0)
-		worker->rollback_due = worker->joined; /* look at everything again */
+	if (event->partition < 0) { /* look at everything again */
+		worker->rollback_due = worker->joined;
+		worker->settings_at_us = 0;
+	}
 	return WORKER_POLLED;
 }
 
