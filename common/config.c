@@ -182,27 +182,34 @@ static void entry_add(struct config_state *state, struct config_entry *entry, en
 
 /* ---- sources ---- */
 
+/* At most size bytes of a file. NULL: *len were read; else what is wrong. */
+static const char *read_bytes(FILE *file, char *bytes, size_t size, size_t *len)
+{
+	*len = fread(bytes, 1, size, file);
+	return ferror(file)             ? strerror(errno)
+	       : *len > FILE_MAX_BYTES  ? "larger than 64 KiB"
+	       : memchr(bytes, 0, *len) ? "holds a NUL byte"
+	                                : NULL;
+}
+
 const char *config_read_file(struct config_state *state, const char *path)
 {
-	char *text = arena_alloc(&state->arena, FILE_MAX_BYTES + 1);
 	FILE *file = fopen(path, "r");
 	if (!file) {
 		config_complain(state, "%s: %s", path, strerror(errno));
 		return NULL;
 	}
-	size_t len = fread(text, 1, FILE_MAX_BYTES + 1, file);
-	const char *wrong = ferror(file)           ? strerror(errno)
-	                    : len > FILE_MAX_BYTES ? "larger than 64 KiB"
-	                    : memchr(text, 0, len) ? "holds a NUL byte"
-	                                           : NULL;
+	size_t len;
+	char *bytes = mem_alloc(FILE_MAX_BYTES + 1), *text = NULL;
+	const char *wrong = read_bytes(file, bytes, FILE_MAX_BYTES + 1, &len);
 	fclose(file);
-	if (wrong) {
-		config_complain(state, "%s: %s", path, wrong);
-		return NULL;
-	}
-	while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+	while (len && (bytes[len - 1] == '\n' || bytes[len - 1] == '\r'))
 		len--;
-	text[len] = 0;
+	if (wrong)
+		config_complain(state, "%s: %s", path, wrong);
+	else
+		text = arena_copy(&state->arena, bytes, len);
+	mem_free(bytes);
 	return text;
 }
 
