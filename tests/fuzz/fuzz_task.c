@@ -1,6 +1,7 @@
 /* A whole task, of either service, fed any records (script.h says how an input is read): it refuses in words that are
  * documented, what it gives out is well-formed, and `verify` holds: folded afresh, with a COMMIT behind every record and
  * unordered rows the other way round, the same rows, outputs and refusal. */
+#include "genesis.h"
 #include "header.h"
 #include "record_view.h"
 #include "script.h"
@@ -28,10 +29,11 @@ static const char *const refusals[] = {
 };
 
 struct outcome {
-	size_t folded;    /* records */
-	size_t committed; /* records that the last commit held */
-	struct err why;   /* where it halted; code NULL where not */
-	uint64_t outputs; /* a hash over all of them, headers included */
+	uint64_t taken[SCRIPT_INVENTORIES]; /* of each source partition: the last number applied */
+	size_t folded;                      /* records */
+	size_t committed;                   /* records that the last commit held */
+	struct err why;                     /* where it halted; code NULL where not */
+	uint64_t outputs;                   /* a hash over all of them, headers included */
 };
 
 static struct task *open_task(const struct script *script, bool reverse)
@@ -135,6 +137,62 @@ static void hash_outputs(const struct task *task, struct outcome *outcome)
 	}
 }
 
+/* The rule of a stream, said once more: the next number is applied or a fork, one that was is a repeat or a fork, any other
+ * leaves a gap. */
+static void check_number(const struct script *script, const struct log_record *record, enum task_verdict verdict,
+                         struct outcome *outcome)
+{
+	struct header_stream stream;
+	enum header_found found = header_stream_parse(record, &stream);
+	if (genesis_is_control(record)) {
+		FUZZ_MUST(verdict == TASK_CONTROL, "%s", task_verdict_name(verdict));
+		return;
+	}
+	if (found == HEADER_NONE) {
+		FUZZ_MUST(verdict == TASK_APPLIED || verdict == TASK_REJECTED, "%s", task_verdict_name(verdict));
+		return;
+	}
+	int32_t sources = script->which == SCRIPT_ORDER ? SCRIPT_INVENTORIES : SCRIPT_ORDERS;
+	if (found != HEADER_VALID || stream.partition >= sources ||
+	    strcmp(stream.service, script->service->sources[0].service) != 0) {
+		FUZZ_MUST(verdict == TASK_UNKNOWN_SOURCE, "%s", task_verdict_name(verdict));
+		return;
+	}
+	uint64_t *last = &outcome->taken[stream.partition];
+	bool next = stream.number == *last + 1, fits = verdict == TASK_FORK;
+	if (next)
+		fits = fits || verdict == TASK_APPLIED;
+	else if (stream.number <= *last)
+		fits = verdict == TASK_REPEAT || (fits && stream.number == *last);
+	else
+		fits = verdict == TASK_GAP;
+	FUZZ_MUST(fits, "number %llu behind %llu: %s", (unsigned long long)stream.number, (unsigned long long)*last,
+	          task_verdict_name(verdict));
+	if (verdict == TASK_APPLIED)
+		*last = stream.number;
+}
+
+/* What came is what is there or went out, and what is reserved is reserved for somebody. */
+static void check_stock(struct task *task)
+{
+	static const char *const wrong[] = {
+		"SELECT sku FROM stock WHERE received IS NOT (SELECT sum(quantity) FROM receipt WHERE receipt.sku = stock.sku)",
+		"SELECT sku FROM stock WHERE reserved IS NOT (SELECT ifnull(sum(quantity), 0) FROM reservation"
+		" JOIN reservation_line USING (order_id) WHERE status = 1 AND reservation_line.sku = stock.sku)",
+		"SELECT sku FROM stock WHERE received - on_hand IS NOT (SELECT ifnull(sum(quantity), 0) FROM reservation"
+		" JOIN reservation_line USING (order_id) WHERE status = 2 AND reservation_line.sku = stock.sku)",
+	};
+	struct store_statement *statement;
+	struct err err = {0};
+	bool row;
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		FUZZ_MUST(store_prepare(task_store(task), wrong[i], &statement, &err) == OK, "%s", err.text);
+		FUZZ_MUST(store_step(statement, &row, &err) == OK, "%s", err.text);
+		FUZZ_MUST(!row, "%s: %s", store_text(statement, 0), wrong[i]);
+		store_done(statement);
+	}
+}
+
 /* ---- folding ---- */
 
 static void commit(struct task *task, struct outcome *outcome)
@@ -178,6 +236,7 @@ static void fold(struct task *task, const struct script *script, size_t until, b
 		}
 		outcome->why = (struct err){0}; /* why a dead letter was one */
 		FUZZ_MUST(verdict < TASK_VERDICTS, "%d", verdict);
+		check_number(script, record, verdict, outcome);
 		check_outputs(task, record, verdict);
 		hash_outputs(task, outcome);
 		outcome->folded++;
@@ -207,6 +266,8 @@ static void fold_twice(const struct script *script)
 	fold(afresh, script, first.committed, true, &second);
 	FUZZ_MUST(second.folded == first.committed, "%zu records and %zu", first.committed, second.folded);
 	compare(file, afresh);
+	if (script->which == SCRIPT_INVENTORY)
+		check_stock(file);
 	/* And on to where the first one halted: at the same record, in the same words. */
 	fold(afresh, script, script->count, true, &second);
 	FUZZ_MUST(first.folded == second.folded && first.outputs == second.outputs &&

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CRASHES = 1, MARK_GIVEN = 2, MARK_CHANGED = 4, FILE_LOST = 8 };
+enum { CRASHES = 1, MARK_GIVEN = 2, MARK_CHANGED = 4, FILE_LOST = 8, PIECES_OF_ONE = 16 };
 
 #define STEPS_MAX 100000
 #define QUIET_US  300000
@@ -286,7 +286,7 @@ static void play(struct world *world, unsigned happens, const char *mark)
 	struct script *script = &world->script;
 	start(world);
 	for (size_t from = 0, to = 1; from < script->count; from = to++) {
-		while (to < script->count && !script->commit[to - 1])
+		while (to < script->count && !script->commit[to - 1] && !(happens & PIECES_OF_ONE))
 			to++;
 		append_records(world, from, to);
 		rest(world);
@@ -325,7 +325,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < genesis.topics.count; i++)
 		make_topic(world, &genesis.topics.items[i]);
 	if (happens & MARK_GIVEN)
-		give_mark(world, (int64_t)(happens >> 4), mark);
+		give_mark(world, (int64_t)(happens >> 5), mark);
 	play(world, happens, mark);
 	check_outputs(world);
 	worker_close(world->worker);
