@@ -26,6 +26,8 @@ struct load {
 	int64_t sent, acknowledged; /* by publishers that have ended */
 	int64_t orders_sent;
 	int publishers; /* seeds used */
+	bool witnessed; /* a publisher and readers of the test note what they do, and the history is judged (witness.h) */
+	int64_t orders_witnessed;
 	struct recovery recovery;
 	struct view view; /* load_finish: what an outside reader saw */
 };
