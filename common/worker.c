@@ -289,6 +289,9 @@ static bool open_one(struct worker *worker, enum worker_step *step)
 		enum status status = worker_open_slot(worker, slot, &err);
 		*step = status == OK ? WORKER_OPENED : set_aside(worker, slot, status, &err);
 		worker->assign_due = true;
+		/* Opening asks the log, and beside a slow one takes seconds: before the next file the membership is kept. */
+		worker->poll_due = true;
+		log_consumer_hold(worker->consumer, true);
 		return true;
 	}
 	return false;
@@ -317,6 +320,8 @@ static enum worker_step assign(struct worker *worker)
 	worker->assign_due = status == RETRY;
 	if (status == FATAL)
 		return finish(worker, FATAL, &err);
+	if (status == OK)
+		log_consumer_hold(worker->consumer, worker->stopping);
 	return status == OK ? WORKER_ASSIGNED : WORKER_IDLE; /* tried again at the next step */
 }
 
@@ -843,6 +848,12 @@ static enum worker_step run_phase(struct worker *worker)
 	if (worker->stopping)
 		return may_stop(worker) ? ending(worker) : take_event(worker);
 	settings_again(worker);
+	if (worker->poll_due) {
+		worker->poll_due = false;
+		step = take_event(worker);
+		if (step != WORKER_IDLE)
+			return step;
+	}
 	if (open_one(worker, &step))
 		return step;
 	if (worker->assign_due)

@@ -65,6 +65,7 @@ struct worker {
 	size_t commit_at; /* PHASE_COMMIT: the next slot */
 	bool joined;      /* an assignment has come */
 	bool assign_due;
+	bool poll_due; /* before the next file is opened */
 	bool rollback_due;
 	bool all_open; /* no slot waits to be opened */
 	bool mark_due; /* something was committed, or found to be right, that may not be marked */

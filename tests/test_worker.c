@@ -215,6 +215,38 @@ static void every_refusal_promised_here_was_provoked(void **state)
 	stage_promises("test_worker.c");
 }
 
+/* ---- membership ---- */
+
+/* Opening asks the log several things, and beside a log that is slow each takes seconds: 20 s a file, three files, a session of
+ * 45 s. */
+static void a_worker_stays_a_member_while_it_opens_its_files_beside_a_slow_log(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct worker_counts before, after;
+	enum worker_step step = WORKER_IDLE;
+	stage_open(&stage, 6, 2);
+	stage_start(&stage, STAGE_SECOND_ORDER);
+	stage_rest(&stage);
+	struct worker *first = stage.workers[STAGE_ORDER].worker, *second = stage.workers[STAGE_SECOND_ORDER].worker;
+	assert_int_equal(worker_task_count(first), 3);
+	worker_counts(first, &before);
+	log_memory_check(stage.flow.memory, "orders", -1);
+	for (int i = 0; i < 1000 && step != WORKER_ASSIGNED; i++) {
+		step = worker_step(first);
+		if (step == WORKER_OPENED)
+			stage.flow.now_us += 20000000;
+		for (int j = 0; j < 20; j++)
+			worker_step(second);
+	}
+	stage_rest(&stage);
+	worker_counts(first, &after);
+	assert_int_equal(worker_task_count(first), 3);
+	assert_int_equal(after.rollbacks, before.rollbacks + 1); /* of the check: nothing was revoked */
+	flow_verify(&stage.flow);
+	stage_close(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +257,7 @@ int main(void)
 		cmocka_unit_test(until_end_with_a_halted_task_is_done_in_part),
 		cmocka_unit_test(a_halted_task_is_tried_again_after_pauses_that_grow_to_a_minute),
 		cmocka_unit_test(pauses_grow_also_where_commits_happen_before_the_task_halts),
+		cmocka_unit_test(a_worker_stays_a_member_while_it_opens_its_files_beside_a_slow_log),
 		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

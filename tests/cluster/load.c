@@ -29,7 +29,7 @@ static struct load load;
 
 static void open_rig(void)
 {
-	load = (struct load){.options = "--session-timeout 10s --commit-interval 50ms"};
+	load = (struct load){.options = "--session-timeout 20s --commit-interval 50ms"};
 	rig_open(&load.rig);
 	load.rig.orders = load.rig.inventory = LOAD_PARTITIONS;
 	load.rig.keep_topics = true;
