@@ -243,8 +243,10 @@ enum status delivery_step(struct delivery *delivery, int timeout_ms, struct err 
 	if (status == OK && delivery->first < delivery->next &&
 	    now_us(delivery) - delivery->progress_us > delivery->config.patience_ms * 1000)
 		status = err_set(err, RETRY, "timeout",
-		                 "nothing was acknowledged for %" PRId64 " s; %" PRIu64 " records wait",
-		                 delivery->config.patience_ms / 1000, delivery->next - delivery->first);
+		                 "nothing was acknowledged for %" PRId64 " s; %" PRIu64 " records wait%s%.300s",
+		                 delivery->config.patience_ms / 1000, delivery->next - delivery->first,
+		                 delivery->fruitless ? "; the last try: " : "",
+		                 delivery->fruitless ? delivery->why.text : "");
 	return status;
 }
 

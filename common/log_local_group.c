@@ -429,21 +429,23 @@ static bool tell_failed(struct log_event *event, enum status status)
 	return true;
 }
 
-/* A topic that is not there is told once; it may be made, and is joined then. */
+/* A topic that is not there is told once; it may be made, and is joined then. So is a full disk, or one that fails; a lock that
+ * somebody else has is waited for in silence. */
 static bool step_join(struct local_log *log, struct local_member *member, struct log_event *event)
 {
 	bool lost = member->membership.lost;
 	enum status status = join(log, member, &event->err);
 	if (status == OK) {
-		member->unknown_told = false;
+		member->told = OK;
 		return false;
 	}
 	alive_end(log, member, true);
 	member->membership.state = LOG_OUTSIDE;
 	member->membership.lost = lost;
-	bool tell = status == FATAL && !member->unknown_told;
-	member->unknown_told = status == FATAL;
-	return tell && tell_failed(event, status);
+	if (err_is(&event->err, "busy") || status == member->told)
+		return false;
+	member->told = status;
+	return tell_failed(event, status);
 }
 
 void local_member_give_back(struct local_log *log, struct local_member *member)

@@ -217,7 +217,7 @@ struct local_member {
 	struct local_lock alive; /* fd -1 while it is no member */
 	uint32_t changes_seen;
 	int64_t looked_us; /* 0: never */
-	bool unknown_told;
+	enum status told; /* of the tries to join since the last that did; OK: nothing */
 };
 
 /* Looks at the group if it changed or was not looked at for a while. True: *event says something; its partitions point into

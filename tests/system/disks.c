@@ -383,6 +383,7 @@ static void a_full_disk_under_the_local_log_refuses_until_there_is_room(void **s
 	disk_fill(&disk);
 	recovery_begin(&recovery, "disks", "disk of the local log full");
 	rig_run(&rig, &result, WAIT_SECONDS, "publish --only orders --orders 2000 --skus 40 --seed 5 --timeout 5s");
+	print_message("publish: status %d in %.1f s: %s%s", result.exit_status, result.seconds, result.out, result.err);
 	assert_true(result.exit_status == EXIT_FAILED || result.exit_status == EXIT_PARTLY);
 	assert_non_null(strstr(result.err, "full"));
 	struct rig_process *order = rig_start(&rig, "order", "order run");
