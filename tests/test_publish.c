@@ -400,6 +400,19 @@ static void a_log_that_never_answers_is_given_up(void **state)
 	assert_int_equal(f.result.sent.acknowledged, 0);
 }
 
+static void a_log_that_takes_nothing_is_given_up_with_what_came_of_the_last_try(void **state)
+{
+	(void)state;
+	install();
+	f.fate = LOG_MEMORY_LOSE;
+	f.fail_count = INT64_MAX;
+	f.options.sender.patience_ms = 1000;
+	assert_int_equal(publish(), RETRY);
+	assert_true(err_is(&f.err, "timeout"));
+	if (!strstr(f.err.text, "nothing was acknowledged for 1 s; ") || !strstr(f.err.text, "; the last try: "))
+		fail_msg("%s", f.err.text);
+}
+
 static void a_csv_is_published_whole_and_a_repeat_gives_the_same_keys(void **state)
 {
 	(void)state;
@@ -506,6 +519,7 @@ int main(void)
 		TEST(a_file_with_a_wrong_line_is_not_begun),
 		TEST(a_stream_is_published_up_to_the_first_wrong_line),
 		TEST(a_log_that_never_answers_is_given_up),
+		TEST(a_log_that_takes_nothing_is_given_up_with_what_came_of_the_last_try),
 		TEST(a_csv_is_published_whole_and_a_repeat_gives_the_same_keys),
 		TEST(generated_ids_are_uuids_that_grow_or_do_not),
 		TEST(generated_lines_are_skewed_as_asked),
