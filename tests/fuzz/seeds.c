@@ -367,6 +367,11 @@ static void task_seeds(void)
 	TASK_SEED("stock-halts", "\1" RESERVE("\0", "\1", "\1\x40\2"));
 	TASK_SEED("stock-unknown",
 	          "\1" TWIST("\x09", "\0", "\0\3xyz") COMMIT("\0", "\1") TWIST("\x0a", "\0", "\0") COMMIT("\0", "\1"));
+	TASK_SEED("order-repeat", "\0" PLACE("\1", TWO_LINES) RESERVED("\0", "\1") AGAIN("\2") SAVE AGAIN("\2")
+	                                  RESERVED("\1", "\1") AGAIN("\2") AGAIN("\1"));
+	TASK_SEED("stock-repeat",
+	          "\1" RECEIVE("\0", "\1", "\x08") RESERVE("\0", "\1", "\1\0\2") RESERVE("\0", "\1", "\1\0\2")
+	                  AGAIN("\2") SAVE AGAIN("\3") COMMIT("\0", "\1") AGAIN("\2") AGAIN("\3"));
 	TASK_SEED("genesis-raw", "\6\x90\x03\x00\x05zzzzz");
 }
 
