@@ -29,6 +29,7 @@ one() { # TARGET
 	local target=$1 program=build-fuzz/tests/fuzz/libfuzzer-$1 log=$out/$1.log words=() status before after input
 	mkdir -p "build-fuzz/corpus/$target" "tests/fuzz/corpus/$target"
 	[ ! -e "tests/fuzz/$target.dict" ] || words=("-dict=tests/fuzz/$target.dict")
+	case $target in task | worker) words=(-len_control=0 -max_len=400) ;; esac # a step takes a few bytes: many steps at once
 	# shellcheck disable=SC2086 # options of libFuzzer's, as words
 	"$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 "${words[@]}" \
 		-artifact_prefix="$found/$target-" ${FUZZ_OPTIONS:-} "build-fuzz/corpus/$target" "tests/fuzz/corpus/$target" \
