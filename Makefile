@@ -264,11 +264,11 @@ bench_run = rm -rf $(BUILD)/bench; mkdir -p $(BUILD)/bench; \
 		$(with_kafka) tests/bench/run.sh $(BUILD)/tests/bench $(bench_workloads) micro
 
 bench: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## every workload, targets beside the figures; build/bench.json. RETAIL=online-retail.csv.xz
-	@$(call bench_run,600)
+	@$(call bench_run,1200)
 
 bench-quick: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## the same, small: does it run, roughly how fast
 	@N=30000 ROUNDS=1 SPAN=1 WIPED=30000 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2 KILLS=1 TAKEOVER=3; \
-	export N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE KILLS TAKEOVER; $(call bench_run,120)
+	export N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE KILLS TAKEOVER; $(call bench_run,300)
 
 bench-plot: | $(BUILD)/setup-plot ## docs/bench-*.svg, of what make bench measured last
 	@tests/bench/plot.sh $(BUILD)/bench.json docs

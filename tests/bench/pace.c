@@ -255,20 +255,40 @@ void pace_start(struct pace *pace, int64_t rate)
 	atomic_store(&pace->rate, rate);
 }
 
-static bool all_are_back(struct rig *rig, void *arg)
-{
-	struct pace *pace = arg;
-	(void)rig;
-	check(pace);
-	return atomic_load(&pace->got) >= atomic_load(&pace->sent);
-}
-
-void pace_stop(struct pace *pace, int seconds_max)
+void pace_leave(struct pace *pace)
 {
 	const struct timespec rest = {.tv_nsec = 50000000};
 	atomic_store(&pace->rate, 0);
 	nanosleep(&rest, NULL); /* the order that was due may be under way */
-	rig_until(&pace->side->rig, seconds_max, "every order has its outcome", all_are_back, pace);
+}
+
+int64_t pace_missing(const struct pace *pace)
+{
+	return atomic_load(&pace->sent) - atomic_load(&pace->got);
+}
+
+static int64_t first_without(const struct pace *pace)
+{
+	int64_t number = 0, sent = atomic_load(&pace->sent);
+	while (number < sent && atomic_load(&pace->got_us[number]))
+		number++;
+	return number;
+}
+
+void pace_stop(struct pace *pace, int seconds_max)
+{
+	const struct timespec look = {.tv_nsec = 5000000};
+	double until = side_now() + seconds_max;
+	pace_leave(pace);
+	while (pace_missing(pace) > 0) {
+		check(pace);
+		if (side_now() > until)
+			fail_msg(
+				"%s: %lld of %lld orders have their outcome after %d s; the first without is number %lld",
+				side_names[pace->side->kind], (long long)atomic_load(&pace->got),
+				(long long)atomic_load(&pace->sent), seconds_max, (long long)first_without(pace));
+		nanosleep(&look, NULL);
+	}
 }
 
 void pace_close(struct pace *pace)

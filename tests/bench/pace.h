@@ -12,9 +12,12 @@ struct pace;
 struct pace *pace_open(struct side *side, int64_t orders_max);
 /* Goes on from the last order. Does not wait. */
 void pace_start(struct pace *pace, int64_t rate);
-/* No more orders; waits until each has its outcome. */
+/* No more orders; waits until each has its outcome, or fails naming the first that has none. */
 void pace_stop(struct pace *pace, int seconds_max);
-void pace_close(struct pace *pace); /* after pace_stop */
+/* No more orders; does not wait: a killed bare loses what it had committed and not yet sent on. */
+void pace_leave(struct pace *pace);
+int64_t pace_missing(const struct pace *pace); /* orders without an outcome so far */
+void pace_close(struct pace *pace);            /* after pace_stop or pace_leave */
 
 int64_t pace_sent(const struct pace *pace); /* orders so far: the number of the next one */
 /* The outcomes of orders from..to-1: how long each took, sorted, in milliseconds. */

@@ -22,6 +22,7 @@
 #define WAIT_SECONDS  120
 #define DRAIN_SECONDS 600
 #define SETTLE        1.0 /* seconds before each blow */
+#define LOST          3.0 /* seconds after which an outcome will not come any more */
 #define ORDERS_MAX    (RATE * 600)
 
 struct recovery {
@@ -52,12 +53,20 @@ static void begin(struct side *side, enum side_kind kind, const char *more, int6
 	side_end(side, &batch, DRAIN_SECONDS, &rate);
 }
 
+/* bare need not find everything again: it may have committed what it had not sent on. */
 static void finish(struct recovery *recovery, struct side *side, struct pace *pace, const char *during)
 {
-	pace_stop(pace, WAIT_SECONDS);
+	if (side->kind == SIDE_BARE) {
+		pace_leave(pace);
+		nap(LOST);
+	} else {
+		pace_stop(pace, WAIT_SECONDS);
+	}
+	bench_note(&recovery->bench, "orders", (double)pace_missing(pace), NAN, "%s, %s, without an outcome",
+	           side_names[side->kind], during);
 	pace_close(pace);
 	side_stop(side);
-	if (during)
+	if (side->kind != SIDE_BARE)
 		side_note_memory(side, &recovery->bench, during);
 	side_close(side);
 }
@@ -113,7 +122,7 @@ static void kills(struct recovery *recovery, enum side_kind kind)
 		bench_note(&recovery->bench, "s", seconds, NAN, "%s, kill -9 of the %s worker", side_names[kind],
 		           i % 2 ? "inventory" : "order");
 	}
-	finish(recovery, &side, pace, NULL);
+	finish(recovery, &side, pace, "killed");
 }
 
 static void wipes(struct recovery *recovery, enum side_kind kind)
@@ -133,7 +142,7 @@ static void wipes(struct recovery *recovery, enum side_kind kind)
 		bench_note(&recovery->bench, "records/s", (double)records / seconds, NAN,
 		           "%s, files of the %s worker deleted, folded", side_names[kind], role);
 	}
-	finish(recovery, &side, pace, "from nothing");
+	finish(recovery, &side, pace, "files deleted");
 }
 
 static double longest_ms(struct pace *pace, int64_t from)
@@ -169,12 +178,16 @@ static void takeovers(struct recovery *recovery, enum side_kind kind)
 	bench_note(&recovery->bench, "ms", left, NAN, "%s, the second leaves, longest wait", side_names[kind]);
 	bench_say("%s: takeover, longest wait of an order: 1 to 2 %.0f ms, 2 to 1 %.0f ms", side_names[kind], joined,
 	          left);
-	finish(recovery, &side, pace, NULL);
+	finish(recovery, &side, pace, "takeovers");
 }
 
 static void want(struct recovery *recovery)
 {
 	static const char *const roles[] = {"order", "inventory"};
+	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++)
+		if (recovery->on[kind])
+			bench_want(&recovery->bench, BENCH_AT_MOST, false, 0, "%s, killed, without an outcome",
+			           side_names[kind]);
 	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++)
 		for (size_t i = 0; i < 2 && recovery->on[kind]; i++) {
 			bench_want(&recovery->bench, BENCH_AT_MOST, false, 0.5, "%s, kill -9 of the %s worker",

@@ -43,8 +43,26 @@ void side_choose(bool on[SIDE_KINDS])
 		           (kind == SIDE_LOCAL || rig_wants_kafka());
 }
 
+/* A failed side ends the program: its programs' last words are shown, its folder goes. */
+static char left_behind[64];
+
+static void clear_away(void)
+{
+	char command[256];
+	if (!left_behind[0])
+		return;
+	snprintf(command, sizeof command, "tail -n 5 %s/*.log >&2%s%s", left_behind,
+	         getenv("TANDEM_KEEP") ? " # kept: " : "; rm -rf ", left_behind);
+	if (system(command) != 0)
+		fprintf(stderr, "%s could not be cleared away\n", left_behind);
+}
+
 void side_open(struct side *side, enum side_kind kind)
 {
+	static bool registered;
+	if (!registered)
+		atexit(clear_away);
+	registered = true;
 	*side = (struct side){.kind = kind, .more = ""};
 	const char *given = getenv("KAFKA");
 	char *kafka = given ? strdup(given) : NULL;
@@ -54,12 +72,14 @@ void side_open(struct side *side, enum side_kind kind)
 	if (kafka)
 		setenv("KAFKA", kafka, 1);
 	free(kafka);
+	memcpy(left_behind, side->rig.folder, sizeof left_behind);
 	side->rig.passed = true;
 }
 
 void side_close(struct side *side)
 {
 	rig_close(&side->rig);
+	left_behind[0] = 0;
 }
 
 struct rig_process *side_start_one(struct side *side, const char *role)
