@@ -21,13 +21,11 @@ struct table {
 	int targets, missed, lost;
 };
 
-/* Four digits that count, and no more zeros than needed. */
+/* Three digits that count, and all before the point. */
 static const char *figure_text(double value, char out[32])
 {
-	if (value >= 1000 || value <= -1000)
+	if (value >= 100 || value <= -100)
 		snprintf(out, 32, "%.0f", value);
-	else if (value >= 100)
-		snprintf(out, 32, "%.1f", value);
 	else
 		snprintf(out, 32, "%.3g", value);
 	return out;
