@@ -121,6 +121,7 @@ void run_seed(uint64_t seed, const struct options *options, struct run_result *r
 	if (rest_reach(&world))
 		judge(&world, result);
 	check_held(&world);
+	probe_run(&world);
 	result->failed = *world.failure != 0;
 	memcpy(result->failure, world.failure, sizeof result->failure);
 	result->trace_hash = world.trace_hash;

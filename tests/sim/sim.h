@@ -224,6 +224,9 @@ size_t loss_read(struct world *world, int topic, int32_t partition, struct log_r
  * concerns must refuse with that reason and no other, and the documented way out must lead back to right. */
 void trial_run(struct world *world);
 
+/* probe.c: a badly written service, folded while SQLite's calls fail. */
+void probe_run(struct world *world);
+
 /* rest.c: false: it does not come to rest */
 bool rest_reach(struct world *world);
 

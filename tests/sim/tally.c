@@ -21,7 +21,7 @@ static const char *const seen[SEEN_KINDS] = {
 	"seeds short of stock", "slow starts",      "zombies",           "two owners",
 	"reassigned",           "producers dropped", "caught up",        "resend raced",
 	"no memory: ended",     "no memory: went on", "rebuilt equal",    "verified",
-	"audited",
+	"audited",              "probed",
 };
 
 static const char *const trials[TRIAL_KINDS] = {

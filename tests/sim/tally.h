@@ -78,6 +78,7 @@ enum sim_seen {
 	SEEN_REBUILT,     /* a state hash compared: live and rebuilt */
 	SEEN_VERIFIED,
 	SEEN_AUDITED,
+	SEEN_PROBED, /* a badly written service folded to the end: see probe.c */
 	SEEN_KINDS
 };
 
