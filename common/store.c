@@ -313,6 +313,8 @@ enum status store_begin(struct store *store, struct err *err)
 	return own(store, STORE_BEGIN, err);
 }
 
+/* Defence in depth: SQLite can roll a transaction back behind an error, and an error has broken the store before this is asked.
+ * Going on outside of a transaction would commit the next statement alone. */
 static enum status lost_transaction(struct store *store, struct err *err)
 {
 	if (broken(store, err) != OK)
