@@ -279,12 +279,41 @@ static bool select_rows(struct table *table, const char *sql)
 	return store_prepare(table->store, sql, &table->rows, &table->err) == OK;
 }
 
+/* No row is left behind that no fact asks for. */
+static void compare_count(const struct compare *compare, struct table *table, const struct oracle *oracle, const char *what,
+                          const char *sql, size_t expected)
+{
+	if (!select_rows(table, sql) || !next_row(table))
+		return;
+	if ((size_t)store_int(table->rows, 0) != expected)
+		differs(compare, "the file of partition %d has %lld rows of %s and not %zu", oracle->partition,
+		        (long long)store_int(table->rows, 0), what, expected);
+	store_done(table->rows);
+}
+
+static size_t cancels_of(const struct oracle *oracle)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < oracle->order_count; i++)
+		count += oracle->orders[i].cancel != NULL;
+	return count;
+}
+
+static size_t lines_of(const struct oracle *oracle)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < oracle->hold_count; i++)
+		count += oracle->holds[i].state < 3 ? oracle->holds[i].command->lines.count : 0;
+	return count;
+}
+
 static void compare_file(const struct compare *compare, struct table *table, int service, const struct oracle *oracle,
                          struct arena *arena)
 {
 	if (service == SIM_ORDER) {
 		if (select_rows(table, "SELECT order_id, status, total_minor FROM orders"))
 			compare_orders(compare, table, oracle, arena);
+		compare_count(compare, table, oracle, "cancel_request", "SELECT count(*) FROM cancel_request", cancels_of(oracle));
 		return;
 	}
 	if (select_rows(table, "SELECT sku, on_hand, reserved, received FROM stock"))
@@ -292,6 +321,8 @@ static void compare_file(const struct compare *compare, struct table *table, int
 	if (select_rows(table, "SELECT order_id, status, (SELECT count(*) FROM reservation_line l WHERE l.order_id IS"
 	                       " reservation.order_id) FROM reservation"))
 		compare_holds(compare, table, oracle, arena);
+	compare_count(compare, table, oracle, "receipt", "SELECT count(*) FROM receipt", oracle->receipt_count);
+	compare_count(compare, table, oracle, "reservation_line", "SELECT count(*) FROM reservation_line", lines_of(oracle));
 }
 
 void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX],

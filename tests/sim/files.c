@@ -173,16 +173,13 @@ void files_copy(struct world *world, int service, int folder, int32_t partition,
 	}
 }
 
-/* "db-wal": as a power loss does it, which takes back what was not synced. "db": damage. */
-bool files_cut(struct world *world, struct dice *dice, const char *ending)
+/* Of the file with this ending: false: there is nothing to cut. */
+bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition, const char *ending)
 {
-	int service, folder;
-	int32_t partition;
 	struct stat st;
-	choose(world, dice, &service, &folder, &partition);
 	let_go(world, service, folder);
 	char *path = world_file(world, service, folder, partition, ending);
-	int64_t from = strcmp(ending, "db") == 0 ? 0 : vfs_synced(path);
+	int64_t from = strcmp(ending, "db") == 0 ? 1 : vfs_synced(path); /* an empty one would be a new one */
 	bool done = stat(path, &st) == 0 && st.st_size > from;
 	int64_t size = done ? from + (int64_t)(dice_next(dice) % (uint64_t)(st.st_size - from)) : 0;
 	done = done && truncate(path, size) == 0;
@@ -191,6 +188,15 @@ bool files_cut(struct world *world, struct dice *dice, const char *ending)
 		world_trace(world, "%s of %s/%d in folder %d is cut at %lld", ending, world_service(service)->name,
 		            partition, folder, (long long)size);
 	return done;
+}
+
+/* "db-wal": as a power loss does it, which takes back what was not synced. "db": damage. */
+bool files_cut(struct world *world, struct dice *dice, const char *ending)
+{
+	int service, folder;
+	int32_t partition;
+	choose(world, dice, &service, &folder, &partition);
+	return files_cut_one(world, dice, service, folder, partition, ending);
 }
 
 bool files_flip(struct world *world, struct dice *dice)

@@ -204,6 +204,7 @@ bool sim_may_be_loud(const struct plan *plan);
 void files_snapshot(struct world *world, struct dice *dice);
 bool files_restore(struct world *world, struct dice *dice, bool other);
 bool files_delete(struct world *world, int service, int folder, int32_t partition); /* false: it was not there */
+bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition, const char *ending);
 bool files_cut(struct world *world, struct dice *dice, const char *ending);
 bool files_there(struct world *world, int service, int folder, int32_t partition);
 void files_copy(struct world *world, int service, int folder, int32_t partition, int to_service, int to_folder,

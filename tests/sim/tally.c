@@ -26,7 +26,7 @@ static const char *const seen[SEEN_KINDS] = {
 
 static const char *const trials[TRIAL_KINDS] = {
 	"partitions added", "truncated", "forked",      "twin",        "mark_record", "mark_differs",
-	"mark kept",        "retention", "foreign_log", "destination", "foreign file", "setting",
+	"mark kept",        "retention", "foreign_log", "destination", "foreign file", "cut file", "setting",
 };
 
 void tally_halt(struct tally *tally, const char *code)

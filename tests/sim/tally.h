@@ -94,6 +94,7 @@ enum sim_trial { /* see trial.h */
 	TRIAL_FOREIGN_LOG,
 	TRIAL_DESTINATION,
 	TRIAL_FILE,
+	TRIAL_FILE_SHORT,
 	TRIAL_SETTING,
 	TRIAL_KINDS
 };

@@ -408,6 +408,20 @@ static bool foreign_file(struct trial *trial)
 	return has_recovered(trial);
 }
 
+/* The file has lost its end, in the middle of a page or between two. */
+static bool file_short(struct trial *trial)
+{
+	struct world *world = trial->world;
+	const struct plan *plan = &world->plan;
+	close_service(world, trial->service);
+	for (int f = 0; f < (plan->shared_folder ? 1 : plan->processes[trial->service]); f++)
+		files_cut_one(world, trial->dice, trial->service, f, trial->partition, "db");
+	if (!is_refused(trial, trial->service, trial->partition, "corrupt"))
+		return false;
+	delete_files(trial);
+	return has_recovered(trial);
+}
+
 /* ---- which ---- */
 
 static const struct {
@@ -426,6 +440,7 @@ static const struct {
 	[TRIAL_FOREIGN_LOG] = {"foreign_log", foreign_log, true},
 	[TRIAL_DESTINATION] = {"foreign_destination", foreign_destination, false},
 	[TRIAL_FILE] = {"foreign_file", foreign_file, false},
+	[TRIAL_FILE_SHORT] = {"a cut file", file_short, true},
 	[TRIAL_SETTING] = {"topic_settings", setting, false},
 };
 
