@@ -180,8 +180,8 @@ static bool ran_short(const struct oracle *oracle)
 void compare_outputs(struct world *world, const struct view *view, char *what, size_t room)
 {
 	const struct plan *plan = &world->plan;
-	const struct compare compare = {
-		world, view, what, room, !plan->may[FAULT_TAIL] && !plan->may[FAULT_TAIL_READ] && !world->recreated};
+	const struct compare compare = {world, view, what, room,
+	                                !plan->may[FAULT_TAIL] && !plan->may[FAULT_TAIL_READ] && !world->recreated};
 	bool short_of_stock = false;
 	for (int s = 0; s < SIM_SERVICES; s++) {
 		for (int32_t p = 0; p < plan->partitions[s]; p++) {
@@ -280,8 +280,8 @@ static bool select_rows(struct table *table, const char *sql)
 }
 
 /* No row is left behind that no fact asks for. */
-static void compare_count(const struct compare *compare, struct table *table, const struct oracle *oracle, const char *what,
-                          const char *sql, size_t expected)
+static void compare_count(const struct compare *compare, struct table *table, const struct oracle *oracle,
+                          const char *what, const char *sql, size_t expected)
 {
 	if (!select_rows(table, sql) || !next_row(table))
 		return;
@@ -313,7 +313,8 @@ static void compare_file(const struct compare *compare, struct table *table, int
 	if (service == SIM_ORDER) {
 		if (select_rows(table, "SELECT order_id, status, total_minor FROM orders"))
 			compare_orders(compare, table, oracle, arena);
-		compare_count(compare, table, oracle, "cancel_request", "SELECT count(*) FROM cancel_request", cancels_of(oracle));
+		compare_count(compare, table, oracle, "cancel_request", "SELECT count(*) FROM cancel_request",
+		              cancels_of(oracle));
 		return;
 	}
 	if (select_rows(table, "SELECT sku, on_hand, reserved, received FROM stock"))
@@ -322,7 +323,8 @@ static void compare_file(const struct compare *compare, struct table *table, int
 	                       " reservation.order_id) FROM reservation"))
 		compare_holds(compare, table, oracle, arena);
 	compare_count(compare, table, oracle, "receipt", "SELECT count(*) FROM receipt", oracle->receipt_count);
-	compare_count(compare, table, oracle, "reservation_line", "SELECT count(*) FROM reservation_line", lines_of(oracle));
+	compare_count(compare, table, oracle, "reservation_line", "SELECT count(*) FROM reservation_line",
+	              lines_of(oracle));
 }
 
 void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX],

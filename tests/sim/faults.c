@@ -285,14 +285,29 @@ static bool tail_read(struct world *world, struct dice *dice)
 
 /* What happens at a turn; false: there was nothing that it could happen to. The others are the hooks' own. */
 static bool (*const injections[FAULT_CLASSES])(struct world *world, struct dice *dice) = {
-	[FAULT_CRASH] = crash,          [FAULT_POWER] = power_loss,      [FAULT_SLOW] = slow,
-	[FAULT_PAUSE] = stand_still,    [FAULT_EXPEL] = expel,           [FAULT_LEADER] = leader,
-	[FAULT_STOP] = stop,            [FAULT_CLOCK] = jump,            [FAULT_MARK] = spoil_mark,
-	[FAULT_FILE_GONE] = file_gone,  [FAULT_FILE_OLD] = file_old,     [FAULT_FILE_OTHER] = file_other,
-	[FAULT_FILE_SHORT] = file_short, [FAULT_FILE_BIT] = files_flip,  [FAULT_DISK] = bad_disk,
-	[FAULT_SETTING] = setting,      [FAULT_REBUILD] = rebuild,       [FAULT_RESEND] = resend,
-	[FAULT_MEMORY] = memory_runs_out, [FAULT_TAIL] = tail_unread,    [FAULT_TAIL_READ] = tail_read,
-	[FAULT_HEAD] = loss_head,       [FAULT_RECREATED] = loss_recreate,
+	[FAULT_CRASH] = crash,
+	[FAULT_POWER] = power_loss,
+	[FAULT_SLOW] = slow,
+	[FAULT_PAUSE] = stand_still,
+	[FAULT_EXPEL] = expel,
+	[FAULT_LEADER] = leader,
+	[FAULT_STOP] = stop,
+	[FAULT_CLOCK] = jump,
+	[FAULT_MARK] = spoil_mark,
+	[FAULT_FILE_GONE] = file_gone,
+	[FAULT_FILE_OLD] = file_old,
+	[FAULT_FILE_OTHER] = file_other,
+	[FAULT_FILE_SHORT] = file_short,
+	[FAULT_FILE_BIT] = files_flip,
+	[FAULT_DISK] = bad_disk,
+	[FAULT_SETTING] = setting,
+	[FAULT_REBUILD] = rebuild,
+	[FAULT_RESEND] = resend,
+	[FAULT_MEMORY] = memory_runs_out,
+	[FAULT_TAIL] = tail_unread,
+	[FAULT_TAIL_READ] = tail_read,
+	[FAULT_HEAD] = loss_head,
+	[FAULT_RECREATED] = loss_recreate,
 };
 
 void faults_turn(struct world *world)

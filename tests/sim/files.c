@@ -174,7 +174,8 @@ void files_copy(struct world *world, int service, int folder, int32_t partition,
 }
 
 /* Of the file with this ending: false: there is nothing to cut. */
-bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition, const char *ending)
+bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition,
+                   const char *ending)
 {
 	struct stat st;
 	let_go(world, service, folder);

@@ -139,7 +139,8 @@ int heap_size(void *piece)
 	if (!piece)
 		return 0;
 	const union head *head = head_of(piece);
-	return head->bits ? (1 << head->bits) - (int)sizeof *head : (int)(malloc_usable_size(head_of(piece)) - sizeof *head);
+	return head->bits ? (1 << head->bits) - (int)sizeof *head
+	                  : (int)(malloc_usable_size(head_of(piece)) - sizeof *head);
 }
 
 void *heap_resize(void *old, int size)

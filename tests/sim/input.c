@@ -163,7 +163,8 @@ static void make_receipts(struct world *world, const int64_t *wanted)
 			all -= part;
 		}
 		if (receipt && dice_chance(dice, 60))
-			add_receipt(world, sku, receipt - 1, 1000)->kind = INPUT_CONFLICT; /* another SKU or quantity under the same id */
+			add_receipt(world, sku, receipt - 1, 1000)->kind =
+				INPUT_CONFLICT; /* another SKU or quantity under the same id */
 	}
 }
 

@@ -26,7 +26,8 @@ static void *make(struct oracle *oracle, const void *bytes, size_t size)
 static void emit(struct oracle *oracle, enum oracle_to to, int32_t partition, const struct event_type *type,
                  const void *event)
 {
-	*GROW(oracle, oracle->outputs, oracle->output_count) = (struct oracle_output){to, partition, type, event, NULL, oracle->cause};
+	*GROW(oracle, oracle->outputs, oracle->output_count) =
+		(struct oracle_output){to, partition, type, event, NULL, oracle->cause};
 }
 
 static void dead_letter(struct oracle *oracle, const struct oracle_given *given)

@@ -113,8 +113,10 @@ static void make_records(struct probe *probe)
 	for (size_t i = 1; i <= probe->count; i++) {
 		struct buf value = {0};
 		const char *name = arena_format(&world->arena, "P%zu", i);
-		probe->received[i] = (struct stock_received){
-			.receipt_id = name, .sku = name, .quantity = dice_from(&probe->dice, 1, 1000), .received_at = 1};
+		probe->received[i] = (struct stock_received){.receipt_id = name,
+		                                             .sku = name,
+		                                             .quantity = dice_from(&probe->dice, 1, 1000),
+		                                             .received_at = 1};
 		event_encode(&stock_received_type, &probe->received[i], &value, &err);
 		probe->records[i] = (struct log_record){
 			.offset = (int64_t)i,
@@ -157,8 +159,9 @@ static bool check_outputs(struct probe *probe, size_t at, enum task_verdict verd
 	if (verdict != (rejected ? TASK_REJECTED : TASK_APPLIED))
 		return world_fail(probe->world, "probe: record %zu is %s", at, task_verdict_name(verdict));
 	if (count != 1 || strcmp(out->topic, rejected ? "probes.dlq" : "replies") != 0 || out->number != number)
-		return world_fail(probe->world, "probe: record %zu made %zu outputs, the first number %llu to %s and not %zu", at,
-		                  count, count ? (unsigned long long)out->number : 0, count ? out->topic : "nobody", number);
+		return world_fail(
+			probe->world, "probe: record %zu made %zu outputs, the first number %llu to %s and not %zu", at,
+			count, count ? (unsigned long long)out->number : 0, count ? out->topic : "nobody", number);
 	if (probe->chains[at] && probe->chains[at] != out->chain)
 		return world_fail(probe->world, "probe: record %zu made other bytes than before", at);
 	probe->chains[at] = out->chain;
@@ -204,7 +207,8 @@ static bool check_row(struct probe *probe, struct store_statement *row, size_t a
 	if ((size_t)store_int(row, 0) == at && strcmp(store_text(row, 1), received->receipt_id) == 0 &&
 	    store_int(row, 2) == received->quantity && strcmp(store_text(row, 3), again) == 0)
 		return true;
-	return world_fail(probe->world, "probe: a row of record %lld (quantity %lld '%s') where record %zu (%s) must stand",
+	return world_fail(probe->world,
+	                  "probe: a row of record %lld (quantity %lld '%s') where record %zu (%s) must stand",
 	                  (long long)store_int(row, 0), (long long)store_int(row, 2), store_text(row, 3), at, again);
 }
 
@@ -214,7 +218,8 @@ static bool check_table(struct probe *probe)
 	struct store_statement *rows;
 	int64_t total = 0;
 	bool row = true;
-	enum status status = store_prepare(task_store(probe->task), "SELECT * FROM seen ORDER BY at", false, &rows, &err);
+	enum status status =
+		store_prepare(task_store(probe->task), "SELECT * FROM seen ORDER BY at", false, &rows, &err);
 	for (size_t i = 1; i <= probe->count && status == OK; i++) {
 		if (wrong(&probe->received[i]))
 			continue;
@@ -256,7 +261,8 @@ void probe_run(struct world *world)
 	snprintf(probe.path, sizeof probe.path, "%s/probe.db", world->folder);
 	make_records(&probe);
 	vfs_use(&probe.disk);
-	while (!*world->failure && (probe.task || open_task(&probe)) && next_of(&probe) <= probe.count && tries++ < TRIES_MAX)
+	while (!*world->failure && (probe.task || open_task(&probe)) && next_of(&probe) <= probe.count &&
+	       tries++ < TRIES_MAX)
 		if (!fold_one(&probe))
 			break;
 	probe.disk.fault = DISK_SOUND;

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TURNS_MAX    60000
-#define REMEDIES_MAX 6
+#define TURNS_MAX      60000
+#define REMEDIES_MAX   6
 #define HELD_BYTES_MAX (8 << 20)
 
 static void up_or_awake(struct world *world, struct process *process)
@@ -103,7 +103,8 @@ static void check_held(struct world *world)
 		if (held > world->tally.held_max)
 			world->tally.held_max = held;
 		if (held > HELD_BYTES_MAX)
-			world_fail(world, "%s held %lld KiB at rest", world->processes[i].name, (long long)(held / 1024));
+			world_fail(world, "%s held %lld KiB at rest", world->processes[i].name,
+			           (long long)(held / 1024));
 	}
 }
 

@@ -277,8 +277,8 @@ static void sum(const struct settings *settings, const struct jobs *jobs, struct
 		seeds_add(totals, &jobs->jobs[j].totals);
 }
 
-static void watch(const struct settings *settings, struct jobs *jobs, double every,
-                  void (*tell)(const struct totals *), struct totals *totals)
+static void watch(const struct settings *settings, struct jobs *jobs, double every, void (*tell)(const struct totals *),
+                  struct totals *totals)
 {
 	double told = seeds_now();
 	sigset_t child;
@@ -297,7 +297,8 @@ static void watch(const struct settings *settings, struct jobs *jobs, double eve
 	}
 }
 
-void seeds_run(const struct settings *settings, double every, void (*tell)(const struct totals *), struct totals *totals)
+void seeds_run(const struct settings *settings, double every, void (*tell)(const struct totals *),
+               struct totals *totals)
 {
 	int count = settings->jobs ? settings->jobs : 1;
 	size_t size = sizeof(struct jobs) + (size_t)count * sizeof(struct job);

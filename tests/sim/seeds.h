@@ -27,7 +27,8 @@ double seeds_now(void);
 bool seeds_try(const struct settings *settings, uint64_t seed, struct totals *totals);
 
 /* All of them. Stops at the first that fails unless keep_going; every = seconds between two calls of `tell`, which may be NULL. */
-void seeds_run(const struct settings *settings, double every, void (*tell)(const struct totals *), struct totals *totals);
+void seeds_run(const struct settings *settings, double every, void (*tell)(const struct totals *),
+               struct totals *totals);
 
 void seeds_clean(const struct settings *settings); /* removes the folder */
 void seeds_add(struct totals *total, const struct totals *one);

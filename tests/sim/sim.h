@@ -137,8 +137,9 @@ struct world {
 	int snapshot_count;
 	bool setting_wrong;
 	int64_t hidden_from[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* offsets from here on are not delivered; 0: all are */
-	const char *halted[SIM_SERVICES][SIM_PARTITIONS_MAX]; /* why a task was set aside last, since a trial has begun */
-	int64_t read_to[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* offsets below were delivered to somebody */
+	const char
+		*halted[SIM_SERVICES][SIM_PARTITIONS_MAX]; /* why a task was set aside last, since a trial has begun */
+	int64_t read_to[SIM_TOPICS][SIM_PARTITIONS_MAX];   /* offsets below were delivered to somebody */
 	int64_t hidden_until_us[SIM_TOPICS][SIM_PARTITIONS_MAX];
 	struct log_mark old_marks[SIM_SERVICES][SIM_PARTITIONS_MAX][4];
 	int old_mark_count[SIM_SERVICES][SIM_PARTITIONS_MAX];
@@ -191,9 +192,9 @@ void input_again(struct world *world); /* everything is published once more */
 /* faults.c */
 void plan_make(struct plan *plan, uint64_t seed);
 void faults_install(struct world *world);
-void faults_turn(struct world *world);                     /* may inject one */
-void faults_stop(struct world *world);                     /* heals what does not heal by itself */
-bool fault_due(struct world *world, enum sim_class class); /* false where it is left out */
+void faults_turn(struct world *world);                                /* may inject one */
+void faults_stop(struct world *world);                                /* heals what does not heal by itself */
+bool fault_due(struct world *world, enum sim_class class);            /* false where it is left out */
 struct process *fault_any_up(struct world *world, struct dice *dice); /* NULL: the one that was drawn is down */
 
 /* memory.c */
@@ -204,7 +205,8 @@ bool sim_may_be_loud(const struct plan *plan);
 void files_snapshot(struct world *world, struct dice *dice);
 bool files_restore(struct world *world, struct dice *dice, bool other);
 bool files_delete(struct world *world, int service, int folder, int32_t partition); /* false: it was not there */
-bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition, const char *ending);
+bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition,
+                   const char *ending);
 bool files_cut(struct world *world, struct dice *dice, const char *ending);
 bool files_there(struct world *world, int service, int folder, int32_t partition);
 void files_copy(struct world *world, int service, int folder, int32_t partition, int to_service, int to_folder,
@@ -219,7 +221,8 @@ bool loss_head(struct world *world, struct dice *dice);
 void loss_restore_head(struct world *world);
 bool loss_recreate(struct world *world, struct dice *dice);
 
-size_t loss_read(struct world *world, int topic, int32_t partition, struct log_record **out); /* all that stands there */
+size_t loss_read(struct world *world, int topic, int32_t partition,
+                 struct log_record **out); /* all that stands there */
 
 /* trial.c: on a world at rest that is right, one thing goes wrong that the design answers with a refusal. Every task that it
  * concerns must refuse with that reason and no other, and the documented way out must lead back to right. */
@@ -242,7 +245,8 @@ void check_all(struct world *world, struct verdict *verdict);
 
 /* remedy.c. False: it was not possible. */
 void remedy_delete_marks(struct world *world, int service); /* as `rebuild --delete-marks` */
-void remedy_begin_anew(struct world *world); /* all topics together, under a new installation, everything published again */
+void remedy_begin_anew(
+	struct world *world); /* all topics together, under a new installation, everything published again */
 bool remedy_rebuild(struct world *world, int service, int folder, int32_t partition);
 bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition,
                    uint64_t from);

@@ -4,10 +4,10 @@
 #include <string.h>
 
 const char *const tally_classes[FAULT_CLASSES] = {
-	"crash",    "power loss", "lost",        "unknown",   "late",      "doubled",    "refused", "queue full",
-	"producer", "slow read",  "commit",      "paused",    "expelled",  "leader",     "stopped", "clock",
-	"mark",     "file gone",  "file old",    "file other", "file cut", "file bit",   "disk",    "setting",
-	"rebuilt",  "resent",     "no memory",   "tail unread", "tail read", "head gone", "re-created",
+	"crash",    "power loss", "lost",      "unknown",     "late",      "doubled",   "refused",    "queue full",
+	"producer", "slow read",  "commit",    "paused",      "expelled",  "leader",    "stopped",    "clock",
+	"mark",     "file gone",  "file old",  "file other",  "file cut",  "file bit",  "disk",       "setting",
+	"rebuilt",  "resent",     "no memory", "tail unread", "tail read", "head gone", "re-created",
 };
 
 static const char *const marks[MARK_KINDS] = {"lost", "older", "foreign"};
@@ -18,15 +18,14 @@ static const char *const inputs[INPUT_KINDS] = {
 };
 
 static const char *const seen[SEEN_KINDS] = {
-	"seeds short of stock", "slow starts",      "zombies",           "two owners",
-	"reassigned",           "producers dropped", "caught up",        "resend raced",
-	"no memory: ended",     "no memory: went on", "rebuilt equal",    "verified",
-	"audited",              "probed",
+	"seeds short of stock", "slow starts", "zombies",      "two owners",       "reassigned",
+	"producers dropped",    "caught up",   "resend raced", "no memory: ended", "no memory: went on",
+	"rebuilt equal",        "verified",    "audited",      "probed",
 };
 
 static const char *const trials[TRIAL_KINDS] = {
-	"partitions added", "truncated", "forked",      "twin",        "mark_record", "mark_differs",
-	"mark kept",        "retention", "foreign_log", "destination", "foreign file", "cut file", "setting",
+	"partitions added", "truncated",   "forked",      "twin",         "mark_record", "mark_differs", "mark kept",
+	"retention",        "foreign_log", "destination", "foreign file", "cut file",    "setting",
 };
 
 void tally_halt(struct tally *tally, const char *code)
@@ -46,7 +45,8 @@ static void add(int64_t *total, const int64_t *one, size_t count)
 		total[i] += one[i];
 }
 
-#define ADD(total, one, field) add((int64_t *)(total)->field, (const int64_t *)(one)->field, sizeof(one)->field / sizeof(int64_t))
+#define ADD(total, one, field)                                                                                         \
+	add((int64_t *)(total)->field, (const int64_t *)(one)->field, sizeof(one)->field / sizeof(int64_t))
 
 void tally_add(struct tally *total, const struct tally *one)
 {
@@ -86,10 +86,12 @@ static void print_steps(const struct tally *tally)
 {
 	printf("  killed after:");
 	for (int i = 0; i < WORKER_STEPS; i++)
-		printf("%s %s %lld", i ? "," : "", worker_step_name((enum worker_step)i), (long long)tally->crashed_after[i]);
+		printf("%s %s %lld", i ? "," : "", worker_step_name((enum worker_step)i),
+		       (long long)tally->crashed_after[i]);
 	printf("\n  verdicts:");
 	for (int i = 0; i < TASK_VERDICTS; i++)
-		printf("%s %s %lld", i ? "," : "", task_verdict_name((enum task_verdict)i), (long long)tally->verdicts[i]);
+		printf("%s %s %lld", i ? "," : "", task_verdict_name((enum task_verdict)i),
+		       (long long)tally->verdicts[i]);
 	printf("\n  SQLite's calls failed (once + for ever):");
 	for (int i = DISK_SOUND + 1; i < DISK_FAULTS; i++)
 		printf("%s %s %lld + %lld", i > DISK_SOUND + 1 ? "," : "", disk_fault_name((enum disk_fault)i),

@@ -48,20 +48,20 @@ enum sim_class {
 enum sim_mark { MARK_LOST, MARK_OLDER, MARK_FOREIGN, MARK_KINDS };
 
 enum sim_input { /* what is not well meant, or comes twice */
-	INPUT_REPEAT,
-	INPUT_CONFLICT,
-	INPUT_MALFORMED,
-	INPUT_EMPTY,
-	INPUT_UNKNOWN_TYPE,
-	INPUT_AGAINST_RULES,
-	INPUT_WRONG_KEY,
-	INPUT_WRONG_PARTITION,
-	INPUT_UNNUMBERED,
-	INPUT_STRANGER,
-	INPUT_BAD_HEADER,
-	INPUT_HOSTILE_TIME,
-	INPUT_OVERSIZED,
-	INPUT_KINDS
+	         INPUT_REPEAT,
+	         INPUT_CONFLICT,
+	         INPUT_MALFORMED,
+	         INPUT_EMPTY,
+	         INPUT_UNKNOWN_TYPE,
+	         INPUT_AGAINST_RULES,
+	         INPUT_WRONG_KEY,
+	         INPUT_WRONG_PARTITION,
+	         INPUT_UNNUMBERED,
+	         INPUT_STRANGER,
+	         INPUT_BAD_HEADER,
+	         INPUT_HOSTILE_TIME,
+	         INPUT_OVERSIZED,
+	         INPUT_KINDS
 };
 
 enum sim_seen {
@@ -83,28 +83,28 @@ enum sim_seen {
 };
 
 enum sim_trial { /* see trial.h */
-	TRIAL_PARTITIONS,
-	TRIAL_TRUNCATED,
-	TRIAL_FORKED,
-	TRIAL_TWIN,
-	TRIAL_MARK_RECORD,
-	TRIAL_MARK_DIFFERS,
-	TRIAL_MARK_KEPT,
-	TRIAL_RETENTION,
-	TRIAL_FOREIGN_LOG,
-	TRIAL_DESTINATION,
-	TRIAL_FILE,
-	TRIAL_FILE_SHORT,
-	TRIAL_SETTING,
-	TRIAL_KINDS
+	         TRIAL_PARTITIONS,
+	         TRIAL_TRUNCATED,
+	         TRIAL_FORKED,
+	         TRIAL_TWIN,
+	         TRIAL_MARK_RECORD,
+	         TRIAL_MARK_DIFFERS,
+	         TRIAL_MARK_KEPT,
+	         TRIAL_RETENTION,
+	         TRIAL_FOREIGN_LOG,
+	         TRIAL_DESTINATION,
+	         TRIAL_FILE,
+	         TRIAL_FILE_SHORT,
+	         TRIAL_SETTING,
+	         TRIAL_KINDS
 };
 
 #define TALLY_CODES_MAX 48
 
 struct tally {
 	int64_t fired[FAULT_CLASSES];
-	int64_t disk[DISK_FAULTS][2];         /* calls of SQLite's that failed: once, and for ever */
-	int64_t crashed_after[WORKER_STEPS];  /* the step after which a process was killed */
+	int64_t disk[DISK_FAULTS][2];        /* calls of SQLite's that failed: once, and for ever */
+	int64_t crashed_after[WORKER_STEPS]; /* the step after which a process was killed */
 	int64_t marks[MARK_KINDS];
 	int64_t inputs[INPUT_KINDS];
 	int64_t verdicts[TASK_VERDICTS];
