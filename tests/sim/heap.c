@@ -64,10 +64,9 @@ void *realloc(void *old, size_t size)
 
 static int bits_for(int size)
 {
-	int bits = SMALLEST_BITS;
-	while (bits <= LARGEST_BITS && (1 << bits) < size + (int)sizeof(union head))
-		bits++;
-	return bits;
+	unsigned bytes = (unsigned)size + (unsigned)sizeof(union head);
+	int bits = 32 - __builtin_clz(bytes - 1);
+	return bits < SMALLEST_BITS ? SMALLEST_BITS : bits;
 }
 
 int heap_round(int size)

@@ -101,16 +101,39 @@ bool trial_foreign_file(struct trial *trial)
 	return trial_has_recovered(trial);
 }
 
-/* The file has lost its end, in the middle of a page or between two. */
+static bool anything_refused(const struct world *world)
+{
+	for (int i = 0; i < world->process_count; i++)
+		for (int32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
+			if (world->processes[i].why[p] && strcmp(world->processes[i].why[p], "locked") != 0)
+				return true;
+	return false;
+}
+
+/* The file has lost its end, in the middle of a page or between two. With a WAL beside it, which may have all that is missing, it
+ * comes right or is refused; nothing between the two. */
 bool trial_file_short(struct trial *trial)
 {
 	struct world *world = trial->world;
 	const struct plan *plan = &world->plan;
+	bool wal = dice_chance(trial->dice, 600);
 	trial_close_service(world, trial->service);
+	if (wal) {
+		input_again(world);
+		if (!rest_reach(world))
+			return false;
+		for (int i = 0; i < world->process_count; i++)
+			if (world->processes[i].service == trial->service)
+				world_drop(world, &world->processes[i]);
+	}
 	for (int f = 0; f < (plan->shared_folder ? 1 : plan->processes[trial->service]); f++)
 		files_cut_one(world, trial->dice, trial->service, f, trial->partition, "db");
-	if (!trial_is_refused(trial, trial->service, trial->partition, "corrupt"))
+	if (!rest_reach(world))
 		return false;
-	trial_delete_files(trial);
+	if ((!wal || anything_refused(world)) &&
+	    !trial_is_refused(trial, trial->service, trial->partition, "corrupt"))
+		return false;
+	if (anything_refused(world))
+		trial_delete_files(trial);
 	return trial_has_recovered(trial);
 }
