@@ -79,18 +79,27 @@ bool trial_foreign_destination(struct trial *trial)
 
 /* ---- files ---- */
 
+/* The folder in which somebody has this partition open, and so has folded it; -1: nobody. */
+static int folder_of(const struct world *world, int service, int32_t partition)
+{
+	for (int i = 0; i < world->process_count; i++)
+		if (world->processes[i].service == service && world->processes[i].has[partition])
+			return world->processes[i].folder;
+	return -1;
+}
+
 /* Another partition's file, or where there is none the other service's. */
 bool trial_foreign_file(struct trial *trial)
 {
 	struct world *world = trial->world;
-	int service = trial->service, folder = 0;
+	int service = trial->service;
 	int32_t partition = (trial->partition + 1) % world->plan.partitions[service];
 	bool same = partition != trial->partition;
 	if (!same)
 		service = 1 - service;
-	while (!files_there(world, service, folder, partition))
-		if (++folder == SIM_PROCESSES_MAX)
-			return true;
+	int folder = folder_of(world, service, partition);
+	if (folder < 0)
+		return true;
 	trial_close_service(world, 0);
 	trial_close_service(world, 1);
 	for (int f = 0; f < (world->plan.shared_folder ? 1 : world->plan.processes[trial->service]); f++)
@@ -110,15 +119,14 @@ static bool anything_refused(const struct world *world)
 	return false;
 }
 
-/* The file has lost its end, in the middle of a page or between two. With a WAL beside it, which may have all that is missing, it
- * comes right or is refused; nothing between the two. */
+/* The file has lost its end, in the middle of a page or between two. Where its WAL has all that is missing, or nothing was there
+ * that counts, it comes right; else it is refused. There is nothing between the two. */
 bool trial_file_short(struct trial *trial)
 {
 	struct world *world = trial->world;
 	const struct plan *plan = &world->plan;
-	bool wal = dice_chance(trial->dice, 600);
 	trial_close_service(world, trial->service);
-	if (wal) {
+	if (dice_chance(trial->dice, 600)) {
 		input_again(world);
 		if (!rest_reach(world))
 			return false;
@@ -130,10 +138,10 @@ bool trial_file_short(struct trial *trial)
 		files_cut_one(world, trial->dice, trial->service, f, trial->partition, "db");
 	if (!rest_reach(world))
 		return false;
-	if ((!wal || anything_refused(world)) &&
-	    !trial_is_refused(trial, trial->service, trial->partition, "corrupt"))
-		return false;
-	if (anything_refused(world))
+	if (anything_refused(world)) {
+		if (!trial_is_refused(trial, trial->service, trial->partition, "corrupt"))
+			return false;
 		trial_delete_files(trial);
+	}
 	return trial_has_recovered(trial);
 }

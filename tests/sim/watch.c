@@ -66,7 +66,8 @@ static void set_aside(struct world *world, struct process *process, const struct
 	const char *code = task->why ? task->why->code : NULL;
 	if (code && code != process->why[task->partition]) {
 		tally_halt(&world->tally, code);
-		world->halted[process->service][task->partition] = code;
+		if (strcmp(code, "locked") != 0)
+			world->halted[process->service][task->partition] = code;
 		world_trace(world, "%s %s: %d %s", process->name, worker_step_name(process->last), task->partition,
 		            code);
 	}
