@@ -313,8 +313,8 @@ enum status store_begin(struct store *store, struct err *err)
 	return own(store, STORE_BEGIN, err);
 }
 
-/* Defence in depth: SQLite can roll a transaction back behind an error, and an error has broken the store before this is asked.
- * Going on outside of a transaction would commit the next statement alone. */
+/* SQLite rolls a whole transaction back behind some errors; going on outside of it would commit the next statement alone. An error
+ * has broken the store before this is asked, so one of the two is enough; a value that could not be read (unreadable) has both. */
 static enum status lost_transaction(struct store *store, struct err *err)
 {
 	if (broken(store, err) != OK)

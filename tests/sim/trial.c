@@ -131,7 +131,7 @@ static const struct {
 static bool one_file(const struct world *world, int service)
 {
 	const struct plan *plan = &world->plan;
-	return plan->shared_folder || plan->processes[service] == 1 || plan->fixed;
+	return plan->shared_folder || plan->processes[service] == 1;
 }
 
 /* No damaged file lies about that somebody may open when he is given another partition. */
