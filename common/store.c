@@ -338,6 +338,11 @@ void store_rollback(struct store *store)
 		own(store, STORE_ROLLBACK, NULL);
 }
 
+enum status store_check(struct store *store, struct err *err)
+{
+	return broken(store, err);
+}
+
 bool store_in_transaction(const struct store *store)
 {
 	return !sqlite3_get_autocommit(store->db);
