@@ -314,7 +314,7 @@ enum status store_begin(struct store *store, struct err *err)
 }
 
 /* SQLite rolls a whole transaction back behind some errors; going on outside of it would commit the next statement alone. An error
- * has broken the store before this is asked, so one of the two is enough; a value that could not be read (unreadable) has both. */
+ * has broken the store before this is asked: it is for one that nobody was told of. */
 static enum status lost_transaction(struct store *store, struct err *err)
 {
 	if (broken(store, err) != OK)

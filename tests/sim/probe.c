@@ -152,7 +152,8 @@ static void maybe_fail(struct probe *probe)
 	if (!dice_chance(&probe->dice, 250))
 		return;
 	probe->disk.fault = faults[dice_below(&probe->dice, (int)(sizeof faults / sizeof *faults))];
-	probe->disk.after = dice_below(&probe->dice, probe->disk.fault == DISK_NO_MEMORY ? 80 : 6);
+	bool soon = dice_chance(&probe->dice, 600) || probe->disk.fault != DISK_NO_MEMORY;
+	probe->disk.after = dice_below(&probe->dice, soon ? 6 : 80);
 }
 
 static void drop(struct probe *probe)
@@ -208,7 +209,7 @@ static bool fold_one(struct probe *probe)
 	probe->world->tally.disk[fault][0] += probe->disk.failed - failed;
 	if (status == FATAL && !err_is(&err, "corrupt"))
 		return world_fail(probe->world, "probe: %s: %s", err.code, err.text);
-	if (status != OK || dice_chance(&probe->dice, 60))
+	if (status != OK || dice_chance(&probe->dice, 200))
 		drop(probe);
 	return true;
 }
