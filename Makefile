@@ -208,7 +208,7 @@ test: ## everything that is tested; the last line says what passed
 	$(MAKE) --no-print-directory -k system || status=1; \
 	tests/run --sum $(BUILD)/tally && exit $$status
 
-.PHONY: sim sim-quick mutants soak fuzz fuzz-programs
+.PHONY: sim sim-quick mutants soak fuzz-programs
 SOAK_MIN ?= 10
 soak: $(sim) $(bin) $(system_programs) fuzz-programs | $(BUILD)/setup-system ## fresh seeds for SOAK_MIN=10 minutes: the simulator, and beside it fuzz and real processes
 	@BUILD=$(BUILD) tests/soak.sh $(SOAK_MIN)
