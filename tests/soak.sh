@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Everything that takes a seed, with fresh ones, for as long as told: tests/soak.sh MINUTES (make soak SOAK_MIN=30)
 #
-# One core has the simulator all the time. On the other take turns: the fuzz targets, and real processes that are killed, paused
-# and robbed of their files, over local: and over a Kafka broker, each turn with a TANDEM_TEST_SEED of its own.
+# One core has the simulator all the time. On the other take turns: the fuzz targets, and real processes that are killed and robbed
+# of their files, over local: and killed over a Kafka broker, each turn with a TANDEM_TEST_SEED of its own.
 # A summary a minute, and a whole one in the end. What is violated says at once how it is run again. Exit status 0: nothing was.
 #   BUILD=build      whose programs
-#   SOAK_BESIDE=...  the turns, instead of: fuzz local kafka
+#   SOAK_BESIDE=...  the turns, instead of: fuzz kills faults kafka
 set -u
 cd "$(dirname "$0")/.."
 minutes=${1:?usage: tests/soak.sh MINUTES}
 build=${BUILD:-build} make=${MAKE:-make}
-beside=${SOAK_BESIDE:-fuzz local kafka}
+beside=${SOAK_BESIDE:-fuzz kills faults kafka}
 out=$(mktemp -d "${TMPDIR:-/tmp}/tandem-soak-XXXXXX") || exit 1
 end=$((SECONDS + minutes * 60))
 sim=
@@ -43,11 +43,10 @@ turn() { # KIND: what is left of the time bounds it, since a soak ends when it w
 		again="make fuzz FUZZ_S=5"
 		"$make" --no-print-directory fuzz FUZZ_S=$((left > 100 ? 5 : 1)) JOBS=1 >"$log" 2>&1
 		;;
-	local)
+	kills | faults)
 		[ $left -gt 60 ] || return 1
-		again="TANDEM_TEST_SEED=$seed tests/run $build/tests/system/kills $build/tests/system/faults"
-		TANDEM_TEST_SEED=$seed TANDEM_TEST_SECONDS=$left env -u KAFKA tests/run "$build/tests/system/kills" \
-			"$build/tests/system/faults" >"$log" 2>&1
+		again="TANDEM_TEST_SEED=$seed tests/run $build/tests/system/$kind"
+		TANDEM_TEST_SEED=$seed TANDEM_TEST_SECONDS=$left env -u KAFKA tests/run "$build/tests/system/$kind" >"$log" 2>&1
 		;;
 	kafka)
 		[ $left -gt 150 ] || return 1
