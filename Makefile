@@ -139,17 +139,14 @@ $(sim): $(call object,$(wildcard tests/sim/*.c) $(command_sources)) $(BUILD)/gen
 	$(LINK)
 
 sim: $(sim) ## the simulator: SEEDS=2000 seeds from SEED=1 on, and those of tests/sim/seeds.txt
-	@TANDEM_TEST_SECONDS=1800 tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds $(SEEDS) --seed $(SEED) --keep-going'
+	@TANDEM_TEST_SECONDS=1800 TANDEM_TEST_SAYS=14 tests/run '$(sim) --list tests/sim/seeds.txt' \
+		'$(sim) --seeds $(SEEDS) --seed $(SEED) --jobs $(JOBS) --keep-going'
 
 sim-quick: $(sim)
-	@TANDEM_TEST_SECONDS=1800 tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds 100'
+	@TANDEM_TEST_SECONDS=1800 tests/run '$(sim) --list tests/sim/seeds.txt' '$(sim) --seeds 100 --jobs $(JOBS)'
 
 mutants: $(sim) ## each patch of tests/mutants breaks the code in one way: is it caught?
-	@BUILD=$(BUILD) tests/mutants/run.sh
-
-SOAK_MIN ?= 10
-soak: $(sim) ## fresh seeds for SOAK_MIN=10 minutes, a summary a minute
-	@$(sim) --minutes $(SOAK_MIN) --seed random --keep-going
+	@BUILD=$(BUILD) JOBS=$(JOBS) tests/mutants/run.sh
 
 unit: $(unit_programs) $(conformance) ## the unit tests, and what every log promises on memory and local
 	@tests/run -j $(JOBS) $(unit_programs) '$(conformance) memory' '$(conformance) local'
@@ -211,6 +208,11 @@ test: ## everything that is tested; the last line says what passed
 	$(MAKE) --no-print-directory -k system || status=1; \
 	tests/run --sum $(BUILD)/tally && exit $$status
 
+.PHONY: sim sim-quick mutants soak fuzz-programs
+SOAK_MIN ?= 10
+soak: $(sim) $(bin) $(system_programs) fuzz-programs | $(BUILD)/setup-system ## fresh seeds for SOAK_MIN=10 minutes: the simulator, and beside it fuzz and real processes
+	@BUILD=$(BUILD) tests/soak.sh $(SOAK_MIN)
+
 # Unordered rows come in reverse: a fold that leans on SQLite's order fails.
 sanitize: ## these under the address, undefined behaviour and thread sanitizers
 	@TANDEM_REVERSE=1 $(MAKE) --no-print-directory SANITIZE=address,undefined unit fuzz-corpus
@@ -229,9 +231,10 @@ FUZZ_S ?= 60
 FUZZ ?= $(fuzz_targets)
 fuzzers: $(addprefix $(BUILD)/tests/fuzz/libfuzzer-,$(FUZZ))
 # clang knows not all of gcc's warnings, which every other build has on
-fuzz: | $(BUILD)/setup-fuzz ## hostile bytes: libFuzzer, FUZZ_S=60 seconds each target, FUZZ="event task" only these
+fuzz-programs: | $(BUILD)/setup-fuzz
 	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz SANITIZE=fuzzer-no-link,address,undefined WARNINGS=-w FALSE_ALARMS= \
 		fuzzers
+fuzz: fuzz-programs ## hostile bytes: libFuzzer, FUZZ_S=60 seconds each target, FUZZ="event task" only these
 	@tests/fuzz/run.sh -j $(JOBS) -s $(FUZZ_S) $(FUZZ)
 
 # Seeds come from this program; what libFuzzer found is kept where it reaches code that nothing before it does.

@@ -623,6 +623,18 @@ void log_memory_trim(struct log_memory *memory, const char *topic, int32_t parti
 	memmove(p->records, p->records + dropped, p->count * sizeof *p->records);
 }
 
+bool log_memory_grow(struct log_memory *memory, const char *topic, int32_t partitions)
+{
+	struct memory_topic *at = memory_topic_find(memory, topic);
+	if (!at || partitions <= at->partition_count)
+		return false;
+	at->partitions = mem_realloc(at->partitions, (size_t)partitions * sizeof *at->partitions);
+	for (int32_t i = at->partition_count; i < partitions; i++)
+		at->partitions[i] = (struct memory_partition){0};
+	at->partition_count = partitions;
+	return true;
+}
+
 bool log_memory_set(struct log_memory *memory, const char *topic, const char *name, const char *value)
 {
 	struct memory_topic *at = memory_topic_find(memory, topic);

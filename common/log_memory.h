@@ -48,6 +48,9 @@ void log_memory_truncate(struct log_memory *memory, const char *topic, int32_t p
 /* Takes the records before this offset away, as retention does. */
 void log_memory_trim(struct log_memory *memory, const char *topic, int32_t partition, int64_t offset);
 
+/* Gives the topic more partitions, empty ones, as an administrator does. False: no such topic, or it has as many. */
+bool log_memory_grow(struct log_memory *memory, const char *topic, int32_t partitions);
+
 /* Sets what is committed for mark->partition, as an administrator or another tool does; offset -1 takes it away. */
 void log_memory_mark(struct log_memory *memory, const char *group, const char *topic, const struct log_mark *mark);
 

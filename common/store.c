@@ -313,6 +313,8 @@ enum status store_begin(struct store *store, struct err *err)
 	return own(store, STORE_BEGIN, err);
 }
 
+/* SQLite rolls a whole transaction back behind some errors; going on outside of it would commit the next statement alone. An error
+ * has broken the store before this is asked: it is for one that nobody was told of. */
 static enum status lost_transaction(struct store *store, struct err *err)
 {
 	if (broken(store, err) != OK)
@@ -334,6 +336,11 @@ void store_rollback(struct store *store)
 {
 	if (store_in_transaction(store))
 		own(store, STORE_ROLLBACK, NULL);
+}
+
+enum status store_check(struct store *store, struct err *err)
+{
+	return broken(store, err);
 }
 
 bool store_in_transaction(const struct store *store)

@@ -581,9 +581,11 @@ static void clean(struct task *task)
 
 enum status task_commit(struct task *task, struct err *err)
 {
-	if (!store_in_transaction(task->store))
-		return OK;
-	enum status status = rows_flush(task->rows, err);
+	/* SQLite rolls back behind some errors: that nothing is open does not say that nothing is lost. */
+	enum status status = store_check(task->store, err);
+	if (status != OK || !store_in_transaction(task->store))
+		return status;
+	status = rows_flush(task->rows, err);
 	if (status == OK)
 		status = write_meta(task, err);
 	if (status == OK)

@@ -288,6 +288,11 @@ static enum status handle(struct fold *fold, const struct service_handler *handl
 	struct task *task = fold->task;
 	struct err why = {0};
 	enum status status = handler->handle(fold, event, &why);
+	/* What was decided in spite of an error, or on a value that could not be read, was not decided: nothing of it goes out. */
+	if (status == OK || status == REJECT) {
+		enum status sound = store_check(task->store, &why);
+		status = sound == OK ? status : sound;
+	}
 	if (status == OK) {
 		status = rows_keep(task->rows, err);
 		if (status == OK)

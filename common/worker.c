@@ -673,7 +673,7 @@ static bool all_read(const struct worker *worker)
 
 static bool commit_is_due(struct worker *worker)
 {
-	if (!worker->batch_at_us || worker->sending || !anything_open(worker))
+	if (!worker->batch_at_us || !anything_open(worker))
 		return false;
 	if (worker->stopping || worker->batch_records >= worker->config.commit_records_max)
 		return true;
@@ -715,7 +715,8 @@ static enum worker_step commit_one(struct worker *worker)
 	return WORKER_COMMITTED;
 }
 
-/* What a file has committed is acknowledged, whoever committed it; but the log must be known to be the file's. */
+/* What a file has committed is acknowledged, whoever committed it; but the log must be known to be the file's. (No batch is
+ * open where marks are collected. It is asked again, since a mark above what is committed loses outputs without a word.) */
 static bool mark_is_due(const struct slot *slot, struct task_position *position)
 {
 	if (slot->state != SLOT_OPEN || slot->catching_up || slot->expect_last || task_is_open(slot->task))
@@ -837,7 +838,7 @@ static enum worker_step run_phase(struct worker *worker)
 	enum worker_step step;
 	if (worker->polled_acks >= ACKS_EVERY && take_acks(worker))
 		return WORKER_ACKED;
-	if (worker->sending) {
+	if (worker->sending) { /* before a commit is thought of: all outputs of a record belong to one batch */
 		step = send_one(worker);
 		return step == WORKER_IDLE && take_acks(worker) ? WORKER_ACKED : step;
 	}

@@ -1,5 +1,6 @@
 /* The schedules that once broke the design, each against the real code: it ends right, or it is loud, and how. Of the model's
- * scenes, split-commit and zombie-unfenced stand in test_protocol.c; a lost tail that is healed also in test_resend.c. */
+ * scenes two stand in test_protocol.c: split-commit (a_commit_that_fails_in_one_task_...) and zombie-unfenced
+ * (a_zombie_that_wakes_after_a_takeover_...). A lost tail that is healed stands in test_resend.c too. */
 #include "support/stage.h"
 
 #include "genesis.h"
@@ -555,6 +556,98 @@ static void destination_recreated_is_a_gap_at_once_and_refused_at_the_next_look(
 	loud(&stage, STAGE_ORDER, "foreign_destination");
 }
 
+/* ---- a newer program ---- */
+
+/* Folds every order as if it were for another quantity. */
+static enum status place_more(struct fold *fold, const void *event, struct err *err)
+{
+	struct order_placed placed = *(const struct order_placed *)event;
+	struct order_line line = placed.lines.items[0];
+	line.quantity++;
+	placed.lines.items = &line;
+	placed.lines.count = 1;
+	return real_placed(fold, &placed, err);
+}
+
+static void start_program(struct stage *stage, const struct service *service)
+{
+	stage_start_with(stage, STAGE_ORDER,
+	                 &(struct worker_config){.service = service, .partitions = first, .partition_count = 1});
+}
+
+/* Folded, committed and marked by the program that there is; then the file is lost. */
+static void lose_the_file(struct stage *stage)
+{
+	play(stage);
+	order(stage, "1");
+	stage_rest(stage);
+	stage_crash(stage, STAGE_ORDER);
+	stage_delete(stage, STAGE_ORDER, 0);
+}
+
+static void version_fresh_file_is_folded_as_the_log_says_by_a_newer_program(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct service newer = *flow_service("order");
+	newer.logic_version = 2; /* and the log is still at 1 */
+	lose_the_file(&stage);
+	start_program(&stage, &newer);
+	order(&stage, "2");
+	stage_rest(&stage);
+	assert_int_equal(sum(&stage, STAGE_ORDER, "SELECT logic_version FROM meta"), 1);
+	stage_stop(&stage, STAGE_ORDER);
+	start_static(&stage, STAGE_ORDER); /* the older one goes on with that file */
+	right(&stage, 2);
+}
+
+static void version_fresh_file_is_not_taken_from_a_program_that_folds_otherwise(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct edited edited;
+	lose_the_file(&stage);
+	edit_service(&edited, "order", &order_placed_type, place_more);
+	start_program(&stage, &edited.service);
+	stage_until(&stage, STAGE_ORDER, WORKER_HALTED);
+	assert_string_equal(stage_task(&stage, STAGE_ORDER, 0).why->code, "mark_differs");
+	stage_crash(&stage, STAGE_ORDER);
+	start_static(&stage, STAGE_ORDER); /* "run the program that folded it": nothing was sent, nothing is lost */
+	right(&stage, 1);
+}
+
+static void version_uncommitted_comes_out_the_same_from_a_newer_program(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct service newer = *flow_service("order");
+	newer.logic_version = 2;
+	play(&stage);
+	order(&stage, "1");
+	stage_until(&stage, STAGE_ORDER, WORKER_SENT);
+	stage_crash(&stage, STAGE_ORDER); /* the command is out, nothing is committed */
+	start_program(&stage, &newer);
+	right(&stage, 1);
+}
+
+static void version_uncommitted_of_a_program_that_folds_otherwise_is_a_fork_for_its_reader(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct edited edited;
+	play(&stage);
+	order(&stage, "1");
+	stage_until(&stage, STAGE_ORDER, WORKER_SENT);
+	stage_crash(&stage, STAGE_ORDER);
+	edit_service(&edited, "order", &order_placed_type, place_more);
+	start_program(&stage, &edited.service);
+	stage_rest(&stage);
+	assert_int_equal(sum(&stage, STAGE_INVENTORY, "SELECT sum(quantity) FROM reservation_line"), 1);
+	assert_int_equal(sum(&stage, STAGE_INVENTORY, "SELECT count(*) FROM gap WHERE verdict = 'fork'"), 1);
+	flow_verify_service(&stage.flow, flow_service("inventory"), NULL);
+	stage_close(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +670,10 @@ int main(void)
 		cmocka_unit_test(answer_before_its_order_is_loud),
 		cmocka_unit_test(same_first_record_is_another_installation),
 		cmocka_unit_test(destination_recreated_is_a_gap_at_once_and_refused_at_the_next_look),
+		cmocka_unit_test(version_fresh_file_is_folded_as_the_log_says_by_a_newer_program),
+		cmocka_unit_test(version_fresh_file_is_not_taken_from_a_program_that_folds_otherwise),
+		cmocka_unit_test(version_uncommitted_comes_out_the_same_from_a_newer_program),
+		cmocka_unit_test(version_uncommitted_of_a_program_that_folds_otherwise_is_a_fork_for_its_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

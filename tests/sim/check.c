@@ -5,13 +5,11 @@
 #include "../../consumers/audit/audit.h"
 
 #include "rebuild.h"
-#include "refold.h"
 #include "verify.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static void sign(struct verdict *verdict, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void sign(struct verdict *verdict, const char *format, ...)
@@ -100,15 +98,6 @@ static void look_at_gaps(struct world *world, struct verdict *verdict)
 
 /* ---- verify, rebuild ---- */
 
-static bool has_file(struct world *world, int service, int folder, int32_t partition)
-{
-	struct stat st;
-	char *path = world_file(world, service, folder, partition, "db");
-	bool there = stat(path, &st) == 0 && st.st_size > 0;
-	mem_free(path);
-	return there;
-}
-
 static enum status verify(struct world *world, int service, const char *data, int32_t partition,
                           struct verify_result *result, struct err *err)
 {
@@ -139,6 +128,8 @@ static void check_rebuilt(struct world *world, struct verdict *verdict, int serv
 		sign(verdict, "rebuild %s/%d %s", world_service(service)->name, partition, err.code);
 	else if (!again.same || (again.next_offset == live->next_offset && again.state_hash != live->state_hash))
 		wrong(verdict, "%s/%d is another when it is rebuilt", world_service(service)->name, partition);
+	else
+		world->tally.seen[SEEN_REBUILT] += again.next_offset == live->next_offset;
 }
 
 /* Where only verify and audit can tell that something is wrong they are always asked; else often enough. */
@@ -160,10 +151,11 @@ static void check_files(struct world *world, struct verdict *verdict, int folder
 				struct verify_result result;
 				bool live = folders[s][p] == f;
 				/* One that nobody has open any more must be right as well, as far as it goes. */
-				if (!has_file(world, s, f, p) ||
+				if (!files_there(world, s, f, p) ||
 				    !(dice_chance(&world->schedule, live ? 400 : 200) || (live && thorough(world))))
 					continue;
 				enum status status = verify(world, s, world_path(world, s, f), p, &result, &err);
+				world->tally.seen[SEEN_VERIFIED]++;
 				world_trace(world, "verify %s/%d in %d: %d %016llx", world_service(s)->name, p, f,
 				            (int)status, status == OK ? (unsigned long long)result.state_hash : 0);
 				if (status != OK && !err_is(&err, "no_file"))
@@ -197,6 +189,7 @@ static void look_at_audit(struct world *world, struct verdict *verdict)
 		return;
 	}
 	status = audit_look(audit, &err);
+	world->tally.seen[SEEN_AUDITED]++;
 	if (status != OK)
 		sign(verdict, "audit %s", err.code);
 	else if (audit->verdict != AUDIT_HOLDS)
@@ -204,69 +197,6 @@ static void look_at_audit(struct world *world, struct verdict *verdict)
 	if (status == OK && world->options->trace)
 		audit_print(audit, stdout);
 	audit_close(audit);
-}
-
-/* ---- marks ---- */
-
-static bool same_topic(const struct world *world, int topic, const char *name)
-{
-	return strcmp(world->topics[topic].name, name) == 0;
-}
-
-/* No mark ever stood above records whose outputs were not in the log yet. */
-static void check_output(struct world *world, const struct view *view, struct verdict *verdict, int service,
-                         int32_t partition, int64_t cause, const struct task_output *output)
-{
-	int topic = 0;
-	while (!same_topic(world, topic, output->topic))
-		topic++;
-	const struct view_stream *stream = &view->logs[topic][output->partition].from[service][partition];
-	if (output->number > stream->number)
-		return; /* told elsewhere */
-	int64_t stands_at = stream->offsets[output->number - 1];
-	for (size_t i = 0; i < world->mark_count; i++) {
-		const struct marked *mark = &world->marks[i];
-		if (mark->service == service && mark->partition == partition && mark->offset > cause &&
-		    mark->ends[topic][output->partition] <= stands_at)
-			wrong(verdict, "%s/%d was marked at %lld before an output of record %lld stood in %s/%d",
-			      world_service(service)->name, partition, (long long)mark->offset, (long long)cause,
-			      output->topic, output->partition);
-	}
-}
-
-static void check_marks(struct world *world, const struct view *view, struct verdict *verdict, int service,
-                        int32_t partition)
-{
-	struct err err = {0};
-	struct refold *refold;
-	const struct refold_config config = {
-		.service = world_service(service), .log = world->log, .partition = partition, .scratch = true};
-	enum status status = refold_open(&config, &refold, &err);
-	bool folded = status == OK;
-	while (status == OK && folded) {
-		status = refold_next(refold, -1, 0, &folded, &err);
-		if (status != OK || !folded)
-			break;
-		size_t count;
-		struct task_position position;
-		const struct task_output *outputs = task_outputs(refold_task(refold), &count);
-		task_position(refold_task(refold), &position);
-		for (size_t i = 0; i < count; i++)
-			check_output(world, view, verdict, service, partition, position.last_offset, &outputs[i]);
-	}
-	if (status != OK)
-		sign(verdict, "fold %s/%d %s", world_service(service)->name, partition, err.code);
-	else
-		refold_close(refold);
-}
-
-static void check_all_marks(struct world *world, const struct view *view, struct verdict *verdict)
-{
-	if (world->plan.may[FAULT_TAIL] || world->plan.may[FAULT_TAIL_READ] || world->plan.may[FAULT_RECREATED])
-		return; /* what stood there is gone */
-	for (int s = 0; s < SIM_SERVICES; s++)
-		for (int32_t p = 0; p < world->plan.partitions[s]; p++)
-			check_marks(world, view, verdict, s, p);
 }
 
 void check_all(struct world *world, struct verdict *verdict)
@@ -284,7 +214,6 @@ void check_all(struct world *world, struct verdict *verdict)
 	check_files(world, verdict, folders);
 	if (thorough(world) || dice_chance(&world->schedule, 400))
 		look_at_audit(world, verdict);
-	check_all_marks(world, &view, verdict);
 	view_free(&view);
 	verdict->outcome = *verdict->signs ? LOUD : *verdict->what ? WRONG : RIGHT;
 	world_trace(world, "%s: %s | %s",

@@ -11,6 +11,7 @@ struct compare {
 	const struct view *view;
 	char *what;
 	size_t room;
+	bool marks; /* what they stand for is still there */
 };
 
 static void differs(const struct compare *compare, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -79,6 +80,21 @@ static bool as_expected(const struct oracle_output *expected, const struct oracl
 	return seen->type == expected->type && event_equal(expected->type, expected->event, seen->event);
 }
 
+/* No mark ever stood above a record one of whose outputs was not in the log yet. */
+static void check_marks(const struct compare *compare, int service, int32_t from, const struct oracle_output *output,
+                        int topic, int64_t stands_at)
+{
+	const struct world *world = compare->world;
+	for (size_t i = 0; i < world->mark_count && compare->marks; i++) {
+		const struct marked *mark = &world->marks[i];
+		if (mark->service == service && mark->partition == from && mark->offset > output->cause &&
+		    mark->ends[topic][output->partition] <= stands_at)
+			differs(compare, "%s/%d was marked at %lld before an output of record %lld stood in %s/%d",
+			        world_service(service)->name, from, (long long)mark->offset, (long long)output->cause,
+			        world->topics[topic].name, output->partition);
+	}
+}
+
 /* One stream: what the oracle wants of it, in order, against what stands in the topic. */
 static void compare_stream(const struct compare *compare, int service, const struct oracle *oracle, enum oracle_to to,
                            int32_t partition)
@@ -108,6 +124,7 @@ static void compare_stream(const struct compare *compare, int service, const str
 			        expected->type ? expected->type->name : "dead letter");
 			return;
 		}
+		check_marks(compare, service, oracle->partition, expected, topic, stream->offsets[number - 1]);
 		at++;
 	}
 	if (stream->number > number)
@@ -152,19 +169,33 @@ static void check_ends(const struct compare *compare, const struct oracle *oracl
 	}
 }
 
+static bool ran_short(const struct oracle *oracle)
+{
+	for (size_t i = 0; i < oracle->order_count; i++)
+		if (oracle->orders[i].end == SHORT)
+			return true;
+	return false;
+}
+
 void compare_outputs(struct world *world, const struct view *view, char *what, size_t room)
 {
-	const struct compare compare = {world, view, what, room};
+	const struct plan *plan = &world->plan;
+	const struct compare compare = {world, view, what, room,
+	                                !plan->may[FAULT_TAIL] && !plan->may[FAULT_TAIL_READ] && !world->recreated};
+	bool short_of_stock = false;
 	for (int s = 0; s < SIM_SERVICES; s++) {
-		for (int32_t p = 0; p < world->plan.partitions[s]; p++) {
+		for (int32_t p = 0; p < plan->partitions[s]; p++) {
 			struct arena arena = {0};
 			struct oracle oracle;
 			ask_oracle(&compare, s, p, &arena, &oracle);
 			compare_streams(&compare, s, &oracle);
 			check_ends(&compare, &oracle);
+			short_of_stock = short_of_stock || ran_short(&oracle);
 			arena_fini(&arena);
 		}
 	}
+	if (short_of_stock)
+		world->tally.seen[SEEN_SHORT] = 1;
 }
 
 /* ---- tables ---- */
@@ -248,12 +279,42 @@ static bool select_rows(struct table *table, const char *sql)
 	return store_prepare(table->store, sql, &table->rows, &table->err) == OK;
 }
 
+/* No row is left behind that no fact asks for. */
+static void compare_count(const struct compare *compare, struct table *table, const struct oracle *oracle,
+                          const char *what, const char *sql, size_t expected)
+{
+	if (!select_rows(table, sql) || !next_row(table))
+		return;
+	if ((size_t)store_int(table->rows, 0) != expected)
+		differs(compare, "the file of partition %d has %lld rows of %s and not %zu", oracle->partition,
+		        (long long)store_int(table->rows, 0), what, expected);
+	store_done(table->rows);
+}
+
+static size_t cancels_of(const struct oracle *oracle)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < oracle->order_count; i++)
+		count += oracle->orders[i].cancel != NULL;
+	return count;
+}
+
+static size_t lines_of(const struct oracle *oracle)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < oracle->hold_count; i++)
+		count += oracle->holds[i].state < 3 ? oracle->holds[i].command->lines.count : 0;
+	return count;
+}
+
 static void compare_file(const struct compare *compare, struct table *table, int service, const struct oracle *oracle,
                          struct arena *arena)
 {
 	if (service == SIM_ORDER) {
 		if (select_rows(table, "SELECT order_id, status, total_minor FROM orders"))
 			compare_orders(compare, table, oracle, arena);
+		compare_count(compare, table, oracle, "cancel_request", "SELECT count(*) FROM cancel_request",
+		              cancels_of(oracle));
 		return;
 	}
 	if (select_rows(table, "SELECT sku, on_hand, reserved, received FROM stock"))
@@ -261,12 +322,15 @@ static void compare_file(const struct compare *compare, struct table *table, int
 	if (select_rows(table, "SELECT order_id, status, (SELECT count(*) FROM reservation_line l WHERE l.order_id IS"
 	                       " reservation.order_id) FROM reservation"))
 		compare_holds(compare, table, oracle, arena);
+	compare_count(compare, table, oracle, "receipt", "SELECT count(*) FROM receipt", oracle->receipt_count);
+	compare_count(compare, table, oracle, "reservation_line", "SELECT count(*) FROM reservation_line",
+	              lines_of(oracle));
 }
 
 void compare_tables(struct world *world, const struct view *view, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX],
                     char *what, size_t room)
 {
-	const struct compare compare = {world, view, what, room};
+	const struct compare compare = {world, view, what, room, false};
 	for (int s = 0; s < SIM_SERVICES; s++) {
 		for (int32_t p = 0; p < world->plan.partitions[s] && folders[s][p] >= 0; p++) {
 			struct arena arena = {0};

@@ -19,8 +19,7 @@ bool fault_due(struct world *world, enum sim_class class)
 	const struct options *options = world->options;
 	if (index < options->left_out_count && options->left_out[index])
 		return false;
-	world->injected[class]++;
-	world_trace(world, "FAULT %zu: %s", index, sim_class_names[class]);
+	world_trace(world, "FAULT %zu: %s", index, tally_classes[class]);
 	return true;
 }
 
@@ -43,6 +42,7 @@ static enum log_memory_fate on_produce(void *arg, const char *topic, const struc
 		world->resend_race = 0;
 		if (process->worker)
 			world_step(world, process);
+		world->tally.seen[SEEN_RACED]++;
 		world->resend_race = i;
 	}
 	if (!world->faults_on || !dice_chance(&world->net, world->plan.net_in_thousand))
@@ -50,10 +50,11 @@ static enum log_memory_fate on_produce(void *arg, const char *topic, const struc
 	size_t count = sizeof kinds / sizeof *kinds, kind = (size_t)dice_below(&world->net, (int)count);
 	for (size_t i = 0; i < count && !world->plan.may[kinds[kind].class]; i++)
 		kind = (kind + 1) % count;
-	int late_us = dice_from(&world->net, 10, 200000);
+	int late_us = dice_from(&world->net, 10, LATE_MAX_US);
 	bool late = dice_chance(&world->net, 500); /* what is lost is heard of at once, or after a while */
 	if (!world->plan.may[kinds[kind].class] || !fault_due(world, kinds[kind].class))
 		return LOG_MEMORY_WRITE;
+	world->tally.fired[kinds[kind].class]++;
 	if (kinds[kind].class == FAULT_LATE || (kinds[kind].class == FAULT_LOST && late))
 		*delay_us = late_us;
 	return kinds[kind].fate;
@@ -67,6 +68,7 @@ static enum status on_commit(void *arg, const char *group, const char *topic, st
 	if (!world->faults_on || !world->plan.may[FAULT_COMMIT] || !dice_chance(&world->net, 60) ||
 	    !fault_due(world, FAULT_COMMIT))
 		return OK;
+	world->tally.fired[FAULT_COMMIT]++;
 	return dice_chance(&world->net, 500) ? err_set(err, RETRY, "timeout", "no answer")
 	                                     : err_set(err, FATAL, "fenced", "not the owner any more");
 }
@@ -76,6 +78,8 @@ static bool on_deliver(void *arg, const char *topic, int32_t partition, int64_t 
 	struct world *world = arg;
 	int number = topic_number(world, topic);
 	if (world->faults_on && world->now_us < world->hidden_until_us[number][partition])
+		return false;
+	if (world->hidden_from[number][partition] && offset >= world->hidden_from[number][partition])
 		return false;
 	if (offset >= world->read_to[number][partition])
 		world->read_to[number][partition] = offset + 1;
@@ -97,7 +101,7 @@ void faults_install(struct world *world)
 
 /* ---- what may happen at a turn ---- */
 
-static struct process *any_up(struct world *world, struct dice *dice)
+struct process *fault_any_up(struct world *world, struct dice *dice)
 {
 	struct process *process = &world->processes[dice_below(dice, world->process_count)];
 	return process->worker ? process : NULL;
@@ -105,7 +109,7 @@ static struct process *any_up(struct world *world, struct dice *dice)
 
 static bool put_down(struct world *world, struct dice *dice, bool politely)
 {
-	struct process *process = any_up(world, dice);
+	struct process *process = fault_any_up(world, dice);
 	int64_t pause_us = dice_chance(dice, 600) ? dice_below(dice, 20000) : dice_below(dice, 6000000);
 	if (!process)
 		return false;
@@ -119,17 +123,30 @@ static bool put_down(struct world *world, struct dice *dice, bool politely)
 	return true;
 }
 
+static bool crash(struct world *world, struct dice *dice)
+{
+	return put_down(world, dice, false);
+}
+
+static bool stop(struct world *world, struct dice *dice)
+{
+	return put_down(world, dice, true);
+}
+
 static bool stand_still(struct world *world, struct dice *dice)
 {
-	struct process *process = any_up(world, dice);
+	struct process *process = fault_any_up(world, dice);
 	int64_t us = (int64_t)dice_below(dice, 4 * world->plan.session_timeout_ms) * 1000;
-	if (process)
+	if (process) {
 		process->awake_at_us = world->now_us + us;
+		process->paused = true;
+	}
 	return process != NULL;
 }
 
-static bool bad_disk(struct dice *dice, struct process *process)
+static bool bad_disk(struct world *world, struct dice *dice)
 {
+	struct process *process = fault_any_up(world, dice);
 	if (!process || process->disk.fault != DISK_SOUND)
 		return false;
 	process->disk.fault = (enum disk_fault)dice_from(dice, DISK_SOUND + 1, DISK_FAULTS);
@@ -163,6 +180,7 @@ static bool spoil_mark(struct world *world, struct dice *dice)
 		snprintf(mark.metadata, sizeof mark.metadata, "%s", which == 1 ? "tandem2 1" : "tandem1 5 4 0 0 0 1");
 	log_memory_mark(world->memory, group, world_service(service)->input, &mark);
 	world->last_mark[service][mark.partition] = mark; /* no worker's */
+	world->tally.marks[kind == 1 && kept ? MARK_OLDER : mark.offset < 0 ? MARK_LOST : MARK_FOREIGN]++;
 	world_trace(world, "mark of %s/%d is now %lld '%s'", group, mark.partition, (long long)mark.offset,
 	            mark.metadata);
 	return true;
@@ -226,83 +244,71 @@ static bool resend(struct world *world, struct dice *dice)
 	                     world->topics[topic].name, to_partition, (uint64_t)dice_from(dice, 1, 6));
 }
 
-static void inject(struct world *world, struct dice *dice, enum sim_class class)
+static bool jump(struct world *world, struct dice *dice)
 {
-	switch (class) {
-	case FAULT_CRASH:
-		put_down(world, dice, false);
-		return;
-	case FAULT_STOP:
-		put_down(world, dice, true);
-		return;
-	case FAULT_POWER:
-		power_loss(world, dice);
-		return;
-	case FAULT_SLOW:
-		slow(world, dice);
-		return;
-	case FAULT_PAUSE:
-		stand_still(world, dice);
-		return;
-	case FAULT_EXPEL:
-		expel(world, dice);
-		return;
-	case FAULT_LEADER:
-		leader(world, dice);
-		return;
-	case FAULT_CLOCK:
-		world->wall_skew_ms += (int64_t)dice_below(dice, 7200000) - 3600000;
-		return;
-	case FAULT_MARK:
-		spoil_mark(world, dice);
-		return;
-	case FAULT_FILE_GONE: {
-		int service = dice_below(dice, SIM_SERVICES);
-		files_delete(world, service,
-		             world->plan.shared_folder ? 0 : dice_below(dice, world->plan.processes[service]),
-		             dice_below(dice, world->plan.partitions[service]));
-		return;
-	}
-	case FAULT_FILE_OLD:
-		files_restore(world, dice, false);
-		return;
-	case FAULT_FILE_OTHER:
-		files_restore(world, dice, true);
-		return;
-	case FAULT_FILE_SHORT:
-		files_cut(world, dice, "db");
-		return;
-	case FAULT_FILE_BIT:
-		files_flip(world, dice);
-		return;
-	case FAULT_DISK:
-		bad_disk(dice, any_up(world, dice));
-		return;
-	case FAULT_SETTING:
-		setting(world, dice);
-		return;
-	case FAULT_REBUILD:
-		rebuild(world, dice);
-		return;
-	case FAULT_RESEND:
-		resend(world, dice);
-		return;
-	case FAULT_TAIL:
-		loss_tail(world, dice, true);
-		return;
-	case FAULT_TAIL_READ:
-		loss_tail(world, dice, false);
-		return;
-	case FAULT_HEAD:
-		loss_head(world, dice);
-		return;
-	case FAULT_RECREATED:
-		loss_recreate(world, dice);
-		return;
-	default:
-		return; /* the hooks' own */
-	}
+	world->wall_skew_ms += (int64_t)dice_below(dice, 7200000) - 3600000;
+	return true;
 }
+
+static bool file_gone(struct world *world, struct dice *dice)
+{
+	int service = dice_below(dice, SIM_SERVICES);
+	return files_delete(world, service,
+	                    world->plan.shared_folder ? 0 : dice_below(dice, world->plan.processes[service]),
+	                    dice_below(dice, world->plan.partitions[service]));
+}
+
+static bool file_old(struct world *world, struct dice *dice)
+{
+	return files_restore(world, dice, false);
+}
+
+static bool file_other(struct world *world, struct dice *dice)
+{
+	return files_restore(world, dice, true);
+}
+
+static bool file_short(struct world *world, struct dice *dice)
+{
+	return files_cut(world, dice, "db");
+}
+
+static bool tail_unread(struct world *world, struct dice *dice)
+{
+	return loss_tail(world, dice, true);
+}
+
+static bool tail_read(struct world *world, struct dice *dice)
+{
+	return loss_tail(world, dice, false);
+}
+
+/* What happens at a turn; false: there was nothing that it could happen to. The others are the hooks' own. */
+static bool (*const injections[FAULT_CLASSES])(struct world *world, struct dice *dice) = {
+	[FAULT_CRASH] = crash,
+	[FAULT_POWER] = power_loss,
+	[FAULT_SLOW] = slow,
+	[FAULT_PAUSE] = stand_still,
+	[FAULT_EXPEL] = expel,
+	[FAULT_LEADER] = leader,
+	[FAULT_STOP] = stop,
+	[FAULT_CLOCK] = jump,
+	[FAULT_MARK] = spoil_mark,
+	[FAULT_FILE_GONE] = file_gone,
+	[FAULT_FILE_OLD] = file_old,
+	[FAULT_FILE_OTHER] = file_other,
+	[FAULT_FILE_SHORT] = file_short,
+	[FAULT_FILE_BIT] = files_flip,
+	[FAULT_DISK] = bad_disk,
+	[FAULT_SETTING] = setting,
+	[FAULT_REBUILD] = rebuild,
+	[FAULT_RESEND] = resend,
+	[FAULT_MEMORY] = memory_runs_out,
+	[FAULT_TAIL] = tail_unread,
+	[FAULT_TAIL_READ] = tail_read,
+	[FAULT_HEAD] = loss_head,
+	[FAULT_RECREATED] = loss_recreate,
+};
 
 void faults_turn(struct world *world)
 {
@@ -316,15 +322,14 @@ void faults_turn(struct world *world)
 	int tries = 0;
 	do
 		class = (enum sim_class)dice_below(dice, FAULT_CLASSES);
-	while ((!world->plan.may[class] || (class >= FAULT_LOST && class <= FAULT_PRODUCER) || class == FAULT_COMMIT) &&
-	       ++tries < 100);
+	while ((!world->plan.may[class] || !injections[class]) && ++tries < 100);
 	if (tries == 100)
 		return;
 	world->fault_turns++;
 	/* A generator of its own for each, so that leaving one out changes no other. */
 	struct dice own = {dice_next(dice)};
-	if (fault_due(world, class))
-		inject(world, &own, class);
+	if (fault_due(world, class) && injections[class](world, &own))
+		world->tally.fired[class]++;
 }
 
 void faults_stop(struct world *world)

@@ -52,6 +52,15 @@ static void choose(struct world *world, struct dice *dice, int *service, int *fo
 	*partition = dice_below(dice, world->plan.partitions[*service]);
 }
 
+bool files_there(struct world *world, int service, int folder, int32_t partition)
+{
+	struct stat st;
+	char *path = world_file(world, service, folder, partition, "db");
+	bool there = stat(path, &st) == 0 && st.st_size > 0;
+	mem_free(path);
+	return there;
+}
+
 void files_snapshot(struct world *world, struct dice *dice)
 {
 	struct snapshot taken = {0};
@@ -80,17 +89,30 @@ void files_free(struct world *world)
 	}
 }
 
-void files_delete(struct world *world, int service, int folder, int32_t partition)
+bool files_delete(struct world *world, int service, int folder, int32_t partition)
 {
 	static const char *const endings[] = {"db", "db-wal", "db-shm"};
+	bool there = false;
 	let_go(world, service, folder);
 	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
 		char *path = world_file(world, service, folder, partition, endings[i]);
-		unlink(path);
+		there = unlink(path) == 0 || there;
 		vfs_set_synced(path, 0); /* a new one begins */
 		mem_free(path);
 	}
 	world_trace(world, "file of %s/%d in folder %d is deleted", world_service(service)->name, partition, folder);
+	return there;
+}
+
+/* Somebody else has written there: nothing of it is taken back by a later power loss, since nobody knows what was synced. */
+void files_are_synced(struct world *world, int service, int folder)
+{
+	for (int32_t p = 0; p < world->plan.partitions[service]; p++) {
+		struct stat st;
+		char *wal = world_file(world, service, folder, p, "db-wal");
+		vfs_set_synced(wal, stat(wal, &st) == 0 ? st.st_size : 0);
+		mem_free(wal);
+	}
 }
 
 static void make_folder(struct world *world, int service, int folder)
@@ -130,16 +152,35 @@ bool files_restore(struct world *world, struct dice *dice, bool other)
 	return true;
 }
 
-/* "db-wal": as a power loss does it, which takes back what was not synced. "db": damage. */
-bool files_cut(struct world *world, struct dice *dice, const char *ending)
+/* Nobody has either of them open. */
+void files_copy(struct world *world, int service, int folder, int32_t partition, int to_service, int to_folder,
+                int32_t to_partition)
 {
-	int service, folder;
-	int32_t partition;
+	static const char *const endings[] = {"db", "db-wal"};
+	files_delete(world, to_service, to_folder, to_partition);
+	make_folder(world, to_service, to_folder);
+	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+		size_t len;
+		char *from = world_file(world, service, folder, partition, endings[i]);
+		char *to = world_file(world, to_service, to_folder, to_partition, endings[i]);
+		void *bytes = read_whole(from, &len);
+		if (bytes)
+			write_whole(to, bytes, len);
+		vfs_set_synced(to, (int64_t)len);
+		mem_free(bytes);
+		mem_free(from);
+		mem_free(to);
+	}
+}
+
+/* Of the file with this ending: false: there is nothing to cut. */
+bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition,
+                   const char *ending)
+{
 	struct stat st;
-	choose(world, dice, &service, &folder, &partition);
 	let_go(world, service, folder);
 	char *path = world_file(world, service, folder, partition, ending);
-	int64_t from = strcmp(ending, "db") == 0 ? 0 : vfs_synced(path);
+	int64_t from = strcmp(ending, "db") == 0 ? 1 : vfs_synced(path); /* an empty one would be a new one */
 	bool done = stat(path, &st) == 0 && st.st_size > from;
 	int64_t size = done ? from + (int64_t)(dice_next(dice) % (uint64_t)(st.st_size - from)) : 0;
 	done = done && truncate(path, size) == 0;
@@ -148,6 +189,15 @@ bool files_cut(struct world *world, struct dice *dice, const char *ending)
 		world_trace(world, "%s of %s/%d in folder %d is cut at %lld", ending, world_service(service)->name,
 		            partition, folder, (long long)size);
 	return done;
+}
+
+/* "db-wal": as a power loss does it, which takes back what was not synced. "db": damage. */
+bool files_cut(struct world *world, struct dice *dice, const char *ending)
+{
+	int service, folder;
+	int32_t partition;
+	choose(world, dice, &service, &folder, &partition);
+	return files_cut_one(world, dice, service, folder, partition, ending);
 }
 
 bool files_flip(struct world *world, struct dice *dice)

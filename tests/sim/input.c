@@ -15,7 +15,7 @@ static struct item *add(struct world *world, int topic, int32_t partition, const
 	if ((world->item_count & (world->item_count - 1)) == 0)
 		world->items = mem_realloc(world->items, 2 * (world->item_count + 1) * sizeof *world->items);
 	struct item *item = &world->items[world->item_count++];
-	*item = (struct item){.topic = topic};
+	*item = (struct item){.topic = topic, .kind = -1};
 	item->record.partition = partition;
 	item->record.key = (struct log_bytes){key ? arena_copy(&world->arena, key, strlen(key)) : NULL,
 	                                      key ? (int32_t)strlen(key) : -1};
@@ -93,20 +93,22 @@ static struct item *add_order(struct world *world, const struct order_placed *pl
 	return item;
 }
 
-static void add_cancel(struct world *world, int order, const char *reason)
+static struct item *add_cancel(struct world *world, int order, const char *reason)
 {
 	struct order_cancel_requested request = {
 		.order_id = order_name(world, order), .requested_at = PLACED_AT, .reason = reason};
-	add_event(world, SIM_ORDERS, &order_cancel_requested_type, &request);
+	return add_event(world, SIM_ORDERS, &order_cancel_requested_type, &request);
 }
 
-static void add_receipt(struct world *world, int sku, int receipt, int64_t quantity)
+static struct item *add_receipt(struct world *world, int sku, int receipt, int64_t quantity)
 {
 	struct stock_received received = {.receipt_id = arena_format(&world->arena, "R%d", receipt),
 	                                  .sku = sku_name(world, sku),
 	                                  .quantity = quantity,
 	                                  .received_at = PLACED_AT};
-	add_event(world, SIM_INVENTORIES, &stock_received_type, &received)->receipt = true;
+	struct item *item = add_event(world, SIM_INVENTORIES, &stock_received_type, &received);
+	item->receipt = true;
+	return item;
 }
 
 static void add_repeat(struct world *world)
@@ -114,6 +116,18 @@ static void add_repeat(struct world *world)
 	struct item again = world->items[dice_below(&world->input, (int)world->item_count)];
 	struct item *item = add(world, again.topic, again.record.partition, NULL, NULL, -1);
 	*item = again;
+	item->kind = INPUT_REPEAT;
+}
+
+/* Times are the publisher's, in the event and in the record: neither may move anything but itself. */
+static void add_order_of_any_time(struct world *world, struct order_placed *placed)
+{
+	static const int64_t times[] = {INT64_MIN, -1, 0, INT64_MAX, 4102444800000};
+	struct dice *dice = &world->input;
+	placed->placed_at = times[dice_below(dice, (int)(sizeof times / sizeof *times))];
+	struct item *item = add_order(world, placed);
+	item->record.timestamp_ms = times[dice_below(dice, (int)(sizeof times / sizeof *times))];
+	item->kind = INPUT_HOSTILE_TIME;
 }
 
 static void make_orders(struct world *world, int64_t *wanted)
@@ -121,14 +135,17 @@ static void make_orders(struct world *world, int64_t *wanted)
 	struct dice *dice = &world->input;
 	for (int o = 0; o < world->plan.orders; o++) {
 		struct order_placed placed = make_order(world, o, wanted);
-		add_order(world, &placed);
+		if (dice_chance(dice, 50))
+			add_order_of_any_time(world, &placed);
+		else
+			add_order(world, &placed);
 		if (dice_chance(dice, 200))
 			add_cancel(world, o, NULL);
 		if (dice_chance(dice, 40))
-			add_cancel(world, o, "another reason");
+			add_cancel(world, o, "another reason")->kind = INPUT_CONFLICT;
 		if (dice_chance(dice, 80)) {
 			placed = make_order(world, o, wanted); /* whichever comes first stands */
-			add_order(world, &placed);
+			add_order(world, &placed)->kind = INPUT_CONFLICT;
 		}
 	}
 }
@@ -146,7 +163,8 @@ static void make_receipts(struct world *world, const int64_t *wanted)
 			all -= part;
 		}
 		if (receipt && dice_chance(dice, 60))
-			add_receipt(world, sku, receipt - 1, 1000); /* another SKU or quantity under the same id */
+			add_receipt(world, sku, receipt - 1, 1000)->kind =
+				INPUT_CONFLICT; /* another SKU or quantity under the same id */
 	}
 }
 
@@ -170,6 +188,7 @@ static void add_tandem_header(struct world *world, struct item *item, bool well_
 	}
 	item->record.headers = list.items;
 	item->record.header_count = list.count;
+	item->kind = well_formed ? INPUT_STRANGER : INPUT_BAD_HEADER;
 }
 
 static void add_wrong_order(struct world *world)
@@ -195,14 +214,16 @@ static void add_wrong_order(struct world *world)
 		placed.lines.count = 0;
 		break;
 	}
-	add_order(world, &placed);
+	add_order(world, &placed)->kind = INPUT_AGAINST_RULES;
 }
 
 static void add_astray(struct world *world, bool wrong_key)
 {
 	struct order_placed placed = make_order(world, 700 + dice_below(&world->input, 100), NULL);
 	struct item *item = add_order(world, &placed);
-	if (wrong_key || world->topics[SIM_ORDERS].partitions == 1)
+	wrong_key = wrong_key || world->topics[SIM_ORDERS].partitions == 1;
+	item->kind = wrong_key ? INPUT_WRONG_KEY : INPUT_WRONG_PARTITION;
+	if (wrong_key)
 		item->record.key.len--;
 	else
 		item->record.partition = (item->record.partition + 1) % world->topics[SIM_ORDERS].partitions;
@@ -219,15 +240,15 @@ static void add_nonsense(struct world *world)
 		.receipt_id = "E", .sku = sku_name(world, 0), .quantity = -1, .received_at = 1};
 	switch (dice_below(dice, 9)) {
 	case 0:
-		add_raw(world, bytes, dice_below(dice, (int)sizeof bytes));
+		add_raw(world, bytes, dice_below(dice, (int)sizeof bytes))->kind = INPUT_MALFORMED;
 		break;
 	case 1:
-		add_raw(world, NULL, -1);
+		add_raw(world, NULL, -1)->kind = INPUT_EMPTY;
 		break;
 	case 2:
 		bytes[0] = 0xc3;
 		bytes[1] = 1;
-		add_raw(world, bytes, sizeof bytes);
+		add_raw(world, bytes, sizeof bytes)->kind = INPUT_UNKNOWN_TYPE;
 		break;
 	case 3:
 		add_wrong_order(world);
@@ -236,10 +257,10 @@ static void add_nonsense(struct world *world)
 		add_astray(world, dice_chance(dice, 500));
 		break;
 	case 5: /* a worker's event without its number */
-		add_event(world, SIM_INVENTORIES, &commit_stock_type, &command);
+		add_event(world, SIM_INVENTORIES, &commit_stock_type, &command)->kind = INPUT_UNNUMBERED;
 		break;
 	case 6:
-		add_event(world, SIM_INVENTORIES, &stock_received_type, &received);
+		add_event(world, SIM_INVENTORIES, &stock_received_type, &received)->kind = INPUT_AGAINST_RULES;
 		break;
 	default:
 		add_tandem_header(world, add_raw(world, bytes, sizeof bytes), dice_chance(dice, 500));
@@ -269,7 +290,7 @@ void input_make(struct world *world)
 		add_nonsense(world);
 	if (world->plan.oversized) {
 		char *large = mem_zalloc(1, 960000);
-		add_raw(world, large, 960000);
+		add_raw(world, large, 960000)->kind = INPUT_OVERSIZED;
 		mem_free(large);
 	}
 	/* Most orders stand together, so that two of them want the last of a SKU at once. */
@@ -329,6 +350,8 @@ void input_step(struct world *world)
 	if (status != OK)
 		return; /* tried again */
 	item->in_flight = true;
+	if (item->kind >= 0)
+		world->tally.inputs[item->kind]++;
 	world->items_in_flight++;
 	world->published++;
 	world_trace(world, "published item %zu to %s/%d", (size_t)(item - world->items),

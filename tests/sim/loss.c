@@ -36,7 +36,7 @@ bool loss_tail(struct world *world, struct dice *dice, bool unread)
 
 /* ---- retention ---- */
 
-static size_t read_all(struct world *world, int topic, int32_t partition, struct log_record **out)
+size_t loss_read(struct world *world, int topic, int32_t partition, struct log_record **out)
 {
 	struct log_reader *reader;
 	const struct log_record *record;
@@ -62,7 +62,7 @@ bool loss_head(struct world *world, struct dice *dice)
 	if (world->head[topic][partition] || end < 2)
 		return false;
 	struct log_record *all;
-	read_all(world, topic, partition, &all);
+	loss_read(world, topic, partition, &all);
 	int64_t from = 1 + dice_below(dice, (int)end - 1);
 	world->head[topic][partition] = all;
 	world->head_count[topic][partition] = (size_t)from;
@@ -81,11 +81,11 @@ static void restore(struct world *world, int topic)
 	struct log_record *rest[SIM_PARTITIONS_MAX];
 	size_t rest_count[SIM_PARTITIONS_MAX];
 	for (int32_t p = 0; p < count; p++)
-		rest_count[p] = read_all(world, topic, p, &rest[p]);
+		rest_count[p] = loss_read(world, topic, p, &rest[p]);
 	struct log_setting settings[POLICY_SETTINGS_MAX];
 	struct log_topic fresh = {.name = name, .partitions = count, .settings = settings};
 	fresh.setting_count = policy_settings(true, settings);
-	enum status status = log_topic_delete(world->log, name, &err);
+	enum status status = world_topic_delete(world, topic, &err);
 	if (status == OK)
 		status = log_topic_create(world->log, &fresh, &err);
 	for (int32_t p = 0; p < count && status == OK; p++) {
@@ -116,7 +116,7 @@ bool loss_recreate(struct world *world, struct dice *dice)
 {
 	struct err err = {0};
 	int topic = any_topic(dice);
-	if (world->recreated || log_topic_delete(world->log, world->topics[topic].name, &err) != OK)
+	if (world->recreated || world_topic_delete(world, topic, &err) != OK)
 		return false;
 	world->recreated = true;
 	world_topic_again(world, topic, dice_chance(dice, 400));

@@ -26,13 +26,14 @@ static void *make(struct oracle *oracle, const void *bytes, size_t size)
 static void emit(struct oracle *oracle, enum oracle_to to, int32_t partition, const struct event_type *type,
                  const void *event)
 {
-	*GROW(oracle, oracle->outputs, oracle->output_count) = (struct oracle_output){to, partition, type, event, NULL};
+	*GROW(oracle, oracle->outputs, oracle->output_count) =
+		(struct oracle_output){to, partition, type, event, NULL, oracle->cause};
 }
 
 static void dead_letter(struct oracle *oracle, const struct oracle_given *given)
 {
 	*GROW(oracle, oracle->outputs, oracle->output_count) =
-		(struct oracle_output){TO_DEAD_LETTERS, oracle->partition, NULL, NULL, given->record};
+		(struct oracle_output){TO_DEAD_LETTERS, oracle->partition, NULL, NULL, given->record, oracle->cause};
 }
 
 static bool good_id(const char *id)
@@ -262,6 +263,7 @@ static void refused(struct oracle *oracle, const struct oracle_given *given)
 
 void oracle_take_order(struct oracle *oracle, const struct oracle_given *given)
 {
+	oracle->cause = given->record->offset;
 	if (given->from >= 0 && given->type == &stock_reserved_type)
 		reserved(oracle, given);
 	else if (given->from >= 0 && given->type == &stock_rejected_type)
@@ -386,6 +388,7 @@ static void end_hold(struct oracle *oracle, const char *order_id, bool commit)
 
 void oracle_take_inventory(struct oracle *oracle, const struct oracle_given *given)
 {
+	oracle->cause = given->record->offset;
 	if (given->from >= 0 && given->type == &reserve_stock_type)
 		reserve(oracle, given);
 	else if (given->from >= 0 && given->type == &commit_stock_type)

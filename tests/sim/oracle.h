@@ -27,6 +27,7 @@ struct oracle_output {
 	const struct event_type *type;
 	const void *event; /* NULL: a dead letter of this record */
 	const struct log_record *record;
+	int64_t cause; /* the offset of the record that it comes of */
 };
 
 enum oracle_end { OPEN = 1, DONE = 2, SHORT = 3, DEAD = 4 }; /* an order's status, as it is kept */
@@ -60,6 +61,7 @@ struct oracle {
 	const struct stock_received **receipts;
 	struct oracle_output *outputs;
 	size_t order_count, stock_count, hold_count, receipt_count, output_count;
+	int64_t cause;      /* the offset of what it is being given */
 	const char *absurd; /* it was given what cannot be; NULL: it was not */
 };
 

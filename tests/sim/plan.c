@@ -1,13 +1,6 @@
 /* What a seed chooses: topology, load, and which faults there may be. */
 #include "sim.h"
 
-const char *const sim_class_names[FAULT_CLASSES] = {
-	"crash",    "power loss", "lost",        "unknown",    "late",      "doubled",    "refused", "queue full",
-	"producer", "slow read",  "commit",      "paused",     "expelled",  "leader",     "stopped", "clock",
-	"mark",     "file gone",  "file old",    "file other", "file cut",  "file bit",   "disk",    "setting",
-	"rebuilt",  "resent",     "tail unread", "tail read",  "head gone", "re-created",
-};
-
 /* Classes after which a run may end loudly and stay so. All others must come right, with the way out at most. */
 bool sim_may_be_loud(const struct plan *plan)
 {
@@ -17,7 +10,7 @@ bool sim_may_be_loud(const struct plan *plan)
 static void choose_topology(struct plan *plan, struct dice *dice)
 {
 	for (int s = 0; s < SIM_SERVICES; s++) {
-		plan->partitions[s] = dice_from(dice, 1, SIM_PARTITIONS_MAX);
+		plan->partitions[s] = dice_from(dice, 1, SIM_PARTITIONS_MAX - 1);
 		plan->processes[s] = dice_chance(dice, 500) ? 1 : dice_from(dice, 2, 3);
 	}
 	plan->shared_folder = dice_chance(dice, 400);
@@ -42,7 +35,7 @@ static void choose_load(struct plan *plan, struct dice *dice)
 /* Each class with its own chance, so that most seeds have a few together and some have one alone. */
 static void choose_faults(struct plan *plan, struct dice *dice)
 {
-	for (int class = FAULT_CRASH; class <= FAULT_RESEND; class ++)
+	for (int class = FAULT_CRASH; class <= FAULT_MEMORY; class ++)
 		plan->may[class] = dice_chance(dice, class == FAULT_FILE_BIT ? 40 : class == FAULT_REFUSED ? 100 : 350);
 	switch (dice_below(dice, 12)) {
 	case 0:

@@ -30,7 +30,7 @@ static bool blames_history(const char *code)
 	return one_of(code, codes, sizeof codes / sizeof *codes);
 }
 
-static void delete_marks(struct world *world, int service)
+void remedy_delete_marks(struct world *world, int service)
 {
 	char group[32];
 	snprintf(group, sizeof group, "tandem-%s", world_service(service)->name);
@@ -54,7 +54,7 @@ static void fold_afresh(struct world *world, int service, int32_t partition)
 			world_close_process(world, &world->processes[i]);
 	for (int f = 0; f < folders_of(world, service); f++)
 		files_delete(world, service, f, partition);
-	delete_marks(world, service);
+	remedy_delete_marks(world, service);
 }
 
 /* ---- what each sign asks for ---- */
@@ -200,20 +200,20 @@ static bool heal_streams(struct world *world)
 	return done;
 }
 
-/* All topics together, under a new installation, and everything published again. */
-static void begin_anew(struct world *world)
+void remedy_begin_anew(struct world *world)
 {
 	struct err err = {0};
 	for (int i = 0; i < world->process_count; i++)
 		world_close_process(world, &world->processes[i]);
 	for (int t = 0; t < SIM_TOPICS; t++)
-		log_topic_delete(world->log, world->topics[t].name, &err);
+		world_topic_delete(world, t, &err);
 	world_topics(world);
 	for (int s = 0; s < SIM_SERVICES; s++)
 		for (int f = 0; f < folders_of(world, s); f++)
 			for (int32_t p = 0; p < world->plan.partitions[s]; p++)
 				files_delete(world, s, f, p);
 	memset(world->last_mark, 0, sizeof world->last_mark);
+	world->mark_count = 0;
 	world->recreated = false;
 	world_trace(world, "all topics are created again");
 	input_again(world);
@@ -221,7 +221,7 @@ static void begin_anew(struct world *world)
 
 static bool lost_tail(const struct world *world)
 {
-	return world->injected[FAULT_TAIL] || world->injected[FAULT_TAIL_READ];
+	return world->tally.fired[FAULT_TAIL] || world->tally.fired[FAULT_TAIL_READ];
 }
 
 /* What an operator may have to do with: a file that was damaged, or what the log itself has lost. */
@@ -230,7 +230,7 @@ bool remedy_is_due(const struct world *world)
 	const struct plan *plan = &world->plan;
 	if (lost_tail(world) || world->recreated || plan->may[FAULT_FILE_BIT])
 		return true;
-	if (!world->injected[FAULT_FILE_OTHER] && !world->injected[FAULT_FILE_SHORT])
+	if (!world->tally.fired[FAULT_FILE_OTHER] && !world->tally.fired[FAULT_FILE_SHORT])
 		return false;
 	for (int i = 0; i < world->process_count; i++) {
 		const struct process *process = &world->processes[i];
@@ -247,7 +247,7 @@ bool remedy_is_due(const struct world *world)
 bool remedy_apply(struct world *world, const struct verdict *verdict)
 {
 	if (world->recreated) {
-		begin_anew(world);
+		remedy_begin_anew(world);
 		return true;
 	}
 	if (lost_tail(world) && !world->published_again) {

@@ -78,6 +78,8 @@ bool rest_reach(struct world *world)
 		}
 		if (look_for_progress(world, &progress) || !input_all_done(world))
 			progress_at = world->now_us;
+		if (rounds > world->tally.rounds_max)
+			world->tally.rounds_max = rounds;
 		if (world->now_us - (anything_halted(world) ? progress_at + QUIET_HALTED_US : moved_at + quiet_us) > 0)
 			return true;
 		world->now_us += idle_us;

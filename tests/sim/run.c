@@ -1,13 +1,14 @@
 /* One seed from its plan to its verdict. */
 #include "sim.h"
 
-#include "store.h"
+#include "heap.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define TURNS_MAX    60000
-#define REMEDIES_MAX 6
+#define TURNS_MAX      60000
+#define REMEDIES_MAX   6
+#define HELD_BYTES_MAX (8 << 20)
 
 static void up_or_awake(struct world *world, struct process *process)
 {
@@ -72,7 +73,7 @@ static void judge(struct world *world, struct run_result *result)
 		           verdict.what);
 	if (only_verify_sees(world, &verdict))
 		world_fail(world, "no worker has seen it: %s", verdict.signs);
-	bool lost = world->recreated || world->injected[FAULT_TAIL] || world->injected[FAULT_TAIL_READ];
+	bool lost = world->recreated || world->tally.fired[FAULT_TAIL] || world->tally.fired[FAULT_TAIL_READ];
 	while (result->remedies < REMEDIES_MAX && !*world->failure &&
 	       (verdict.outcome == LOUD || (result->remedies == 0 && lost && verdict.outcome == RIGHT))) {
 		if (!remedy_apply(world, &verdict))
@@ -88,6 +89,23 @@ static void judge(struct world *world, struct run_result *result)
 		world_fail(world, "loud where it must come right%s: %s%s%s",
 		           result->remedies ? ", after the way out" : "", verdict.signs, *verdict.what ? " | " : "",
 		           verdict.what);
+	if (verdict.outcome == RIGHT && !*world->failure)
+		trial_run(world);
+}
+
+/* What a process at rest has, it gives back when it is closed; and it is little, whatever has gone through it. */
+static void check_held(struct world *world)
+{
+	for (int i = 0; i < world->process_count; i++) {
+		int64_t held = heap_held();
+		world_close_process(world, &world->processes[i]);
+		held -= heap_held();
+		if (held > world->tally.held_max)
+			world->tally.held_max = held;
+		if (held > HELD_BYTES_MAX)
+			world_fail(world, "%s held %lld KiB at rest", world->processes[i].name,
+			           (long long)(held / 1024));
+	}
 }
 
 void run_seed(uint64_t seed, const struct options *options, struct run_result *result)
@@ -103,6 +121,8 @@ void run_seed(uint64_t seed, const struct options *options, struct run_result *r
 	faults_stop(&world);
 	if (rest_reach(&world))
 		judge(&world, result);
+	check_held(&world);
+	probe_run(&world);
 	result->failed = *world.failure != 0;
 	memcpy(result->failure, world.failure, sizeof result->failure);
 	result->trace_hash = world.trace_hash;
@@ -111,8 +131,7 @@ void run_seed(uint64_t seed, const struct options *options, struct run_result *r
 		for (int32_t p = 0; p < world.topics[t].partitions; p++)
 			result->records += world_end(&world, t, p);
 	result->faults_offered = world.fault_index;
-	memcpy(result->injected, world.injected, sizeof result->injected);
-	memcpy(result->disk_failures, world.disk_failures, sizeof result->disk_failures);
+	result->tally = world.tally;
 	result->plan = world.plan;
 	memcpy(result->trace, world.trace, sizeof result->trace);
 	result->trace_count = world.trace_count;

@@ -9,6 +9,7 @@
 #define TANDEM_SIM_H
 
 #include "dice.h"
+#include "tally.h"
 #include "vfs.h"
 
 #include "events.h"
@@ -20,10 +21,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIM_PARTITIONS_MAX 3
+#define SIM_PARTITIONS_MAX 4 /* one of them is added while everybody runs */
 #define SIM_PROCESSES_MAX  6 /* of both services */
 #define SIM_SNAPSHOTS_MAX  12
 #define SIM_TRACE_LINES    60
+#define LATE_MAX_US        200000 /* a late record is written by then */
 
 enum sim_service { SIM_ORDER, SIM_INVENTORY, SIM_SERVICES };
 enum sim_topic {
@@ -35,44 +37,6 @@ enum sim_topic {
 	SIM_EVENTS_DLQ,
 	SIM_TOPICS
 };
-
-/* ---- faults ---- */
-
-enum sim_class {
-	FAULT_CRASH,      /* a process ends without a word */
-	FAULT_POWER,      /* and its last commits are not on the disk */
-	FAULT_LOST,       /* a record is not written, the writer hears "timeout" */
-	FAULT_UNKNOWN,    /* a record is written, the writer hears "timeout" */
-	FAULT_LATE,       /* it is written later, and everything of this producer behind it */
-	FAULT_DOUBLED,    /* it is written twice */
-	FAULT_REFUSED,    /* the log refuses it */
-	FAULT_QUEUE_FULL, /* the producer takes nothing now */
-	FAULT_PRODUCER,   /* the producer is broken for good */
-	FAULT_SLOW,       /* a reader does not get what is there for a while */
-	FAULT_COMMIT,     /* a group commit is refused */
-	FAULT_PAUSE,      /* a process stands still beyond its session: a zombie when it wakes */
-	FAULT_EXPEL,      /* all members are thrown out of their group */
-	FAULT_LEADER,     /* the log says that a partition may have another leader */
-	FAULT_STOP,       /* a process is ended politely */
-	FAULT_CLOCK,      /* the wall clock jumps */
-	FAULT_MARK,       /* a mark is lost, older, or not ours */
-	FAULT_FILE_GONE,  /* a task's file is deleted */
-	FAULT_FILE_OLD,   /* ... is one of an earlier moment */
-	FAULT_FILE_OTHER, /* ... is another partition's */
-	FAULT_FILE_SHORT, /* ... has lost its end */
-	FAULT_FILE_BIT,   /* ... has one bit turned over */
-	FAULT_DISK,       /* SQLite's calls fail: see enum disk_fault */
-	FAULT_SETTING,    /* a topic's setting is changed, and put right later */
-	FAULT_REBUILD,    /* an operator rebuilds a file up to the mark */
-	FAULT_RESEND,     /* an operator sends a stream again, beside the workers */
-	FAULT_TAIL,       /* a log loses an acknowledged tail that nobody has read */
-	FAULT_TAIL_READ,  /* ... that somebody has read */
-	FAULT_HEAD,       /* retention has removed records, the topic is restored later */
-	FAULT_RECREATED,  /* a topic is deleted and created again alone */
-	FAULT_CLASSES
-};
-
-extern const char *const sim_class_names[FAULT_CLASSES];
 
 /* ---- what the seed chose ---- */
 
@@ -122,11 +86,16 @@ struct process {
 	int32_t partitions[SIM_PARTITIONS_MAX];
 	size_t partition_count;
 	char name[24];
+	enum worker_step last;               /* what it did last */
+	bool paused;                         /* and has not woken yet */
+	bool has[SIM_PARTITIONS_MAX];        /* a task is open */
+	const char *why[SIM_PARTITIONS_MAX]; /* it is not, and why; NULL: it is, or nobody knows yet */
 };
 
 struct item { /* a record that a publisher writes until it is acknowledged */
 	int topic;
 	struct log_record record;
+	int kind; /* enum sim_input; -1: well meant */
 	bool receipt, done, in_flight;
 };
 
@@ -163,12 +132,14 @@ struct world {
 	bool faults_on;
 	int fault_turns;    /* injected so far */
 	size_t fault_index; /* offered so far */
-	int64_t injected[FAULT_CLASSES];
-	int64_t disk_failures[DISK_FAULTS];
+	struct tally tally;
 	struct snapshot snapshots[SIM_SNAPSHOTS_MAX];
 	int snapshot_count;
 	bool setting_wrong;
-	int64_t read_to[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* offsets below were delivered to somebody */
+	int64_t hidden_from[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* offsets from here on are not delivered; 0: all are */
+	const char
+		*halted[SIM_SERVICES][SIM_PARTITIONS_MAX]; /* why a task was set aside last, since a trial has begun */
+	int64_t read_to[SIM_TOPICS][SIM_PARTITIONS_MAX];   /* offsets below were delivered to somebody */
 	int64_t hidden_until_us[SIM_TOPICS][SIM_PARTITIONS_MAX];
 	struct log_mark old_marks[SIM_SERVICES][SIM_PARTITIONS_MAX][4];
 	int old_mark_count[SIM_SERVICES][SIM_PARTITIONS_MAX];
@@ -196,12 +167,19 @@ const struct service *world_service(int service);
 struct log *world_log(struct world *world);
 const char *world_path(struct world *world, int service, int folder); /* of the data folder; in the arena */
 char *world_file(struct world *world, int service, int folder, int32_t partition, const char *ending);
+enum status world_topic_delete(struct world *world, int topic, struct err *err);
 void world_topic_again(struct world *world, int topic, bool same_installation);
 int64_t world_end(struct world *world, int topic, int32_t partition); /* the log's high watermark */
 void world_start(struct world *world, struct process *process);
 void world_drop(struct world *world, struct process *process); /* as a crash does */
 void world_close_process(struct world *world, struct process *process);
 enum worker_step world_step(struct world *world, struct process *process);
+
+/* watch.c: what a step has changed, for the tally and the checks */
+void watch_step(struct world *world, struct process *process, enum worker_step step);
+void watch_start(struct world *world, struct process *process);
+void watch_end(struct world *world, struct process *process, bool killed); /* before the worker is gone */
+
 void world_trace(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3))); /* false */
 
@@ -214,16 +192,26 @@ void input_again(struct world *world); /* everything is published once more */
 /* faults.c */
 void plan_make(struct plan *plan, uint64_t seed);
 void faults_install(struct world *world);
-void faults_turn(struct world *world);                     /* may inject one */
-void faults_stop(struct world *world);                     /* heals what does not heal by itself */
-bool fault_due(struct world *world, enum sim_class class); /* false where it is left out */
+void faults_turn(struct world *world);                                /* may inject one */
+void faults_stop(struct world *world);                                /* heals what does not heal by itself */
+bool fault_due(struct world *world, enum sim_class class);            /* false where it is left out */
+struct process *fault_any_up(struct world *world, struct dice *dice); /* NULL: the one that was drawn is down */
+
+/* memory.c */
+bool memory_runs_out(struct world *world, struct dice *dice);
 bool sim_may_be_loud(const struct plan *plan);
 
 /* files.c */
 void files_snapshot(struct world *world, struct dice *dice);
 bool files_restore(struct world *world, struct dice *dice, bool other);
-void files_delete(struct world *world, int service, int folder, int32_t partition);
+bool files_delete(struct world *world, int service, int folder, int32_t partition); /* false: it was not there */
+bool files_cut_one(struct world *world, struct dice *dice, int service, int folder, int32_t partition,
+                   const char *ending);
 bool files_cut(struct world *world, struct dice *dice, const char *ending);
+bool files_there(struct world *world, int service, int folder, int32_t partition);
+void files_copy(struct world *world, int service, int folder, int32_t partition, int to_service, int to_folder,
+                int32_t to_partition);
+void files_are_synced(struct world *world, int service, int folder);
 bool files_flip(struct world *world, struct dice *dice);
 void files_free(struct world *world);
 
@@ -232,6 +220,16 @@ bool loss_tail(struct world *world, struct dice *dice, bool unread);
 bool loss_head(struct world *world, struct dice *dice);
 void loss_restore_head(struct world *world);
 bool loss_recreate(struct world *world, struct dice *dice);
+
+size_t loss_read(struct world *world, int topic, int32_t partition,
+                 struct log_record **out); /* all that stands there */
+
+/* trial.c: on a world at rest that is right, one thing goes wrong that the design answers with a refusal. Every task that it
+ * concerns must refuse with that reason and no other, and the documented way out must lead back to right. */
+void trial_run(struct world *world);
+
+/* probe.c: a badly written service, folded while SQLite's calls fail. */
+void probe_run(struct world *world);
 
 /* rest.c: false: it does not come to rest */
 bool rest_reach(struct world *world);
@@ -246,6 +244,9 @@ struct verdict {
 void check_all(struct world *world, struct verdict *verdict);
 
 /* remedy.c. False: it was not possible. */
+void remedy_delete_marks(struct world *world, int service); /* as `rebuild --delete-marks` */
+void remedy_begin_anew(
+	struct world *world); /* all topics together, under a new installation, everything published again */
 bool remedy_rebuild(struct world *world, int service, int folder, int32_t partition);
 bool remedy_resend(struct world *world, int service, int32_t partition, const char *topic, int32_t to_partition,
                    uint64_t from);
@@ -265,8 +266,7 @@ struct run_result {
 	uint64_t trace_hash;
 	int64_t steps, records;
 	size_t faults_offered;
-	int64_t injected[FAULT_CLASSES];
-	int64_t disk_failures[DISK_FAULTS];
+	struct tally tally;
 	struct plan plan;
 	char trace[SIM_TRACE_LINES][160];
 	size_t trace_count;

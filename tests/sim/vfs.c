@@ -1,6 +1,7 @@
 #include "vfs.h"
 
 #include "dice.h"
+#include "heap.h"
 
 #include <sqlite3.h>
 
@@ -21,7 +22,6 @@ struct file {
 };
 
 static sqlite3_vfs *machine;
-static sqlite3_mem_methods allocator;
 static struct disk *disk;
 static struct dice numbers;
 static struct wal wals[WALS_MAX];
@@ -276,12 +276,34 @@ static int vfs_last_error(sqlite3_vfs *vfs, int len, char *out)
 
 static void *allocate(int size)
 {
-	return fails(DISK_NO_MEMORY) ? NULL : allocator.xMalloc(size);
+	return fails(DISK_NO_MEMORY) ? NULL : heap_get(size);
 }
 
 static void *reallocate(void *old, int size)
 {
-	return fails(DISK_NO_MEMORY) ? NULL : allocator.xRealloc(old, size);
+	return fails(DISK_NO_MEMORY) ? NULL : heap_resize(old, size);
+}
+
+static int allocator_init(void *arg)
+{
+	(void)arg;
+	return SQLITE_OK;
+}
+
+static void allocator_shutdown(void *arg)
+{
+	(void)arg;
+}
+
+/* One thread, no statistics, and no lookaside: every small piece is an allocation that may fail. */
+static bool configure(void)
+{
+	static const sqlite3_mem_methods allocator = {allocate,   heap_put,       reallocate,         heap_size,
+	                                              heap_round, allocator_init, allocator_shutdown, NULL};
+	return sqlite3_config(SQLITE_CONFIG_MALLOC, &allocator) == SQLITE_OK &&
+	       sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) == SQLITE_OK &&
+	       sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK &&
+	       sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) == SQLITE_OK && sqlite3_initialize() == SQLITE_OK;
 }
 
 bool vfs_install(void)
@@ -289,14 +311,7 @@ bool vfs_install(void)
 	static sqlite3_vfs own;
 	if (own.zName)
 		return true;
-	if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &allocator) != SQLITE_OK)
-		return false;
-	sqlite3_mem_methods failing = allocator;
-	failing.xMalloc = allocate;
-	failing.xRealloc = reallocate;
-	/* Without a lookaside every small piece is an allocation that may fail. */
-	if (sqlite3_config(SQLITE_CONFIG_MALLOC, &failing) != SQLITE_OK ||
-	    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) != SQLITE_OK || sqlite3_initialize() != SQLITE_OK)
+	if (!configure())
 		return false;
 	machine = sqlite3_vfs_find(NULL);
 	own = *machine;

@@ -23,7 +23,7 @@ static int64_t wall(void *arg)
 
 static int64_t monotonic(void *arg)
 {
-	return ((const struct world *)arg)->now_us;
+	return 1000000 + ((const struct world *)arg)->now_us; /* a machine has been up for a while: never 0 */
 }
 
 static void numbers(void *arg, void *out, size_t len)
@@ -130,6 +130,15 @@ void world_topics(struct world *world)
 	topic_genesis(world, &genesis);
 	for (int t = 0; t < SIM_TOPICS; t++)
 		make_topic(world, &genesis, &world->topics[t]);
+}
+
+/* What is under way to it is written before the name is taken again, so it meets no topic. */
+enum status world_topic_delete(struct world *world, int topic, struct err *err)
+{
+	enum status status = log_topic_delete(world->log, world->topics[topic].name, err);
+	world->now_us += LATE_MAX_US;
+	log_wait(world->log, 0);
+	return status;
 }
 
 void world_topic_again(struct world *world, int topic, bool same_installation)
@@ -244,6 +253,7 @@ void world_start(struct world *world, struct process *process)
 	world_trace(world, "%s starts", process->name);
 	must(worker_open(&config, &process->worker, &err), &err);
 	process->awake_at_us = 0;
+	watch_start(world, process);
 }
 
 static void put_down(struct process *process)
@@ -259,6 +269,7 @@ void world_drop(struct world *world, struct process *process)
 	if (!process->worker)
 		return;
 	world_trace(world, "%s is killed", process->name);
+	watch_end(world, process, true);
 	worker_drop(process->worker);
 	put_down(process);
 }
@@ -268,51 +279,9 @@ void world_close_process(struct world *world, struct process *process)
 	if (!process->worker)
 		return;
 	world_trace(world, "%s is closed", process->name);
+	watch_end(world, process, false);
 	worker_close(process->worker);
 	put_down(process);
-}
-
-static void note_mark(struct world *world, int service, const struct log_mark *mark)
-{
-	if (world->mark_count == world->mark_room) {
-		world->mark_room = world->mark_room ? 2 * world->mark_room : 64;
-		world->marks = mem_realloc(world->marks, world->mark_room * sizeof *world->marks);
-	}
-	struct marked *marked = &world->marks[world->mark_count++];
-	*marked = (struct marked){.service = service, .partition = mark->partition, .offset = mark->offset};
-	for (int t = 0; t < SIM_TOPICS; t++)
-		for (int32_t p = 0; p < world->topics[t].partitions; p++)
-			marked->ends[t][p] = world_end(world, t, p);
-	int *count = &world->old_mark_count[service][mark->partition];
-	world->old_marks[service][mark->partition][(*count)++ % 4] = *mark;
-}
-
-/* Which marks has the last step committed? */
-static void look_at_marks(struct world *world, int service)
-{
-	struct err err = {0};
-	char group[32];
-	snprintf(group, sizeof group, "tandem-%s", world_service(service)->name);
-	for (int32_t p = 0; p < world->plan.partitions[service]; p++) {
-		struct log_mark mark = {.partition = p}, *last = &world->last_mark[service][p];
-		must(log_committed(world->log, group, world_service(service)->input, &mark, &err), &err);
-		if (mark.offset == last->offset && strcmp(mark.metadata, last->metadata) == 0)
-			continue;
-		*last = mark;
-		if (mark.offset >= 0)
-			note_mark(world, service, &mark);
-	}
-}
-
-static void trace_why(struct world *world, struct process *process, enum worker_step step)
-{
-	for (size_t t = 0; t < worker_task_count(process->worker); t++) {
-		struct worker_task task;
-		worker_task(process->worker, t, &task);
-		if (task.why)
-			world_trace(world, "%s %s: %d %s", process->name, worker_step_name(step), task.partition,
-			            task.why->code);
-	}
 }
 
 enum worker_step world_step(struct world *world, struct process *process)
@@ -326,14 +295,9 @@ enum worker_step world_step(struct world *world, struct process *process)
 	vfs_use(before ? &before->disk : NULL);
 	world->acting = before;
 	world->steps++;
-	world->disk_failures[fault] += process->disk.failed - failed;
+	world->tally.disk[fault][process->disk.for_ever] += process->disk.failed - failed;
 	if (process->disk.failed != failed)
 		world_trace(world, "%s: %s", process->name, disk_fault_name(fault));
-	if (step == WORKER_MARKED)
-		look_at_marks(world, process->service);
-	if (step == WORKER_HALTED || step == WORKER_BACKED_OFF)
-		trace_why(world, process, step);
-	else if (step != WORKER_IDLE)
-		world_trace(world, "%s %s", process->name, worker_step_name(step));
+	watch_step(world, process, step);
 	return step;
 }
