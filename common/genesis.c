@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define ADVICE     "create the installation's topics with `tandem topics create`"
-#define TOPICS_MAX 1000 /* that a genesis may list: what is looked up in it is looked for from its beginning */
 #define BAD_ADVICE "restore the topic, or delete all topics of the installation and create them together"
 
 bool genesis_is_control(const struct log_record *record)
@@ -50,15 +49,15 @@ static enum status check(const struct genesis *genesis, const char *topic, int32
 		               " " BAD_ADVICE,
 		               topic, partition, genesis->topic, genesis->partition);
 	const struct genesis_topic *own = genesis_topic(genesis, topic);
-	if (!own || partition < 0 || partition >= own->partitions || genesis->topics.count > TOPICS_MAX)
+	if (!own || partition < 0 || partition >= own->partitions || genesis->topics.count > GENESIS_TOPICS_MAX)
 		return err_set(
 			err, FATAL, "bad_genesis",
 			"the genesis of %s/%d does not count this partition, or lists more than %d topics; " BAD_ADVICE,
-			topic, partition, TOPICS_MAX);
+			topic, partition, GENESIS_TOPICS_MAX);
 	for (size_t i = 0; i < genesis->topics.count; i++) {
 		const struct genesis_topic *listed = &genesis->topics.items[i];
 		bool twice = genesis_topic(genesis, listed->name) != listed;
-		if (listed->partitions < 1 || twice)
+		if (listed->partitions < 1 || listed->partitions > GENESIS_PARTITIONS_MAX || twice)
 			return err_set(err, FATAL, "bad_genesis",
 			               "the genesis of %s/%d gives %.250s %d partitions%s; " BAD_ADVICE, topic,
 			               partition, listed->name, listed->partitions,

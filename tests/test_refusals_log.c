@@ -266,6 +266,11 @@ static void no_partitions(struct genesis *genesis)
 	genesis->topics.items[0].partitions = 0;
 }
 
+static void too_many_partitions(struct genesis *genesis)
+{
+	genesis->topics.items[0].partitions = GENESIS_PARTITIONS_MAX + 1;
+}
+
 static void listed_twice(struct genesis *genesis)
 {
 	genesis->topics.items[3] = (struct genesis_topic){"inventory", 2, HEADER_FORM_CLOUDEVENTS};
@@ -309,6 +314,7 @@ static void a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored(void
 		{another_partition, "bad_genesis", "orders/1 begins with the genesis of orders/0", "restore the topic"},
 		{not_counted, "bad_genesis", "does not count this partition", "restore the topic"},
 		{no_partitions, "bad_genesis", "0 partitions", "restore the topic"},
+		{too_many_partitions, "bad_genesis", "10001 partitions", "restore the topic"},
 		{listed_twice, "bad_genesis", "inventory 2 partitions, the second time it lists it", "restore the topic"},
 		{too_many_topics, "bad_genesis", "lists more than 1000 topics", "restore the topic"},
 		{version_0, "bad_genesis", "logic version 0, expected 1 or more", "restore the topic"},
