@@ -238,7 +238,7 @@ fuzz: fuzz-programs ## hostile bytes: libFuzzer, FUZZ_S=60 seconds each target, 
 	@tests/fuzz/run.sh -j $(JOBS) -s $(FUZZ_S) $(FUZZ)
 
 # Seeds come from this program; what libFuzzer found is kept where it reaches code that nothing before it does.
-$(BUILD)/tests/fuzz/seeds: $(BUILD)/tests/fuzz/seeds.o $(BUILD)/tests/fuzz/input.o $(test_objects) $(lib)
+$(BUILD)/tests/fuzz/seeds: $(BUILD)/tests/fuzz/seeds.o $(fuzz_parts) $(lib)
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 fuzz-seeds: $(BUILD)/tests/fuzz/seeds
 	@$< tests/fuzz/corpus

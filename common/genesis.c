@@ -49,14 +49,20 @@ static enum status check(const struct genesis *genesis, const char *topic, int32
 		               " " BAD_ADVICE,
 		               topic, partition, genesis->topic, genesis->partition);
 	const struct genesis_topic *own = genesis_topic(genesis, topic);
-	if (!own || partition < 0 || partition >= own->partitions)
-		return err_set(err, FATAL, "bad_genesis",
-		               "the genesis of %s/%d does not count this partition; " BAD_ADVICE, topic, partition);
-	for (size_t i = 0; i < genesis->topics.count; i++)
-		if (genesis->topics.items[i].partitions < 1)
+	if (!own || partition < 0 || partition >= own->partitions || genesis->topics.count > GENESIS_TOPICS_MAX)
+		return err_set(
+			err, FATAL, "bad_genesis",
+			"the genesis of %s/%d does not count this partition, or lists more than %d topics; " BAD_ADVICE,
+			topic, partition, GENESIS_TOPICS_MAX);
+	for (size_t i = 0; i < genesis->topics.count; i++) {
+		const struct genesis_topic *listed = &genesis->topics.items[i];
+		bool twice = genesis_topic(genesis, listed->name) != listed;
+		if (listed->partitions < 1 || listed->partitions > GENESIS_PARTITIONS_MAX || twice)
 			return err_set(err, FATAL, "bad_genesis",
-			               "the genesis of %s/%d gives %s %d partitions; " BAD_ADVICE, topic, partition,
-			               genesis->topics.items[i].name, genesis->topics.items[i].partitions);
+			               "the genesis of %s/%d gives %.250s %d partitions%s; " BAD_ADVICE, topic,
+			               partition, listed->name, listed->partitions,
+			               twice ? ", the second time it lists it" : "");
+	}
 	if (genesis->logic_version < 1)
 		return err_set(err, FATAL, "bad_genesis",
 		               "the genesis of %s/%d has logic version %d, expected 1 or more; " BAD_ADVICE, topic,

@@ -17,6 +17,10 @@
 
 #define GENESIS_CONTROL_HEADER "tandem-control"
 
+/* More than these make no sense, and would cost whoever makes tables of them. */
+#define GENESIS_TOPICS_MAX     1000
+#define GENESIS_PARTITIONS_MAX 10000 /* of a topic; `topics create` makes as many */
+
 /* Is this a control record of ours (it has the header, whatever the value)? Outside readers skip these. */
 bool genesis_is_control(const struct log_record *record);
 
@@ -27,7 +31,7 @@ enum status genesis_record(const struct genesis *genesis, struct arena *arena, s
 /* Decodes a record; *out points into the arena. FATAL:
  *   no_genesis       it has not the header, or is no Genesis event
  *   unknown_version  a Genesis that this binary cannot read, or with a chain it does not support
- *   bad_genesis      it is for another topic or partition, or counts and names in it make no sense */
+ *   bad_genesis      it is for another topic or partition, or counts and names in it make no sense (a topic listed twice) */
 enum status genesis_parse(const struct log_record *record, const char *topic, int32_t partition, struct arena *arena,
                           struct genesis *out, struct err *err);
 

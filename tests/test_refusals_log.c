@@ -266,6 +266,29 @@ static void no_partitions(struct genesis *genesis)
 	genesis->topics.items[0].partitions = 0;
 }
 
+static void too_many_partitions(struct genesis *genesis)
+{
+	genesis->topics.items[0].partitions = GENESIS_PARTITIONS_MAX + 1;
+}
+
+static void listed_twice(struct genesis *genesis)
+{
+	genesis->topics.items[3] = (struct genesis_topic){"inventory", 2, HEADER_FORM_CLOUDEVENTS};
+}
+
+static void too_many_topics(struct genesis *genesis)
+{
+	static struct genesis_topic topics[1001];
+	static char names[1001][8];
+	for (size_t i = 0; i < 1001; i++) {
+		snprintf(names[i], sizeof names[i], "t%zu", i);
+		topics[i] = (struct genesis_topic){names[i], 1, HEADER_FORM_COMPACT};
+	}
+	memcpy(topics, genesis->topics.items, genesis->topics.count * sizeof *topics);
+	genesis->topics.items = topics;
+	genesis->topics.count = 1001;
+}
+
 static void version_0(struct genesis *genesis)
 {
 	genesis->logic_version = 0;
@@ -291,6 +314,9 @@ static void a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored(void
 		{another_partition, "bad_genesis", "orders/1 begins with the genesis of orders/0", "restore the topic"},
 		{not_counted, "bad_genesis", "does not count this partition", "restore the topic"},
 		{no_partitions, "bad_genesis", "0 partitions", "restore the topic"},
+		{too_many_partitions, "bad_genesis", "10001 partitions", "restore the topic"},
+		{listed_twice, "bad_genesis", "inventory 2 partitions, the second time it lists it", "restore the topic"},
+		{too_many_topics, "bad_genesis", "lists more than 1000 topics", "restore the topic"},
 		{version_0, "bad_genesis", "logic version 0, expected 1 or more", "restore the topic"},
 		{keyed, "unknown_version", "chains of this installation are keyed", "or restore the topic"},
 		{without_dead_letters, "foreign_log", "does not name the topic orders.dlq",

@@ -6,6 +6,7 @@
 #include "genesis.h"
 #include "header.h"
 #include "mark.h"
+#include "script.h"
 #include "../support/random_event.h"
 
 #include <errno.h>
@@ -327,6 +328,41 @@ static void task_seed(const char *name, const char *bytes, size_t len)
 	buf_fini(&seed);
 }
 
+/* A genesis in raw bytes, so that any of them can be another, and an order behind it. */
+static void genesis_seed(const char *name, const struct genesis *genesis)
+{
+	struct buf value = {0}, seed = {0};
+	struct err err = {0};
+	static const char rest[] = PLACE("\1", TWO_LINES) SAVE RESERVED("\0", "\1") RESERVED("\1", "\1") CANCEL("\2");
+	uint8_t index = 0;
+	while (event_types[index] != &genesis_type)
+		index++;
+	FUZZ_MUST(event_encode(&genesis_type, genesis, &value, &err) == OK, "%s", err.text);
+	size_t len = value.len - EVENT_HEADER_BYTES;
+	FUZZ_MUST(len <= 255, "%zu bytes", len);
+	buf_put(&seed, "\x06\x90", 2);
+	buf_put_u8(&seed, index);
+	buf_put_u8(&seed, 0);
+	buf_put_u8(&seed, (uint8_t)len);
+	buf_put(&seed, value.data + EVENT_HEADER_BYTES, len);
+	buf_put_u8(&seed, 0); /* the key */
+	buf_put(&seed, rest, sizeof rest - 1);
+	task_seed(name, (const char *)seed.data, seed.len);
+	buf_fini(&value);
+	buf_fini(&seed);
+}
+
+static void genesis_seeds(void)
+{
+	struct genesis genesis = script_genesis("orders", 1);
+	struct genesis_topic topics[8];
+	genesis_seed("genesis-whole", &genesis);
+	memcpy(topics, genesis.topics.items, genesis.topics.count * sizeof *topics);
+	topics[genesis.topics.count++] = (struct genesis_topic){"inventory", 2, HEADER_FORM_COMPACT};
+	genesis.topics.items = topics;
+	genesis_seed("genesis-names-a-topic-twice", &genesis);
+}
+
 static void task_seeds(void)
 {
 	TASK_SEED("order-confirmed", "\0" PLACE("\1", TWO_LINES) SAVE RESERVED("\0", "\1") RESERVED("\1", "\1"));
@@ -388,5 +424,6 @@ int main(int argc, char **argv)
 	mark_seeds();
 	config_seeds();
 	task_seeds();
+	genesis_seeds();
 	return 0;
 }

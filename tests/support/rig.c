@@ -32,6 +32,7 @@
 
 #define ARGUMENTS_MAX    64
 #define LOOK_NS          2000000 /* between two looks at a condition */
+#define LOOK_NS_MAX      200000000
 #define COMMAND_SECONDS  120
 #define DELETE_SECONDS   90 /* longer than a session */
 #define LAST_WORDS_BYTES 3000
@@ -427,14 +428,17 @@ const char *rig_ok(struct rig *rig, const char *format, ...)
 
 /* ---- waiting ---- */
 
+/* Between two looks it rests as long as a look takes, twice: looking is not to be the load. */
 void rig_until(struct rig *rig, int seconds_max, const char *what, bool (*met)(struct rig *rig, void *arg), void *arg)
 {
-	const struct timespec look = {.tv_nsec = LOOK_NS};
 	double until = now_seconds() + seconds_max;
-	while (!met(rig, arg)) {
-		if (now_seconds() > until || interrupt_requested())
+	for (double began = now_seconds(); !met(rig, arg); began = now_seconds()) {
+		double now = now_seconds();
+		int64_t rest_ns = (int64_t)((now - began) * 2e9);
+		if (now > until || interrupt_requested())
 			fail_msg("waited %d s for this, in vain: %s", seconds_max, what);
-		nanosleep(&look, NULL);
+		rest_ns = rest_ns < LOOK_NS ? LOOK_NS : rest_ns < LOOK_NS_MAX ? rest_ns : LOOK_NS_MAX;
+		nanosleep(&(struct timespec){.tv_nsec = rest_ns}, NULL);
 	}
 }
 

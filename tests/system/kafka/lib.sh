@@ -80,7 +80,7 @@ become_node() {
 
 # run_tool CLASS ARGUMENT...: one of the programs in the broker's jars.
 run_tool() {
-	java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error \
+	java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:SharedArchiveFile="$cache/kafka.jsa" -Dorg.slf4j.simpleLogger.defaultLogLevel=error \
 		-cp "$(class_path)" "$@"
 }
 
