@@ -25,22 +25,23 @@ result() { # NAME OK TEXT
 	echo "$2" >>"$copies/results"
 }
 try() { # COPY PATCH
-	local copy=$1 name=${2##*/} out=$1/out started=$SECONDS file
+	local copy=$1 name=${2##*/} out=$1/out started=$SECONDS file # as it was before
 	name=${name%.patch}
-	file=$(sed -n 's|^+++ b/||p' "$2" | sort -u)
 	if ! patch -s -d "$copy" -p1 --no-backup-if-mismatch <"$2" >"$out" 2>&1; then
 		result "$name" FAIL "does not apply: $(head -n 1 "$out")"
 	elif ! MAKEFLAGS='' "$make" -s -C "$copy" BUILD="$build" CFLAGS='-O2 -g -Wno-error' "$build/sim" >"$out" 2>&1; then
 		result "$name" FAIL "does not compile: $(grep -m 1 error "$out")"
-	elif timeout 900 "$copy/$build/sim" --jobs 1 --seeds "$seeds" >"$out" 2>&1; then
+	elif timeout 1800 "$copy/$build/sim" --jobs 1 --seeds "$seeds" >"$out" 2>&1; then
 		result "$name" FAIL "survived $seeds seeds in $((SECONDS - started)) s"
 	elif grep -q '^seed [0-9]* FAILED' "$out"; then
 		result "$name" ok "$(sed -nE 's/^seed ([0-9]+) FAILED: (.{0,80}).*/seed \1, after \1: \2/p' "$out" | head -n 1)"
 	else
 		result "$name" FAIL "no seed has failed, but: $(grep -v '^ ' "$out" | tail -n 1 | cut -c 1-70)"
 	fi
-	cp -a "$file" "$copy/$file"
-	touch "$copy/$file"
+	for file in $(sed -n 's|^+++ b/||p' "$2" | sort -u); do
+		cp -a "$file" "$copy/$file"
+		touch "$copy/$file"
+	done
 }
 work() { # JOB: takes the next patch as long as there is one
 	local copy=$copies/$1 at patch
