@@ -23,7 +23,7 @@ struct growth {
 	int64_t done; /* orders drained so far */
 };
 
-static double drain(struct growth *growth, int64_t count)
+static struct side_rate drain(struct growth *growth, int64_t count)
 {
 	struct side_batch batch;
 	struct side_rate rate;
@@ -38,7 +38,7 @@ static double drain(struct growth *growth, int64_t count)
 		side_start(&growth->side);
 	side_end(&growth->side, &batch, DRAIN_SECONDS, &rate);
 	growth->done += count;
-	return rate.orders_per_second;
+	return rate;
 }
 
 static double state_bytes(struct growth *growth)
@@ -47,28 +47,36 @@ static double state_bytes(struct growth *growth)
 	return (double)(rig_sum(&growth->side.rig, "order", sql) + rig_sum(&growth->side.rig, "inventory", sql));
 }
 
-static void measure(struct growth *growth, double rates[BATCHES])
+struct level {
+	double rates[BATCHES], cpu_us[BATCHES];
+};
+
+static void measure(struct growth *growth, struct level *level)
 {
-	for (int i = 0; i < BATCHES; i++)
-		rates[i] = drain(growth, growth->batch);
+	for (int i = 0; i < BATCHES; i++) {
+		struct side_rate rate = drain(growth, growth->batch);
+		level->rates[i] = rate.orders_per_second;
+		level->cpu_us[i] = rate.worker_us;
+	}
 }
 
-static void note(struct growth *growth, const char *ids, const double small[BATCHES], const double large[BATCHES],
-                 double bytes)
+static void note_level(struct growth *growth, const char *ids, int64_t orders, const struct level *level,
+                       const struct level *base)
 {
 	const char *side = side_names[growth->side.kind];
-	double of = bench_median(small, BATCHES);
+	double rate = base ? bench_median(base->rates, BATCHES) : NAN;
+	double cpu_us = base ? bench_median(base->cpu_us, BATCHES) : NAN;
 	for (int i = 0; i < BATCHES; i++) {
-		bench_note(&growth->bench, "orders/s", small[i], NAN, "%s, %s ids, behind %d orders", side, ids, SMALL);
-		bench_note(&growth->bench, "orders/s", large[i], of, "%s, %s ids, behind %lld orders", side, ids,
-		           (long long)growth->orders);
+		bench_note(&growth->bench, "orders/s", level->rates[i], rate, "%s, %s ids, behind %lld orders", side,
+		           ids, (long long)orders);
+		bench_note(&growth->bench, "us/order", level->cpu_us[i], cpu_us,
+		           "%s, %s ids, behind %lld orders, workers' CPU", side, ids, (long long)orders);
 	}
-	bench_note(&growth->bench, "bytes", bytes, NAN, "%s, %s ids, state an order", side, ids);
 }
 
 static void run(struct growth *growth, enum side_kind kind, enum generate_ids kind_of_ids, const char *ids)
 {
-	double small[BATCHES], large[BATCHES];
+	struct level small, large;
 	growth->options = side_orders(0);
 	growth->options.ids = kind_of_ids;
 	growth->done = 0;
@@ -79,19 +87,21 @@ static void run(struct growth *growth, enum side_kind kind, enum generate_ids ki
 	drain(growth, SMALL);
 	double bytes = state_bytes(growth);
 	int64_t before = growth->done;
-	measure(growth, small);
+	measure(growth, &small);
 	int64_t step = (growth->orders - growth->done) / STEPS + 1;
 	while (growth->done < growth->orders) {
 		int64_t left = growth->orders - growth->done;
-		double rate = drain(growth, left < step ? left : step);
+		double rate = drain(growth, left < step ? left : step).orders_per_second;
 		bench_point(&growth->bench, (double)growth->done, rate, "%s, %s ids", side_names[kind], ids);
 		bench_say("growth: %s, %s ids: %lld orders, the last at %.0f a second, %.0f bytes each",
 		          side_names[kind], ids, (long long)growth->done, rate,
 		          (state_bytes(growth) - bytes) / (double)(growth->done - before));
 	}
 	bytes = (state_bytes(growth) - bytes) / (double)(growth->done - before);
-	measure(growth, large);
-	note(growth, ids, small, large, bytes);
+	measure(growth, &large);
+	note_level(growth, ids, SMALL, &small, NULL);
+	note_level(growth, ids, growth->orders, &large, &small);
+	bench_note(&growth->bench, "bytes", bytes, NAN, "%s, %s ids, state an order", side_names[kind], ids);
 	side_stop(&growth->side);
 	side_note_memory(&growth->side, &growth->bench, ids);
 	side_close(&growth->side);
