@@ -34,7 +34,7 @@ static bool look_for_progress(struct world *world, struct progress *progress)
 }
 
 /* Something is set aside for another reason than that another process has it. */
-static bool anything_halted(const struct world *world)
+bool rest_anything_halted(const struct world *world)
 {
 	for (int i = 0; i < world->process_count; i++) {
 		const struct process *process = &world->processes[i];
@@ -80,7 +80,9 @@ bool rest_reach(struct world *world)
 			progress_at = world->now_us;
 		if (rounds > world->tally.rounds_max)
 			world->tally.rounds_max = rounds;
-		if (world->now_us - (anything_halted(world) ? progress_at + QUIET_HALTED_US : moved_at + quiet_us) > 0)
+		if (world->now_us -
+		            (rest_anything_halted(world) ? progress_at + QUIET_HALTED_US : moved_at + quiet_us) >
+		    0)
 			return true;
 		world->now_us += idle_us;
 		if (idle_us < 100000)

@@ -233,6 +233,7 @@ void probe_run(struct world *world);
 
 /* rest.c: false: it does not come to rest */
 bool rest_reach(struct world *world);
+bool rest_anything_halted(const struct world *world); /* a task is set aside, and not because another process has it */
 
 /* check.c */
 enum outcome { RIGHT, LOUD, WRONG };

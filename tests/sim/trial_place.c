@@ -110,15 +110,6 @@ bool trial_foreign_file(struct trial *trial)
 	return trial_has_recovered(trial);
 }
 
-static bool anything_refused(const struct world *world)
-{
-	for (int i = 0; i < world->process_count; i++)
-		for (int32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
-			if (world->processes[i].why[p] && strcmp(world->processes[i].why[p], "locked") != 0)
-				return true;
-	return false;
-}
-
 static bool cut_once(struct trial *trial)
 {
 	struct world *world = trial->world;
@@ -136,7 +127,7 @@ static bool cut_once(struct trial *trial)
 		files_cut_one(world, trial->dice, trial->service, f, trial->partition, "db");
 	if (!rest_reach(world))
 		return false;
-	if (anything_refused(world)) {
+	if (rest_anything_halted(world)) {
 		if (!trial_is_refused(trial, trial->service, trial->partition, "corrupt"))
 			return false;
 		trial_delete_files(trial);
