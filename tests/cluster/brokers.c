@@ -99,7 +99,7 @@ static void nothing_is_acknowledged(struct load *load)
 {
 	struct rig_result result;
 	rig_run(&load->rig, &result, LOAD_SECONDS,
-	        "publish -J --only orders --orders 20 --skus 60 --seed 999 --timeout 4s");
+	        "publish -J --only orders --orders 20 --skus 60 --seed 999 --timeout 3s");
 	assert_int_not_equal(result.exit_status, 0);
 	json_t *json = json_loads(result.out, JSON_DISABLE_EOF_CHECK, NULL);
 	json_t *count = json_object_get(json, "acknowledged");
