@@ -2,10 +2,10 @@
 # Keeps what libFuzzer has found: tests/fuzz/keep.sh TARGET... (make fuzz-keep, behind make fuzz)
 #
 # tests/fuzz/corpus/TARGET holds seed-* (make fuzz-seeds), crash-* (each broke something once; named and put there by hand) and
-# found-*: of all that is in build-fuzz/corpus/TARGET the inputs that reach code which no smaller one reaches, at most 40.
+# found-*: of all that is in build-fuzz/corpus/TARGET the inputs that reach code which no smaller one reaches, at most 30.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-most=40
+most=${MOST:-30}
 merged=$(mktemp -d)
 trap 'rm -rf "$merged"' EXIT
 for target; do
