@@ -68,19 +68,16 @@ static void random_bytes(void *arg, void *out, size_t len)
 	}
 }
 
-static const char *folder(void)
+/* Made for each input and gone behind it: libFuzzer ends without destructors. */
+static void make_folder(char path[64])
 {
-	static char path[40];
-	if (!*path) {
-		strcpy(path, access("/dev/shm", W_OK) == 0 ? "/dev/shm/tandem-fuzz-XXXXXX" : "/tmp/tandem-fuzz-XXXXXX");
-		FUZZ_MUST(mkdtemp(path), "no folder");
-	}
-	return path;
+	strcpy(path, access("/dev/shm", W_OK) == 0 ? "/dev/shm/tandem-fuzz-XXXXXX" : "/tmp/tandem-fuzz-XXXXXX");
+	FUZZ_MUST(mkdtemp(path), "no folder");
 }
 
 static void remove_files(const struct world *world)
 {
-	static const char *const endings[] = {"db", "db-wal", "db-shm", "halt", "lock"};
+	static const char *const endings[] = {"db", "db-wal", "db-shm", "halt", "halt.new", "lock"};
 	char path[128];
 	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
 		snprintf(path, sizeof path, "%s/%s/%d.%s", world->data, world->script.service->name,
@@ -89,11 +86,6 @@ static void remove_files(const struct world *world)
 	}
 	snprintf(path, sizeof path, "%s/%s", world->data, world->script.service->name);
 	rmdir(path);
-}
-
-__attribute__((destructor)) static void remove_folder(void)
-{
-	rmdir(folder());
 }
 
 /* ---- the log ---- */
@@ -318,7 +310,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	world->random = 1;
 	world->seam = (struct seam){wall, monotonic, random_bytes, world};
 	world->memory = log_memory_new(&world->seam);
-	snprintf(world->data, sizeof world->data, "%s", folder());
+	make_folder(world->data);
 	script_read(&world->script, input.at, fuzz_left(&input));
 	const struct log_config config = {.seam = &world->seam, .memory = world->memory};
 	FUZZ_MUST(log_open("local::memory:", &config, &world->log, &err) == OK, "%s", err.text);
@@ -332,6 +324,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_close(world->log);
 	log_memory_free(world->memory);
 	remove_files(world);
+	rmdir(world->data);
 	script_fini(&world->script);
 	mem_free(world);
 	return 0;
