@@ -39,7 +39,7 @@
 #define LINE_BYTES   32 /* of a lock file */
 #define WRITE_LOCK   120 /* the byte of a -shm file that SQLite locks while a transaction writes (WALINDEX_LOCK_OFFSET) */
 #define COMINGS_MAX  12
-#define KILL_SECONDS 120 /* a busy machine shows a state seldom */
+#define KILL_SECONDS 120  /* a busy machine shows a state seldom */
 #define BATCH        3000 /* orders published at a time */
 
 static const enum lock_state wanted[] = {LOCK_FOLDING, LOCK_SENDING, LOCK_ACKS, LOCK_COMMIT};
