@@ -544,11 +544,11 @@ static int by_key(const void *a, const void *b)
 	return compare_keys(x->table, x->key, y->key);
 }
 
-/* They come in order, so only the last of a table can be above its last. It may be deleted: it is a bound. */
-static void raise_last(struct rows *rows, const struct entry *entry, const struct entry *next)
+/* Of what was written of a table the highest key; its row may be deleted: it is a bound. */
+static void raise_last(struct rows *rows, const struct entry *highest)
 {
-	if ((!next || next->table != entry->table) && beyond_last(entry))
-		set_last(&rows->tables[entry->table->at], entry->key->values);
+	if (highest && beyond_last(highest))
+		set_last(&rows->tables[highest->table->at], highest->key->values);
 }
 
 static enum status write_entry(struct entry *entry, struct err *err)
@@ -565,6 +565,7 @@ static enum status write_entry(struct entry *entry, struct err *err)
 
 enum status rows_flush(struct rows *rows, struct err *err)
 {
+	const struct entry *written = NULL; /* the last one; they come in order */
 	if (rows->dirty_count)
 		qsort(rows->dirty, rows->dirty_count, sizeof *rows->dirty, by_key);
 	for (size_t i = 0; i < rows->dirty_count; i++) {
@@ -572,13 +573,16 @@ enum status rows_flush(struct rows *rows, struct err *err)
 		entry->listed = false;
 		if (!entry->dirty) /* what made it so was undone */
 			continue;
+		if (written && written->table != entry->table)
+			raise_last(rows, written);
 		enum status status = write_entry(entry, err);
 		if (status != OK)
 			return status;
 		entry->dirty = false;
 		entry->stored = entry->row != NULL;
-		raise_last(rows, entry, i + 1 < rows->dirty_count ? rows->dirty[i + 1] : NULL);
+		written = entry;
 	}
+	raise_last(rows, written);
 	rows->dirty_count = 0;
 	if (rows->bytes > ROWS_BYTES_MAX)
 		forget_all(rows);

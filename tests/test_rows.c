@@ -345,6 +345,27 @@ static void more_than_the_bound_is_written_early_and_read_again(void **state)
 	end(&scene);
 }
 
+/* The row with the highest key is written beside one above it that was undone. It must be found when it is no longer held. */
+static void a_row_below_one_that_was_undone_is_found_again(void **state)
+{
+	(void)state;
+	struct scene scene;
+	char name[32];
+	begin(&scene);
+	put(&scene, 1, "a", 5);
+	keep(&scene);
+	put(&scene, 2, "b", 6);
+	rows_undo(scene.rows);
+	assert_int_equal(rows_flush(scene.rows, &scene.err), OK);
+	for (int i = 1; i < 50000; i++) { /* until all are forgotten */
+		snprintf(name, sizeof name, "n%d", i);
+		put(&scene, -i, name, i);
+		keep(&scene);
+	}
+	assert_int_equal(get(&scene, 1, "a"), 5);
+	end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +380,7 @@ int main(void)
 		cmocka_unit_test(a_stored_value_of_the_wrong_kind_is_corruption_and_not_read),
 		cmocka_unit_test(a_random_history_gives_what_an_array_gives),
 		cmocka_unit_test(more_than_the_bound_is_written_early_and_read_again),
+		cmocka_unit_test(a_row_below_one_that_was_undone_is_found_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

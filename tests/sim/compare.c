@@ -85,7 +85,9 @@ static void check_marks(const struct compare *compare, int service, int32_t from
                         int topic, int64_t stands_at)
 {
 	const struct world *world = compare->world;
-	for (size_t i = 0; i < world->mark_count && compare->marks; i++) {
+	if (!compare->marks || world->flipped[service][from])
+		return;
+	for (size_t i = 0; i < world->mark_count; i++) {
 		const struct marked *mark = &world->marks[i];
 		if (mark->service == service && mark->partition == from && mark->offset > output->cause &&
 		    mark->ends[topic][output->partition] <= stands_at)

@@ -213,6 +213,7 @@ bool files_flip(struct world *world, struct dice *dice)
 	if (bytes) {
 		size_t at = dice_next(dice) % len;
 		bytes[at] ^= (uint8_t)(1u << dice_below(dice, 8));
+		world->flipped[service][partition] = true;
 		write_whole(path, bytes, len);
 		world_trace(world, "%s of %s/%d in folder %d has a bit turned over at %zu", ending,
 		            world_service(service)->name, partition, folder, at);

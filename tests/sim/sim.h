@@ -139,7 +139,9 @@ struct world {
 	int64_t hidden_from[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* offsets from here on are not delivered; 0: all are */
 	const char
 		*halted[SIM_SERVICES][SIM_PARTITIONS_MAX]; /* why a task was set aside last, since a trial has begun */
-	int64_t read_to[SIM_TOPICS][SIM_PARTITIONS_MAX];   /* offsets below were delivered to somebody */
+	/* A bit of its file was turned over: before anybody saw it, it may have sent a number again with other bytes. */
+	bool flipped[SIM_SERVICES][SIM_PARTITIONS_MAX];
+	int64_t read_to[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* offsets below were delivered to somebody */
 	int64_t hidden_until_us[SIM_TOPICS][SIM_PARTITIONS_MAX];
 	struct log_mark old_marks[SIM_SERVICES][SIM_PARTITIONS_MAX][4];
 	int old_mark_count[SIM_SERVICES][SIM_PARTITIONS_MAX];

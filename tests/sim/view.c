@@ -118,10 +118,11 @@ static void take_numbered(struct world *world, struct view *view, int topic, con
 		return;
 	}
 	struct view_stream *last = &log->from[service][stream->partition];
+	bool flipped = world->flipped[service][stream->partition];
 	if (stream->number > last->highest)
 		last->highest = stream->number;
 	if (stream->number <= last->number) {
-		if (!same_record(last->copies[stream->number - 1], record, view->headers_may_differ))
+		if (!flipped && !same_record(last->copies[stream->number - 1], record, view->headers_may_differ))
 			odd(view, "the same number with other bytes", name, record);
 		return;
 	}
@@ -129,7 +130,8 @@ static void take_numbered(struct world *world, struct view *view, int topic, con
 		return; /* too early: it must come again */
 	uint64_t chain = chain_of(world, topic, service, last, stream, record);
 	if (chain != stream->chain) {
-		odd(view, "the number fits and the chain does not: a fork", name, record);
+		if (!flipped)
+			odd(view, "the number fits and the chain does not: a fork", name, record);
 		return;
 	}
 	keep_copy(view, last, record);
