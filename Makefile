@@ -191,7 +191,7 @@ $(cluster): $(call object,$(wildcard tests/cluster/*.c)) $(test_objects) $(lib)
 system-cluster: $(bin) $(cluster) | $(BUILD)/setup-system ## brokers that die, hang, restart, are cut off, lose what they acknowledged: ROUNDS=1
 	@TANDEM_ROUNDS=$(ROUNDS) TANDEM_TEST_SECONDS=$$((1800 * $(ROUNDS))) tests/run $(cluster); status=$$?; $(recovery_table); exit $$status
 
-recovery_table = tests/system/recovery.sh $(BUILD)/recovery.tsv
+recovery_table = tests/support/recovery.sh $(BUILD)/recovery.tsv
 
 system: ## all of them, and how long it took to recover from each fault
 	@rm -f $(BUILD)/recovery.tsv; status=0; \

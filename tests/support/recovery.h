@@ -2,7 +2,7 @@
  * nothing has to look while it happens.
  *
  * A test notes the fault when it happens and, once all is drained, ends the note: a line is printed and appended to
- * build/recovery.tsv ($TANDEM_RECOVERY: another file), which tests/system/recovery.sh shows as a table:
+ * build/recovery.tsv ($TANDEM_RECOVERY: another file), which tests/support/recovery.sh shows as a table:
  *
  *   test  fault  first  everywhere  drained
  *
