@@ -308,13 +308,21 @@ static void delete_file(struct load *load, const char *service, int32_t partitio
 		unlink(arena_format(&load->rig.arena, "%s/%s/%d.db%s", load->rig.data, service, partition, endings[i]));
 }
 
+/* A member whose farewell the coordinator has lost is gone only with its session; until then the marks are refused. */
+static bool marks_are_deleted(struct rig *rig, void *arg)
+{
+	struct rig_result result;
+	rig_run(rig, &result, LOAD_SECONDS, "%s rebuild --delete-marks", ((const struct halts *)arg)->service);
+	return result.exit_status == 0;
+}
+
 /* "stop the workers, delete FILE and the marks": they are stopped. */
 static void accept_history(struct load *load, const char *service, struct halts *halts)
 {
 	read_halts(&load->rig, halts);
 	for (int i = 0; i < halts->count; i++)
 		delete_file(load, service, halts->partitions[i]);
-	rig_ok(&load->rig, "%s rebuild --delete-marks", service);
+	rig_until(&load->rig, LOAD_SECONDS, "the marks are deleted", marks_are_deleted, halts);
 	nodes_say("%s: %d files and the marks are deleted", service, halts->count);
 }
 
