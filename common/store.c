@@ -472,11 +472,6 @@ bool store_is_null(struct store_statement *statement, int column)
 	return sqlite3_column_type(statement->stmt, column) == SQLITE_NULL;
 }
 
-int64_t store_changes(const struct store *store)
-{
-	return sqlite3_changes64(store->db);
-}
-
 /* ---- identifiers ---- */
 
 #define UUID_TEXT_LEN 36

@@ -92,7 +92,6 @@ int64_t store_int(struct store_statement *statement, int column); /* from 0; 0 f
 const char *store_text(struct store_statement *statement, int column);
 const void *store_blob(struct store_statement *statement, int column, size_t *len);
 bool store_is_null(struct store_statement *statement, int column);
-int64_t store_changes(const struct store *store); /* rows changed by the last statement */
 
 /* An identifier (order_id, ...) is kept as text, or in 16 bytes where it is a UUID in canonical lower-case
  * form; its column is of type ANY. */

@@ -159,41 +159,52 @@ static void a_file_of_a_newer_version_waits_for_a_newer_program(void **state)
 	stage_close(&stage);
 }
 
+/* Partition 0 of the inventory has 5 units of a SKU. */
+struct stocked {
+	struct stage stage;
+	const char *sku, *order; /* an id for an order of 3 of them */
+};
+
+static void open_stocked(struct stocked *out)
+{
+	stage_open(&out->stage, 2, 2);
+	out->sku = stage_id(&out->stage, "S", 0, 2);
+	out->order = stage_id(&out->stage, "O", 0, 2);
+	flow_receive(&out->stage.flow, "r", out->sku, 5);
+	stage_rest(&out->stage);
+}
+
 static void rows_that_contradict_each_other_halt_until_the_file_is_deleted(void **state)
 {
 	(void)state;
-	struct stage stage;
-	stage_open(&stage, 2, 2);
-	const char *sku = stage_id(&stage, "S", 0, 2), *order = stage_id(&stage, "O", 0, 2);
-	flow_receive(&stage.flow, "r", sku, 5);
-	stage_rest(&stage);
-	stage_stop(&stage, STAGE_INVENTORY);
-	stage_exec(&stage, STAGE_INVENTORY, 0, "UPDATE stock SET received = 5, on_hand = 4, reserved = 0");
-	stage_start(&stage, STAGE_INVENTORY);
-	flow_order_one(&stage.flow, order, sku, 3);
-	stage_rest(&stage);
-	stage_stop(&stage, STAGE_INVENTORY);
-	stage_exec(&stage, STAGE_INVENTORY, 0, "UPDATE stock SET received = on_hand");
-	flow_cancel(&stage.flow, order); /* what comes back is more than ever came */
-	stage_rest(&stage);
-	refused_then_deleted(&stage, "corrupt", "would have 4 units on hand, 0 of them reserved, of 1");
+	struct stocked stocked;
+	struct stage *stage = &stocked.stage;
+	open_stocked(&stocked);
+	stage_stop(stage, STAGE_INVENTORY);
+	stage_exec(stage, STAGE_INVENTORY, 0, "UPDATE stock SET received = 5, on_hand = 4, reserved = 0");
+	stage_start(stage, STAGE_INVENTORY);
+	flow_order_one(&stage->flow, stocked.order, stocked.sku, 3);
+	stage_rest(stage);
+	stage_stop(stage, STAGE_INVENTORY);
+	stage_exec(stage, STAGE_INVENTORY, 0, "UPDATE stock SET received = on_hand");
+	flow_cancel(&stage->flow, stocked.order); /* what comes back is more than ever came */
+	stage_rest(stage);
+	refused_then_deleted(stage, "corrupt", "would have 4 units on hand, 0 of them reserved, of 1");
 }
 
 static void a_line_that_a_reservation_has_lost_halts_until_the_file_is_deleted(void **state)
 {
 	(void)state;
-	struct stage stage;
-	stage_open(&stage, 2, 2);
-	const char *sku = stage_id(&stage, "S", 0, 2), *order = stage_id(&stage, "O", 0, 2);
-	flow_receive(&stage.flow, "r", sku, 5);
-	stage_rest(&stage);
-	flow_order_one(&stage.flow, order, sku, 3);
-	stage_rest(&stage);
-	stage_stop(&stage, STAGE_INVENTORY);
-	stage_exec(&stage, STAGE_INVENTORY, 0, "DELETE FROM reservation_line");
-	flow_cancel(&stage.flow, order);
-	stage_rest(&stage);
-	refused_then_deleted(&stage, "corrupt", "line 1 of the reservation of order");
+	struct stocked stocked;
+	struct stage *stage = &stocked.stage;
+	open_stocked(&stocked);
+	flow_order_one(&stage->flow, stocked.order, stocked.sku, 3);
+	stage_rest(stage);
+	stage_stop(stage, STAGE_INVENTORY);
+	stage_exec(stage, STAGE_INVENTORY, 0, "DELETE FROM reservation_line");
+	flow_cancel(&stage->flow, stocked.order);
+	stage_rest(stage);
+	refused_then_deleted(stage, "corrupt", "line 1 of the reservation of order");
 }
 
 /* ---- lock and disk ---- */

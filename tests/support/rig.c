@@ -426,6 +426,12 @@ const char *rig_ok(struct rig *rig, const char *format, ...)
 	return result.out;
 }
 
+void rig_receive(struct rig *rig, int skus, int stock)
+{
+	rig_ok(rig, "publish --only receipts --orders 1 --skus %d --stock %d", skus, stock);
+	rig_ok(rig, "inventory run --until-end");
+}
+
 /* ---- waiting ---- */
 
 /* Between two looks it rests as long as a look takes, twice: looking is not to be the load. */

@@ -73,6 +73,10 @@ void rig_run_with(struct rig *rig, struct rig_result *result, int seconds_max, c
 /* Must end with 0. Returns its stdout. */
 const char *rig_ok(struct rig *rig, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* So many units of each SKU are published, and folded by the inventory worker. */
+#define RIG_SKUS 40 /* that witness_orders chooses from */
+void rig_receive(struct rig *rig, int skus, int stock);
+
 /* Starts it. The process lives until rig_end. Output is appended to <name>.log. */
 struct rig_process *rig_start(struct rig *rig, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

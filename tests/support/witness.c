@@ -260,6 +260,19 @@ void witness_publish(struct witness *witness, const struct generate_options *opt
 	assert_int_equal(pthread_create(&publisher->thread, NULL, publisher_thread, publisher), 0);
 }
 
+void witness_orders(struct witness *witness, int64_t orders, uint64_t seed, int64_t rate)
+{
+	const struct generate_options options = {.only = PUBLISH_ORDERS,
+	                                         .seed = seed,
+	                                         .orders = orders,
+	                                         .skus = RIG_SKUS,
+	                                         .hot_skus = 10,
+	                                         .lines_min = 1,
+	                                         .lines_max = 4,
+	                                         .cancel_one_in = 15};
+	witness_publish(witness, &options, rate);
+}
+
 bool witness_has_published(struct witness *witness)
 {
 	struct publisher *publisher = &witness->publisher;

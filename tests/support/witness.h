@@ -27,6 +27,8 @@ void witness_open(struct rig *rig, int followers);
 
 /* Begins to publish what the options generate, at so many events a second (0: as fast as it goes). One at a time. */
 void witness_publish(struct witness *witness, const struct generate_options *options, int64_t rate);
+/* The same with orders of 1 to 4 lines over RIG_SKUS, one in 15 of them cancelled. */
+void witness_orders(struct witness *witness, int64_t orders, uint64_t seed, int64_t rate);
 /* Is everything acknowledged? Fails the test where the publisher has given up. */
 bool witness_has_published(struct witness *witness);
 /* Waits for it, at most so long. */

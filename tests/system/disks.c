@@ -57,26 +57,6 @@ static void create_topics(int32_t orders)
 
 /* ---- work ---- */
 
-static void receive_stock(void)
-{
-	rig_ok(&rig, "publish --only receipts --orders 1 --skus 40 --stock 60"); /* runs short */
-	rig_ok(&rig, "inventory run --until-end");
-}
-
-static void publish(int64_t orders, uint64_t seed, int64_t rate)
-{
-	witness_publish(rig.witness,
-	                &(struct generate_options){.only = PUBLISH_ORDERS,
-	                                           .seed = seed,
-	                                           .orders = orders,
-	                                           .skus = 40,
-	                                           .hot_skus = 10,
-	                                           .lines_min = 1,
-	                                           .lines_max = 4,
-	                                           .cancel_one_in = 15},
-	                rate);
-}
-
 static void fold_everything(void)
 {
 	struct rig_process *order = rig_start(&rig, "order", "order run");
@@ -242,16 +222,16 @@ static void a_call_that_fails_below_a_task_file_is_tried_again_or_halts_that_tas
 	};
 	struct recovery recovery;
 	create_topics(sizeof faults / sizeof *faults);
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 60);
 	witness_open(&rig, 1);
-	publish(120, 1, 0);
+	witness_orders(rig.witness, 120, 1, 0);
 	witness_published(&rig, WAIT_SECONDS);
 	fold_everything(); /* so that there is a file of each partition */
-	publish(600, 2, 0);
+	witness_orders(rig.witness, 600, 2, 0);
 	witness_published(&rig, WAIT_SECONDS);
 	recovery_begin(&recovery, "disks", "calls fail below task files");
 	try_all(faults, sizeof faults / sizeof *faults, arena_format(&rig.arena, "%s/order", rig.data));
-	publish(60, 3, 0);
+	witness_orders(rig.witness, 60, 3, 0);
 	fold_everything();
 	recovery_end(&rig, &recovery);
 	expect_whole(780);
@@ -305,12 +285,12 @@ static void a_call_that_fails_below_the_local_log_is_tried_again_or_halts_who_wr
 	};
 	struct recovery recovery;
 	create_topics(sizeof faults / sizeof *faults);
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 60);
 	witness_open(&rig, 1);
-	publish(80, 1, 0);
+	witness_orders(rig.witness, 80, 1, 0);
 	witness_published(&rig, WAIT_SECONDS);
 	fold_everything();
-	publish(400, 2, 0);
+	witness_orders(rig.witness, 400, 2, 0);
 	witness_published(&rig, WAIT_SECONDS);
 	recovery_begin(&recovery, "disks", "calls fail below the local log");
 	const char *trace = arena_format(&rig.arena, "%s/trace-publish", rig.folder);
@@ -341,16 +321,16 @@ static void a_full_disk_under_the_task_files_halts_until_there_is_room(void **st
 	rig.data = arena_format(&rig.arena, "%s/state", disk.path);
 	setenv("TANDEM_DATA", rig.data, 1);
 	create_topics(2);
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 60);
 	witness_open(&rig, 1);
-	publish(100, 1, 0);
+	witness_orders(rig.witness, 100, 1, 0);
 	struct rig_process *order = rig_start(&rig, "order", "order run");
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	witness_published(&rig, WAIT_SECONDS);
 	rig_drain(&rig, WAIT_SECONDS);
 	disk_fill(&disk);
 	recovery_begin(&recovery, "disks", "disk of task files full");
-	publish(3000, 2, 300);
+	witness_orders(rig.witness, 3000, 2, 300);
 	await_words(order, "task halted; the others go on");
 	await_words(order, "\"reason\":\"disk_full\"");
 	expect_full("order");
@@ -375,9 +355,9 @@ static void a_full_disk_under_the_local_log_refuses_until_there_is_room(void **s
 	log_close(rig.log);
 	assert_int_equal(log_open(rig.url, &(struct log_config){.seam = &seam_system}, &rig.log, &err), OK);
 	create_topics(2);
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 60);
 	witness_open(&rig, 1);
-	publish(600, 1, 0);
+	witness_orders(rig.witness, 600, 1, 0);
 	witness_published(&rig, WAIT_SECONDS);
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	disk_fill(&disk);

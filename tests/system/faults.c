@@ -47,12 +47,6 @@ static void check(enum status status, const struct err *err)
 
 /* ---- load ---- */
 
-static void receive_stock(void)
-{
-	rig_ok(&rig, "publish --only receipts --orders 1 --skus 40 --stock 100");
-	rig_ok(&rig, "inventory run --until-end");
-}
-
 static void publish_orders(int count, int seed)
 {
 	rig_ok(&rig, "publish --only orders --orders %d --seed %d " LOAD, count, seed);
@@ -180,7 +174,7 @@ static int64_t mark_sum(const char *service, const char *input)
 static void a_worker_that_is_told_to_end_commits_its_open_batch(void **state)
 {
 	(void)state;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(10, 1); /* so that there are files and marks */
 	int64_t before = next_sum(rig.data, "order");
 	struct rig_process *order = rig_start(&rig, "order", "order run --commit-interval 60s");
@@ -251,7 +245,7 @@ static void a_stopped_worker_that_comes_back_disturbs_nothing(void **state)
 {
 	(void)state;
 	struct view view;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(60, 30); /* so that there is a file of each partition */
 	other_data = arena_format(&rig.arena, "%s/other", rig.folder);
 	struct rig_process *inventory = start("inventory");
@@ -282,7 +276,7 @@ static void workers_may_become_two_and_one_again(void **state)
 {
 	(void)state;
 	struct view view;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	struct rig_process *inventory = start("inventory");
 	publish_before_witnesses(3000, 4);
 	struct sharing sharing = {{start("order")}, {0}};
@@ -359,7 +353,7 @@ static void a_lost_file_is_made_again_and_says_nothing_new(void **state)
 {
 	(void)state;
 	struct moment before, after;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(400, 5);
 	note_moment(&before);
 	delete_file("order", 0);
@@ -377,7 +371,7 @@ static void an_old_file_catches_up_and_says_nothing_new(void **state)
 {
 	(void)state;
 	struct moment before, after;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(200, 6);
 	keep_file("order", 1);
 	keep_file("inventory", 2);
@@ -399,7 +393,7 @@ static void lost_files_and_lost_marks_send_everything_again_and_change_nothing(v
 	(void)state;
 	struct moment before, after;
 	struct err err = {0};
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(300, 8);
 	note_moment(&before);
 	uint64_t tables = rig_tables_hash(&rig, "inventory");
@@ -492,7 +486,7 @@ static void one_changed_bit_is_found_and_its_record_named(void **state)
 		{"inventory", "receipt", "quantity", "receipt_id, sku", "SELECT receipt_id, sku FROM receipt LIMIT 1"},
 		{"revenue", "sale", "day", "order_id", "SELECT order_id FROM sale LIMIT 1 OFFSET 2"},
 	};
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(300, 9);
 	rig_ok(&rig, "revenue run --until-end");
 	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
@@ -512,7 +506,7 @@ static void publishing_the_same_again_changes_no_row(void **state)
 	uint64_t before[3];
 	struct view first, second;
 	const char *sample = "tests/data/online-retail-sample.csv";
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	rig_ok(&rig, "publish --stock-cover 90 --cancel-one-in 50 %s", sample);
 	publish_and_fold(300, 10);
 	rig_ok(&rig, "revenue run --until-end");

@@ -53,26 +53,6 @@ static void check(enum status status, const struct err *err)
 
 /* ---- work ---- */
 
-static void receive_stock(void)
-{
-	rig_ok(&rig, "publish --only receipts --orders 1 --skus 40 --stock 100"); /* runs short */
-	rig_ok(&rig, "inventory run --until-end");
-}
-
-static void publish(int64_t orders, uint64_t seed, int64_t rate)
-{
-	witness_publish(rig.witness,
-	                &(struct generate_options){.only = PUBLISH_ORDERS,
-	                                           .seed = seed,
-	                                           .orders = orders,
-	                                           .skus = 40,
-	                                           .hot_skus = 10,
-	                                           .lines_min = 1,
-	                                           .lines_max = 4,
-	                                           .cancel_one_in = 15},
-	                rate);
-}
-
 static void publish_more(int orders, int seed)
 {
 	rig_ok(&rig, "publish --only orders --orders %d --seed %d --skus 40 --lines 1-4 --cancel-one-in 15", orders,
@@ -205,7 +185,7 @@ static void a_member_that_slept_through_its_session_wakes_in_any_state_and_nothi
 	(void)state;
 	static const enum lock_state states[] = {LOCK_SENDING, LOCK_ACKS, LOCK_COMMIT};
 	struct recovery recoveries[sizeof states / sizeof *states];
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_more(60, 15);
 	fold_everything(); /* so that there is a file of each partition */
 	witness_open(&rig, 1);
@@ -215,7 +195,7 @@ static void a_member_that_slept_through_its_session_wakes_in_any_state_and_nothi
 	struct rig_process *other =
 		rig_start(&rig, "other", "order run --session-timeout " SESSION " --data %s", other_data);
 	struct owner sleeper = {rig.data, zombie}, heir = {other_data, other};
-	publish(3000, 1, 200);
+	witness_orders(rig.witness, 3000, 1, 200);
 	for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
 		rig_until(&rig, WAIT_SECONDS, "it has partitions again", holds_some, &sleeper);
 		stop_in(&sleeper, states[i]);
@@ -242,12 +222,12 @@ static void who_sleeps_on_a_shared_file_is_named_until_it_wakes(void **state)
 	(void)state;
 	struct recovery recovery;
 	char pid[32];
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	witness_open(&rig, 1);
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	struct rig_process *zombie = rig_start(&rig, "zombie", "order run --session-timeout " SESSION);
 	struct owner sleeper = {rig.data, zombie};
-	publish(1000, 2, 200);
+	witness_orders(rig.witness, 1000, 2, 200);
 	rig_until(&rig, WAIT_SECONDS, "it has all partitions", holds_all, &sleeper);
 	stop_in(&sleeper, LOCK_SENDING);
 	recovery_begin(&recovery, "groups", "worker asleep on shared files");
@@ -294,11 +274,11 @@ static void offsets_are_not_deleted_under_a_member_and_without_members_come_agai
 	(void)state;
 	struct recovery recovery;
 	struct err err = {0};
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	witness_open(&rig, 1);
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	struct rig_process *order = rig_start(&rig, "order", "order run");
-	publish(900, 3, 150);
+	witness_orders(rig.witness, 900, 3, 150);
 	rig_until(&rig, WAIT_SECONDS, "marks are committed", marks_are_back, NULL);
 	assert_string_equal(kafka_admin_delete_offsets(&rig, "tandem-order", "orders", ORDERS),
 	                    "GROUP_SUBSCRIBED_TO_TOPIC");
@@ -332,15 +312,15 @@ static void offsets_and_a_file_that_are_gone_after_a_kill_send_everything_again_
 	(void)state;
 	struct recovery recovery;
 	struct view before, after;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	witness_open(&rig, 1);
-	publish(1200, 4, 400);
+	witness_orders(rig.witness, 1200, 4, 400);
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	struct rig_process *order = rig_start(&rig, "order", "order run --partitions 0-%d", ORDERS - 1);
 	witness_published(&rig, WAIT_SECONDS);
 	rig_drain(&rig, WAIT_SECONDS);
 	view_read(&rig, &before);
-	publish(300, 5, 300);
+	witness_orders(rig.witness, 300, 5, 300);
 	struct owner owner = {rig.data, order};
 	stop_in(&owner, LOCK_SENDING);
 	recovery_begin(&recovery, "groups", "worker killed, its file and offsets deleted");
@@ -436,7 +416,7 @@ static void move_to_a_new_installation(const char *mirror)
 static void publish_and_fold(int64_t orders, uint64_t seed)
 {
 	witness_open(&rig, 1);
-	publish(orders, seed, 0);
+	witness_orders(rig.witness, orders, seed, 0);
 	witness_published(&rig, WAIT_SECONDS);
 	fold_everything();
 	witness_expect_none(&rig);
@@ -465,7 +445,7 @@ static void a_head_that_retention_has_eaten_is_refused_and_a_mirror_is_the_way_o
 	struct recovery recovery;
 	struct rig_result result;
 	int status;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(400, 6);
 	const char *mirror = make_mirror();
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
@@ -514,7 +494,7 @@ static void a_topic_made_again_under_its_workers_is_refused_and_a_mirror_is_the_
 {
 	(void)state;
 	struct recovery recovery;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(400, 8);
 	const char *mirror = make_mirror();
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
@@ -544,7 +524,7 @@ static void partitions_added_under_workers_are_refused_and_a_new_installation_is
 	(void)state;
 	struct recovery recovery;
 	struct rig_result result;
-	receive_stock();
+	rig_receive(&rig, RIG_SKUS, 100);
 	publish_and_fold(400, 11);
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	struct rig_process *order = rig_start(&rig, "order", "order run");
