@@ -24,6 +24,7 @@
 #define BACKOFF_MAX_MS       60000
 #define ATTEMPTS_BEFORE_HALT 6 /* a passing fault that does not pass is shown as a halt */
 #define STOP_MS              30000
+#define ACKS_PATIENCE_US     30000000
 #define TOKEN_PARTITION_BITS 32
 
 static const char *const step_names[WORKER_STEPS] = {
@@ -257,6 +258,7 @@ static enum worker_step roll_back(struct worker *worker)
 	worker->producer = NULL;
 	worker->generation++;
 	worker->sending = NULL;
+	worker->waiting_us = 0;
 	worker->phase = PHASE_RUN;
 	worker_forget_destinations(worker);
 	new_batch(worker);
@@ -365,6 +367,22 @@ static void show_folding(struct worker *worker, struct slot *slot)
 	lock_set(slot->lock, sending ? LOCK_SENDING : LOCK_FOLDING);
 }
 
+/* Records never expire in the producer, so one that is wedged says nothing at all: a new one sends the batch again. */
+static void wait_for_acks(struct worker *worker)
+{
+	int64_t now = worker_now_us(worker);
+	if (!worker->waiting_us)
+		worker->waiting_us = now;
+	if (now - worker->waiting_us < ACKS_PATIENCE_US)
+		return;
+	logging_write(worker->config.logging, LOGGING_WARNING,
+	              "nothing is acknowledged: a new producer sends the open batch again; if that does not help, look at the"
+	              " brokers (min.insync.replicas, disks)",
+	              LOGGING_INT("waited_s", ACKS_PATIENCE_US / 1000000),
+	              LOGGING_INT("unacknowledged", (int64_t)log_producer_pending(worker->producer)));
+	worker->rollback_due = true;
+}
+
 static enum worker_step send_one(struct worker *worker)
 {
 	struct slot *slot = worker->sending;
@@ -383,8 +401,10 @@ static enum worker_step send_one(struct worker *worker)
 		return set_aside(worker, slot, status, &err);
 	uint64_t token = worker->generation << TOKEN_PARTITION_BITS | (uint32_t)slot->partition;
 	status = log_produce(worker->producer, output_topic(worker, output->topic), &output->record, token, &err);
-	if (status == RETRY && err_is(&err, "queue_full"))
+	if (status == RETRY && err_is(&err, "queue_full")) {
+		wait_for_acks(worker);
 		return WORKER_IDLE; /* acknowledgements are looked at before the next try */
+	}
 	if (status != OK) {
 		say_problem(worker, slot, "the producer took no more; rolling back", LOGGING_WARNING, &err);
 		worker->rollback_due = true;
@@ -437,6 +457,8 @@ static bool take_acks(struct worker *worker)
 		if (ack.status != OK)
 			failed_ack(worker, &ack);
 	}
+	if (taken)
+		worker->waiting_us = 0;
 	return taken > 0;
 }
 
@@ -774,9 +796,11 @@ static enum worker_step commit_phase(struct worker *worker)
 			return WORKER_ACKED;
 		if (!worker->producer || log_producer_pending(worker->producer) == 0) {
 			worker->phase = PHASE_COMMIT;
+			worker->waiting_us = 0;
 			worker->commit_at = 0;
 			return WORKER_ACKED;
 		}
+		wait_for_acks(worker);
 		return take_event(worker);
 	default:
 		return commit_one(worker);

@@ -102,6 +102,34 @@ static void a_stop_that_waits_for_acknowledgements_gives_up_after_30_s(void **st
 	stage_close(&stage);
 }
 
+/* A client that is wedged reports neither success nor failure. */
+static void acknowledgements_that_stay_away_are_waited_for_30_s_and_then_a_new_producer_sends_the_batch(void **state)
+{
+	(void)state;
+	struct stage stage;
+	struct worker_counts before, after;
+	int64_t delay_us = 0;
+	stage_open(&stage, 2, 2);
+	log_memory_set_faults(stage.flow.memory, &(struct log_memory_faults){.arg = &delay_us, .produce = late});
+	struct worker *order = stage.workers[STAGE_ORDER].worker;
+	stage_rest(&stage);
+	worker_counts(order, &before);
+	flow_order_one(&stage.flow, stage_id(&stage, "O", 0, 2), "S", 1);
+	delay_us = 3600000000;
+	const int64_t began_us = stage.flow.now_us;
+	stage_until(&stage, STAGE_ORDER, WORKER_SENT);
+	stage_until(&stage, STAGE_ORDER, WORKER_ROLLED_BACK);
+	assert_in_range(stage.flow.now_us - began_us, 30000000, 31000000);
+	worker_counts(order, &after);
+	assert_int_equal(after.rollbacks, before.rollbacks + 1);
+	assert_int_equal(after.commits, before.commits); /* nothing that is not acknowledged */
+	delay_us = 0;
+	stage_rest(&stage);
+	assert_int_equal(flow_sum(&stage.flow, "order", "SELECT count(*) FROM orders WHERE status = 1"), 0);
+	flow_verify(&stage.flow);
+	stage_close(&stage);
+}
+
 static void until_end_ends_with_everything_folded_and_marked(void **state)
 {
 	(void)state;
@@ -253,6 +281,8 @@ int main(void)
 		cmocka_unit_test(a_refused_mark_keeps_the_file_and_looks_at_everything_again),
 		cmocka_unit_test(a_stop_commits_and_marks_the_open_batch),
 		cmocka_unit_test(a_stop_that_waits_for_acknowledgements_gives_up_after_30_s),
+		cmocka_unit_test(
+			acknowledgements_that_stay_away_are_waited_for_30_s_and_then_a_new_producer_sends_the_batch),
 		cmocka_unit_test(until_end_ends_with_everything_folded_and_marked),
 		cmocka_unit_test(until_end_with_a_halted_task_is_done_in_part),
 		cmocka_unit_test(a_halted_task_is_tried_again_after_pauses_that_grow_to_a_minute),
