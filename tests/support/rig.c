@@ -167,6 +167,19 @@ static void show_last_words(struct rig *rig)
 	}
 }
 
+/* Where each service stands, before its workers are ended. */
+static void show_status(struct rig *rig)
+{
+	static const char *const services[] = {"order", "inventory"};
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+		struct rig_result result;
+		if (access(arena_format(&rig->arena, "%s/%s", rig->data, services[i]), F_OK) != 0)
+			continue;
+		rig_run(rig, &result, COMMAND_SECONDS, "%s status", services[i]);
+		print_message("---- %s status\n%s%s\n", services[i], result.out, result.err);
+	}
+}
+
 static void end_processes(struct rig *rig)
 {
 	for (size_t i = 0; i < RIG_PROCESSES_MAX; i++) {
@@ -198,6 +211,8 @@ static void delete_topics(struct rig *rig)
 void rig_close(struct rig *rig)
 {
 	witness_close(rig->witness);
+	if (!rig->passed)
+		show_status(rig);
 	end_processes(rig);
 	if (!rig->passed)
 		show_last_words(rig);
