@@ -128,7 +128,15 @@ static bool broker_2_leads(struct rig *rig, void *arg)
 	return true;
 }
 
-/* Broker 1 alone holds what is written from now on. */
+static bool order_has_committed(struct rig *rig, void *arg)
+{
+	const struct growth *growth = arg;
+	(void)rig;
+	return load_folded(growth->load, "order") >= growth->until;
+}
+
+/* Broker 1 alone holds what is written from now on. What the order worker has sent and not committed it sends again by itself,
+ * under the same numbers, and nothing is missing then; so it must have committed some of the tail. */
 static void leave_one_in_sync(struct load *load, const char *topic, struct tail *tail)
 {
 	nodes_set_topic(&load->rig, topic, "min.insync.replicas=1,unclean.leader.election.enable=true");
@@ -137,6 +145,10 @@ static void leave_one_in_sync(struct load *load, const char *topic, struct tail 
 	read_ends(load, topic, tail->from);
 	struct growth growth = {load, topic, sum(tail->from) + TAIL};
 	rig_until(&load->rig, LOAD_SECONDS, "the tail has been written", has_grown, &growth);
+	if (!load->workers[LOAD_ORDER][0])
+		return;
+	growth.until = load_folded(load, "order") + STEADY;
+	rig_until(&load->rig, LOAD_SECONDS, "its writer has committed some of it", order_has_committed, &growth);
 }
 
 /* It dies; broker 2 leads without it. Ends with the settings as they must be, and everything in sync. */

@@ -70,9 +70,10 @@ launch_node() {
 	disown
 }
 
-# become_node DIR: the same in this shell's place.
+# become_node DIR: the same in this shell's place. Who looks at the pid meanwhile never finds the file empty.
 become_node() {
-	echo $$ >"$1/pid"
+	echo $$ >"$1/pid.new"
+	mv "$1/pid.new" "$1/pid"
 	# shellcheck disable=SC2046 # the flags are words
 	exec java $(jvm_flags) -XX:SharedArchiveFile="$cache/kafka.jsa" -cp "$(class_path)" kafka.Kafka "$1/server.properties" \
 		</dev/null >"$1/log" 2>&1
