@@ -375,11 +375,12 @@ static void wait_for_acks(struct worker *worker)
 		worker->waiting_us = now;
 	if (now - worker->waiting_us < ACKS_PATIENCE_US)
 		return;
-	logging_write(worker->config.logging, LOGGING_WARNING,
-	              "nothing is acknowledged: a new producer sends the open batch again; if that does not help, look at the"
-	              " brokers (min.insync.replicas, disks)",
-	              LOGGING_INT("waited_s", ACKS_PATIENCE_US / 1000000),
-	              LOGGING_INT("unacknowledged", (int64_t)log_producer_pending(worker->producer)));
+	logging_write(
+		worker->config.logging, LOGGING_WARNING,
+		"nothing is acknowledged: a new producer sends the open batch again; if that does not help, look at the"
+		" brokers (min.insync.replicas, disks)",
+		LOGGING_INT("waited_s", ACKS_PATIENCE_US / 1000000),
+		LOGGING_INT("unacknowledged", (int64_t)log_producer_pending(worker->producer)));
 	worker->rollback_due = true;
 }
 

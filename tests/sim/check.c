@@ -140,6 +140,13 @@ static bool thorough(const struct world *world)
 	       plan->may[FAULT_FILE_SHORT];
 }
 
+static void sign_difference(struct verdict *verdict, int service, int folder, int32_t partition,
+                            const struct verify_difference *difference)
+{
+	sign(verdict, "verify %s/%d in %d differs %s %s %s: %s, %s", world_service(service)->name, partition, folder,
+	     difference->table, difference->key, difference->column, difference->file, difference->folded);
+}
+
 static void check_files(struct world *world, struct verdict *verdict, int folders[SIM_SERVICES][SIM_PARTITIONS_MAX])
 {
 	for (int s = 0; s < SIM_SERVICES; s++) {
@@ -161,12 +168,10 @@ static void check_files(struct world *world, struct verdict *verdict, int folder
 				if (status != OK && !err_is(&err, "no_file"))
 					sign(verdict, "verify %s/%d in %d %s", world_service(s)->name, p, f, err.code);
 				else if (status == OK && !result.same)
-					sign(verdict, "verify %s/%d in %d differs %s %s %s: %s, %s",
-					     world_service(s)->name, p, f, result.difference.table,
-					     result.difference.key, result.difference.column, result.difference.file,
-					     result.difference.folded);
+					sign_difference(verdict, s, f, p, &result.difference);
 				else if (status == OK && live && p == rebuilt)
 					check_rebuilt(world, verdict, s, p, &result);
+				verdict->live_differs |= status == OK && live && !result.same;
 			}
 		}
 	}

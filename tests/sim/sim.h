@@ -241,8 +241,9 @@ bool rest_anything_halted(const struct world *world); /* a task is set aside, an
 enum outcome { RIGHT, LOUD, WRONG };
 struct verdict {
 	enum outcome outcome;
-	char signs[400]; /* what an operator sees; "" for nothing */
-	char what[800];  /* the first thing that is not as the oracle has it; "" for none */
+	char signs[400];   /* what an operator sees; "" for nothing */
+	char what[800];    /* the first thing that is not as the oracle has it; "" for none */
+	bool live_differs; /* verify says so of a file that a worker has open */
 };
 void check_all(struct world *world, struct verdict *verdict);
 
