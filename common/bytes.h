@@ -2,9 +2,11 @@
 #ifndef TANDEM_BYTES_H
 #define TANDEM_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* A growing buffer. Zero-initialise it; buf_fini frees. Never fails (see mem.h). Not thread-safe. */
 struct buf {
@@ -12,11 +14,12 @@ struct buf {
 	size_t len, room;
 };
 
-uint8_t *buf_grow(struct buf *buf, size_t more); /* room for more bytes behind len; returns where they go */
-void buf_put(struct buf *buf, const void *bytes, size_t len);
-void buf_put_u8(struct buf *buf, uint8_t value);
-void buf_put_be32(struct buf *buf, uint32_t value);
-void buf_put_be64(struct buf *buf, uint64_t value);
+static inline uint8_t *buf_grow(struct buf *buf,
+                                size_t more); /* room for more bytes behind len; returns where they go */
+static inline void buf_put(struct buf *buf, const void *bytes, size_t len);
+static inline void buf_put_u8(struct buf *buf, uint8_t value);
+static inline void buf_put_be32(struct buf *buf, uint32_t value);
+static inline void buf_put_be64(struct buf *buf, uint64_t value);
 void buf_putf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3))); /* without the NUL */
 const char *
 buf_text(struct buf *buf);       /* NUL-terminated view (the NUL is not counted in len); valid until the next put */
@@ -31,24 +34,63 @@ size_t utf8_bytes(const void *text, size_t left);
 
 static inline void be32_put(uint8_t *out, uint32_t v)
 {
-	for (int i = 0; i < 4; i++)
-		out[i] = (uint8_t)(v >> (24 - 8 * i));
+	v = htobe32(v);
+	memcpy(out, &v, sizeof v);
 }
 
 static inline void be64_put(uint8_t *out, uint64_t v)
 {
-	for (int i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (56 - 8 * i));
+	v = htobe64(v);
+	memcpy(out, &v, sizeof v);
 }
 
 static inline uint32_t be32_get(const uint8_t *in)
 {
-	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+	uint32_t v;
+	memcpy(&v, in, sizeof v);
+	return be32toh(v);
 }
 
 static inline uint64_t be64_get(const uint8_t *in)
 {
-	return (uint64_t)be32_get(in) << 32 | be32_get(in + 4);
+	uint64_t v;
+	memcpy(&v, in, sizeof v);
+	return be64toh(v);
+}
+
+void buf_enlarge(struct buf *buf, size_t more); /* what buf_grow does where there is no room */
+
+static inline uint8_t *buf_grow(struct buf *buf, size_t more)
+{
+	if (buf->room - buf->len < more)
+		buf_enlarge(buf, more);
+	return buf->data + buf->len;
+}
+
+static inline void buf_put(struct buf *buf, const void *bytes, size_t len)
+{
+	if (!len)
+		return;
+	memcpy(buf_grow(buf, len), bytes, len);
+	buf->len += len;
+}
+
+static inline void buf_put_u8(struct buf *buf, uint8_t value)
+{
+	*buf_grow(buf, 1) = value;
+	buf->len++;
+}
+
+static inline void buf_put_be32(struct buf *buf, uint32_t value)
+{
+	be32_put(buf_grow(buf, sizeof value), value);
+	buf->len += sizeof value;
+}
+
+static inline void buf_put_be64(struct buf *buf, uint64_t value)
+{
+	be64_put(buf_grow(buf, sizeof value), value);
+	buf->len += sizeof value;
 }
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONTENT_BYTES 1000 /* what most contents fit in at once, an order of a few lines */
+
 static int by_name(const void *name, const void *element)
 {
 	return strcmp(name, (*(const struct event_type *const *)element)->name);
@@ -74,6 +76,7 @@ bool event_equal(const struct event_type *type, const void *a, const void *b)
 uint64_t event_content_hash(const struct event_type *type, const void *event, const uint8_t key[16])
 {
 	struct buf content = {0};
+	buf_grow(&content, CONTENT_BYTES);
 	event_reflect_content(type->record, event, &content);
 	uint64_t hash = hash_bytes(key, content.data, content.len);
 	buf_fini(&content);

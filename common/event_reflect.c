@@ -46,15 +46,20 @@ static const char *symbol_of(const struct event_shape *shape, const void *value)
 
 static void put_counted(struct buf *out, char tag, const void *bytes, size_t len)
 {
-	buf_put_u8(out, (uint8_t)tag);
-	buf_put_be64(out, len);
-	buf_put(out, bytes, len);
+	uint8_t *at = buf_grow(out, 9 + len);
+	at[0] = (uint8_t)tag;
+	be64_put(at + 1, len);
+	if (len)
+		memcpy(at + 9, bytes, len);
+	out->len += 9 + len;
 }
 
 static void put_number(struct buf *out, char tag, int64_t number)
 {
-	buf_put_u8(out, (uint8_t)tag);
-	buf_put_be64(out, (uint64_t)number);
+	uint8_t *at = buf_grow(out, 9);
+	at[0] = (uint8_t)tag;
+	be64_put(at + 1, (uint64_t)number);
+	out->len += 9;
 }
 
 static void content(const struct event_shape *shape, const void *value, struct buf *out);

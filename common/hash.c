@@ -64,13 +64,10 @@ void hash_random(void *out, size_t len)
 uint64_t hash_bytes(const uint8_t key[HASH_KEY_BYTES], const void *bytes, size_t len)
 {
 	_Static_assert(crypto_shorthash_KEYBYTES == HASH_KEY_BYTES, "SipHash-2-4 takes 16 bytes");
-	uint8_t out[crypto_shorthash_BYTES];
-	crypto_shorthash(out, bytes, len, key);
-	/* SipHash's result is a number whose bytes libsodium gives little-endian. */
-	uint64_t hash = 0;
-	for (size_t i = 0; i < sizeof out; i++)
-		hash |= (uint64_t)out[i] << (8 * i);
-	return hash;
+	uint64_t hash;
+	_Static_assert(crypto_shorthash_BYTES == sizeof hash, "SipHash-2-4 gives 8 bytes");
+	crypto_shorthash((uint8_t *)&hash, bytes, len, key);
+	return le64toh(hash); /* SipHash's result is a number whose bytes libsodium gives little-endian */
 }
 
 uint64_t hash_chain_start(const uint8_t key[HASH_KEY_BYTES], const char *service, int32_t source_partition,

@@ -24,7 +24,8 @@ struct table {
 	struct column columns[ROWS_COLUMNS_MAX];
 	size_t column_count, key_count;
 	struct store_statement *get, *insert, *update, *delete; /* update: NULL where there is nothing but a key */
-	struct image *last; /* no key in SQLite is above it; NULL: there is none at all */
+	struct image *last;   /* no key in SQLite is above it; NULL: there is none at all */
+	struct entry *recent; /* who was looked up last: a handler puts what it has just got */
 };
 
 /* Values in one piece of memory: they, then their bytes, each with a NUL behind it. */
@@ -39,11 +40,12 @@ struct image {
 struct entry {
 	struct entry *next; /* in its bucket */
 	uint64_t hash;
-	const struct table *table;
-	struct image *key, *row; /* row NULL: there is none */
-	bool stored;             /* SQLite has a row with this key */
-	bool dirty;              /* and it is another than ours */
-	bool listed;             /* among those that may be dirty */
+	struct table *table;
+	struct image *row; /* NULL: there is none */
+	bool stored;       /* SQLite has a row with this key */
+	bool dirty;        /* and it is another than ours */
+	bool listed;       /* among those that may be dirty */
+	struct image key;
 };
 
 struct change { /* what to go back to */
@@ -56,8 +58,7 @@ struct rows {
 	struct store *store;
 	struct table *tables;
 	size_t table_count;
-	uint8_t hash_key[HASH_KEY_BYTES];
-	struct buf scratch;
+	uint64_t secrets[2];
 	struct entry **buckets; /* a power of two of them */
 	size_t bucket_count, entry_count, bytes;
 	struct arena memory; /* of entries and images, until all are forgotten */
@@ -301,13 +302,12 @@ static enum status prepare(struct rows *rows, struct table *table, struct err *e
 	return status;
 }
 
-enum status rows_open(struct store *store, const char *const *tables, size_t count, const uint8_t key[HASH_KEY_BYTES],
-                      struct rows **out, struct err *err)
+enum status rows_open(struct store *store, const char *const *tables, size_t count, struct rows **out, struct err *err)
 {
 	struct rows *rows = mem_zalloc(1, sizeof *rows);
 	enum status status = OK;
 	rows->store = store;
-	memcpy(rows->hash_key, key, HASH_KEY_BYTES);
+	hash_random(rows->secrets, sizeof rows->secrets);
 	rows->table_count = count;
 	rows->tables = mem_zalloc(count, sizeof *rows->tables);
 	rows->bucket_count = BUCKETS_MIN;
@@ -330,6 +330,8 @@ static void forget_all(struct rows *rows)
 {
 	memset(rows->buckets, 0, rows->bucket_count * sizeof *rows->buckets);
 	memset(rows->spare, 0, sizeof rows->spare);
+	for (size_t i = 0; i < rows->table_count; i++)
+		rows->tables[i].recent = NULL;
 	arena_reset(&rows->memory);
 	rows->entry_count = rows->bytes = 0;
 }
@@ -341,7 +343,6 @@ void rows_close(struct rows *rows)
 	for (size_t i = 0; i < rows->table_count; i++)
 		mem_free(rows->tables[i].last);
 	arena_fini(&rows->memory);
-	buf_fini(&rows->scratch);
 	mem_free(rows->dirty);
 	mem_free(rows->changes);
 	mem_free(rows->buckets);
@@ -349,28 +350,41 @@ void rows_close(struct rows *rows)
 	mem_free(rows);
 }
 
-static uint64_t hash_of(struct rows *rows, const struct table *table, const struct store_value *key)
+static uint64_t mix(uint64_t a, uint64_t b)
 {
-	struct buf *bytes = &rows->scratch;
-	buf_reset(bytes);
-	buf_put_u8(bytes, (uint8_t)table->at);
+	unsigned __int128 product = (unsigned __int128)a * b;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Buckets are nobody's business outside: any hash will do that outsiders, who choose the keys, cannot foresee. */
+static uint64_t hash_of(const struct rows *rows, const struct table *table, const struct store_value *key)
+{
+	const uint64_t *secrets = rows->secrets;
+	uint64_t hash = mix(secrets[0] ^ table->at, secrets[1]);
 	for (size_t i = 0; i < table->key_count; i++) {
-		buf_put_u8(bytes, (uint8_t)key[i].kind);
-		if (has_bytes(&key[i])) {
-			buf_put_be32(bytes, key[i].len);
-			buf_put(bytes, key[i].bytes, key[i].len);
-		} else {
-			buf_put_be64(bytes, (uint64_t)key[i].number);
+		hash = mix(hash ^ (uint64_t)key[i].kind << 32 ^ key[i].len, secrets[1]);
+		if (!has_bytes(&key[i])) {
+			hash = mix(hash ^ (uint64_t)key[i].number, secrets[0]);
+			continue;
+		}
+		const uint8_t *at = key[i].bytes;
+		for (size_t left = key[i].len; left;) {
+			uint64_t word = 0;
+			size_t len = left < sizeof word ? left : sizeof word;
+			memcpy(&word, at, len);
+			hash = mix(hash ^ word, secrets[0]);
+			at += len;
+			left -= len;
 		}
 	}
-	return hash_bytes(rows->hash_key, bytes->data, bytes->len);
+	return hash;
 }
 
 static struct entry *find(struct rows *rows, const struct table *table, const struct store_value *key, uint64_t hash)
 {
 	for (struct entry *entry = rows->buckets[hash & (rows->bucket_count - 1)]; entry; entry = entry->next)
 		if (entry->hash == hash && entry->table == table &&
-		    values_equal(entry->key->values, key, table->key_count))
+		    values_equal(entry->key.values, key, table->key_count))
 			return entry;
 	return NULL;
 }
@@ -390,12 +404,15 @@ static void more_buckets(struct rows *rows)
 	rows->bucket_count = count;
 }
 
-static struct entry *add(struct rows *rows, const struct table *table, const struct store_value *key, uint64_t hash)
+static struct entry *add(struct rows *rows, struct table *table, const struct store_value *key, uint64_t hash)
 {
 	if (rows->entry_count >= rows->bucket_count)
 		more_buckets(rows);
-	struct entry *entry = take(rows, sizeof *entry);
-	*entry = (struct entry){.hash = hash, .table = table, .key = image_new(rows, key, table->key_count)};
+	size_t size = image_size(key, table->key_count);
+	struct entry *entry = take(rows, offsetof(struct entry, key) + size);
+	*entry = (struct entry){.hash = hash, .table = table};
+	entry->key.size = size;
+	image_fill(&entry->key, key, table->key_count);
 	entry->next = rows->buckets[hash & (rows->bucket_count - 1)];
 	rows->buckets[hash & (rows->bucket_count - 1)] = entry;
 	rows->entry_count++;
@@ -417,7 +434,7 @@ static int compare_keys(const struct table *table, const struct image *a, const 
 static bool beyond_last(const struct entry *entry)
 {
 	const struct image *last = entry->table->last;
-	return !last || compare_keys(entry->table, entry->key, last) > 0;
+	return !last || compare_keys(entry->table, &entry->key, last) > 0;
 }
 
 static enum status load(struct rows *rows, struct entry *entry, struct err *err)
@@ -428,7 +445,7 @@ static enum status load(struct rows *rows, struct entry *entry, struct err *err)
 	if (beyond_last(entry))
 		return OK;
 	for (size_t i = 0; i < table->key_count; i++)
-		store_value_bind(s, (int)i + 1, &entry->key->values[i]);
+		store_value_bind(s, (int)i + 1, &entry->key.values[i]);
 	enum status status = store_step(s, &entry->stored, err);
 	if (status == OK && entry->stored)
 		status = read_row(table, s, table->column_count, values, err);
@@ -438,8 +455,8 @@ static enum status load(struct rows *rows, struct entry *entry, struct err *err)
 	return status;
 }
 
-static enum status look_up(struct rows *rows, const struct table *table, const struct store_value *key,
-                           struct entry **out, struct err *err)
+static enum status look_up(struct rows *rows, struct table *table, const struct store_value *key, struct entry **out,
+                           struct err *err)
 {
 	for (size_t i = 0; i < table->key_count; i++)
 		if (!fits(&table->columns[i], &key[i]))
@@ -448,12 +465,19 @@ static enum status look_up(struct rows *rows, const struct table *table, const s
 				"a key of table %s has another type than its column %zu: a fault of this program;"
 				" run one without it",
 				table->name, i + 1);
-	uint64_t hash = hash_of(rows, table, key);
-	*out = find(rows, table, key, hash);
-	if (*out)
+	if (table->recent && values_equal(table->recent->key.values, key, table->key_count)) {
+		*out = table->recent;
 		return OK;
-	*out = add(rows, table, key, hash);
-	return load(rows, *out, err);
+	}
+	uint64_t hash = hash_of(rows, table, key);
+	enum status status = OK;
+	*out = find(rows, table, key, hash);
+	if (!*out) {
+		*out = add(rows, table, key, hash);
+		status = load(rows, *out, err);
+	}
+	table->recent = *out;
+	return status;
 }
 
 enum status rows_get(struct rows *rows, size_t table, const struct store_value *key, const struct store_value **row,
@@ -493,7 +517,7 @@ static void change(struct rows *rows, struct entry *entry, struct image *row)
 
 enum status rows_put(struct rows *rows, size_t at, const struct store_value *row, struct err *err)
 {
-	const struct table *table = &rows->tables[at];
+	struct table *table = &rows->tables[at];
 	struct entry *entry;
 	for (size_t i = 0; i < table->column_count; i++)
 		if (!fits(&table->columns[i], &row[i]))
@@ -541,20 +565,20 @@ static int by_key(const void *a, const void *b)
 	const struct entry *x = *(const struct entry *const *)a, *y = *(const struct entry *const *)b;
 	if (x->table != y->table)
 		return x->table->at < y->table->at ? -1 : 1;
-	return compare_keys(x->table, x->key, y->key);
+	return compare_keys(x->table, &x->key, &y->key);
 }
 
 /* Of what was written of a table the highest key; its row may be deleted: it is a bound. */
-static void raise_last(struct rows *rows, const struct entry *highest)
+static void raise_last(const struct entry *highest)
 {
 	if (highest && beyond_last(highest))
-		set_last(&rows->tables[highest->table->at], highest->key->values);
+		set_last(highest->table, highest->key.values);
 }
 
 static enum status write_entry(struct entry *entry, struct err *err)
 {
 	const struct table *table = entry->table;
-	const struct image *image = entry->row ? entry->row : entry->key;
+	const struct image *image = entry->row ? entry->row : &entry->key;
 	struct store_statement *s = !entry->row ? table->delete : entry->stored ? table->update : table->insert;
 	if (!s || (!entry->row && !entry->stored))
 		return OK;
@@ -574,7 +598,7 @@ enum status rows_flush(struct rows *rows, struct err *err)
 		if (!entry->dirty) /* what made it so was undone */
 			continue;
 		if (written && written->table != entry->table)
-			raise_last(rows, written);
+			raise_last(written);
 		enum status status = write_entry(entry, err);
 		if (status != OK)
 			return status;
@@ -582,7 +606,7 @@ enum status rows_flush(struct rows *rows, struct err *err)
 		entry->stored = entry->row != NULL;
 		written = entry;
 	}
-	raise_last(rows, written);
+	raise_last(written);
 	rows->dirty_count = 0;
 	if (rows->bytes > ROWS_BYTES_MAX)
 		forget_all(rows);

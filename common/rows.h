@@ -20,11 +20,10 @@ struct rows;
 #define ROWS_KEY_COLUMNS_MAX 8
 #define ROWS_COLUMNS_MAX     64
 
-/* The tables must be there. FATAL "ddl": one whose key is not its first columns. The store outlives the rows. key: 16 bytes, of
- * the hash that rows are found by; any will do. */
-enum status rows_open(struct store *store, const char *const *tables, size_t count, const uint8_t key[16],
-                      struct rows **out, struct err *err); /* *out is the caller's, whatever is returned */
-void rows_close(struct rows *rows);                        /* what is not flushed is gone. NULL is fine */
+/* The tables must be there. FATAL "ddl": one whose key is not its first columns. The store outlives the rows. *out is the
+ * caller's, whatever is returned. */
+enum status rows_open(struct store *store, const char *const *tables, size_t count, struct rows **out, struct err *err);
+void rows_close(struct rows *rows); /* what is not flushed is gone. NULL is fine */
 
 /* *row: the row with this key, all its columns, until the next rows_keep or rows_undo; NULL: there is none. */
 enum status rows_get(struct rows *rows, size_t table, const struct store_value *key, const struct store_value **row,

@@ -3,6 +3,8 @@
  * whether the transaction is still open is looked at before it is used or committed. */
 #include "store.h"
 
+#include "bytes.h"
+
 #include <sqlite3.h>
 
 #include <ctype.h>
@@ -477,15 +479,30 @@ bool store_is_null(struct store_statement *statement, int column)
 #define UUID_TEXT_LEN 36
 #define UUID_BYTES    16
 
-/* The digit's value plus 1; 0 for what is none. */
-static const uint8_t hex_digits[256] = {
-	['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
-	['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-};
-
 static bool is_dash(size_t at)
 {
 	return at == 8 || at == 13 || at == 18 || at == 23;
+}
+
+/* Eight lower-case hexadecimal digits at once, a byte each: 0x80 in every byte that is at least `from`, none above 0x7f. */
+static uint64_t at_least(uint64_t digits, uint8_t from)
+{
+	return (digits + (uint64_t)(0x80 - from) * UINT64_C(0x0101010101010101)) & UINT64_C(0x8080808080808080);
+}
+
+static bool hex_pack(const char *first, const char *second, uint8_t out[4])
+{
+	uint8_t text[8];
+	memcpy(text, first, 4);
+	memcpy(text + 4, second, 4);
+	uint64_t digits = be64_get(text), high = digits & UINT64_C(0x8080808080808080);
+	uint64_t decimal = at_least(digits, '0') & ~at_least(digits, '9' + 1);
+	uint64_t letter = at_least(digits, 'a') & ~at_least(digits, 'f' + 1);
+	uint64_t values = (digits & UINT64_C(0x0f0f0f0f0f0f0f0f)) + (letter >> 7) * 9;
+	values = (values | values >> 4) & UINT64_C(0x00ff00ff00ff00ff); /* two digits a byte, then those side by side */
+	values = (values | values >> 8) & UINT64_C(0x0000ffff0000ffff);
+	be32_put(out, (uint32_t)(values | values >> 16));
+	return !high && (decimal | letter) == UINT64_C(0x8080808080808080);
 }
 
 static bool uuid_pack(const char *text, uint8_t out[UUID_BYTES])
@@ -493,15 +510,8 @@ static bool uuid_pack(const char *text, uint8_t out[UUID_BYTES])
 	if (strnlen(text, UUID_TEXT_LEN + 1) != UUID_TEXT_LEN || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
 	    text[23] != '-')
 		return false;
-	for (size_t i = 0; i < UUID_BYTES; i++) {
-		text += *text == '-';
-		unsigned high = hex_digits[(uint8_t)text[0]], low = high ? hex_digits[(uint8_t)text[1]] : 0;
-		if (!low)
-			return false;
-		out[i] = (uint8_t)((high - 1) << 4 | (low - 1));
-		text += 2;
-	}
-	return true;
+	return hex_pack(text, text + 4, out) && hex_pack(text + 9, text + 14, out + 4) &&
+	       hex_pack(text + 19, text + 24, out + 8) && hex_pack(text + 28, text + 32, out + 12);
 }
 
 struct store_value store_value_of_id(const char *id, struct arena *arena)
@@ -627,7 +637,11 @@ int store_value_compare(const struct store_value *a, const struct store_value *b
 
 bool store_value_equal(const struct store_value *a, const struct store_value *b)
 {
-	return store_value_compare(a, b) == 0;
+	if (a->kind != b->kind || a->len != b->len)
+		return false;
+	if (a->kind == STORE_INT)
+		return a->number == b->number;
+	return a->len == 0 || memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
 static const char *hex_text(const uint8_t *bytes, size_t len, struct arena *arena)

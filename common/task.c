@@ -306,8 +306,7 @@ static enum status open_file(struct task *task, const struct task_config *config
 	if (status == OK)
 		status = read_file(task, err);
 	if (status == OK)
-		status = rows_open(task->store, task->service->tables, task->service->table_count, task->key,
-		                   &task->rows, err);
+		status = rows_open(task->store, task->service->tables, task->service->table_count, &task->rows, err);
 	return status;
 }
 
@@ -352,6 +351,8 @@ enum status task_open(const struct task_config *config, struct task **out, struc
 	task->mark = mem_strdup("");
 	task->full_input = mem_strdup(config->full_input ? config->full_input : config->service->input);
 	task->dead_letter_topic = mem_format("%s.dlq", config->service->input);
+	task->own.partition = config->partition;
+	snprintf(task->own.service, sizeof task->own.service, "%s", config->service->name);
 	list_accepted(task);
 	enum status status = task_file_advice(open_file(task, config, err), err);
 	if (status == OK && task->position.logic_version > config->service->logic_version)
@@ -373,6 +374,7 @@ static void task_free(struct task *task)
 	arena_fini(&task->names);
 	arena_fini(&task->decoded);
 	arena_fini(&task->emitted);
+	buf_fini(&task->encoded);
 	mem_free(task->ce_source);
 	mem_free(task->ce_id);
 	mem_free(task->full_input);

@@ -140,15 +140,14 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 			err, FATAL, "handler",
 			"%s emits %s to %s/%d, which is none of its outputs: a fault of this program; run one without it",
 			task->service->name, type->name, topic, partition);
-	struct buf value = {0};
-	enum status status = event_encode(type, event, &value, err);
-	if (status != OK) {
-		buf_fini(&value);
+	struct buf *value = &task->encoded;
+	buf_reset(value);
+	enum status status = event_encode(type, event, value, err);
+	if (status != OK)
 		return err_context(
 			err, FATAL,
 			"%s emits a %s that its schema cannot hold, a fault of this program; run one without it",
 			task->service->name, type->name);
-	}
 	struct task_output *output = add_output(task);
 	output->topic = known->name;
 	output->partition = partition;
@@ -157,9 +156,8 @@ enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, c
 	output->record = (struct log_record){
 		.partition = partition,
 		.key = {arena_copy(&task->emitted, key, key_len), (int32_t)key_len},
-		.value = {arena_copy(&task->emitted, value.data, value.len), (int32_t)value.len},
+		.value = {arena_copy(&task->emitted, value->data, value->len), (int32_t)value->len},
 	};
-	buf_fini(&value);
 	return OK;
 }
 
@@ -227,9 +225,9 @@ static void number_output(struct fold *fold, struct task_output *output, size_t 
 	task->position.output_hash = hash_running_output(task->key, task->position.output_hash, output->topic,
 	                                                 output->partition, output->number, output->chain);
 
-	struct header_stream own = {.partition = task->partition, .number = output->number, .chain = output->chain};
-	snprintf(own.service, sizeof own.service, "%s", task->service->name);
-	header_add_stream(headers, &own);
+	task->own.number = output->number;
+	task->own.chain = output->chain;
+	header_add_stream(headers, &task->own);
 	const struct topic *topic = task_topic(task, output->topic);
 	if (topic && topic->form == HEADERS_CLOUDEVENTS && output->type)
 		add_cloudevents(headers, fold, output, index);

@@ -2,6 +2,7 @@
 #ifndef TANDEM_TASK_IMPL_H
 #define TANDEM_TASK_IMPL_H
 
+#include "bytes.h"
 #include "header.h"
 #include "rows.h"
 #include "task.h"
@@ -37,7 +38,8 @@ struct task {
 	struct store *store;
 	struct arena names; /* lives as long as the task */
 	char *full_input, *dead_letter_topic;
-	char *ce_source, *ce_id; /* of CloudEvents; ce_id up to the offset. NULL before the first that needs them */
+	struct header_stream own; /* what every output's header has in common */
+	char *ce_source, *ce_id;  /* of CloudEvents; ce_id up to the offset. NULL before the first that needs them */
 
 	/* meta */
 	bool has_genesis, single_replica;
@@ -62,6 +64,7 @@ struct task {
 
 	/* the record being folded */
 	struct arena decoded, emitted;
+	struct buf encoded; /* an output's value, before it is copied where it stays */
 	struct task_output *outputs;
 	size_t output_count, output_room;
 	struct err rejection;

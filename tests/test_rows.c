@@ -27,12 +27,11 @@ struct scene {
 
 static void begin(struct scene *scene)
 {
-	static const uint8_t key[16] = {7};
 	*scene = (struct scene){0};
 	assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH}, &scene->store, &scene->err), OK);
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
 		assert_int_equal(store_exec(scene->store, tables[i], &scene->err), OK);
-	assert_int_equal(rows_open(scene->store, tables, 2, key, &scene->rows, &scene->err), OK);
+	assert_int_equal(rows_open(scene->store, tables, 2, &scene->rows, &scene->err), OK);
 	assert_int_equal(store_begin(scene->store, &scene->err), OK);
 }
 
@@ -218,6 +217,61 @@ static void a_value_that_its_column_cannot_hold_is_the_programs_fault(void **sta
 	end(&scene);
 }
 
+/* Who asks for the same row twice in a row gets it without a search: whatever has happened to it in between. */
+static void the_row_that_was_looked_at_last_is_as_it_is_now(void **state)
+{
+	(void)state;
+	struct scene scene;
+	begin(&scene);
+	put(&scene, 1, "x", 5);
+	keep(&scene);
+	put(&scene, 1, "x", 6);
+	rows_undo(scene.rows);
+	assert_int_equal(get(&scene, 1, "x"), 5);
+	delete (&scene, 1, "x");
+	assert_int_equal(get(&scene, 1, "x"), -1);
+	rows_undo(scene.rows);
+	assert_int_equal(get(&scene, 1, "x"), 5);
+	for (int i = 0; i < 60000; i++) { /* so much that all is written and forgotten, x's row after it */
+		put(&scene, 2, "y", i);
+		put(&scene, 3 + i, "z", i);
+		assert_int_equal(get(&scene, 1, "x"), 5);
+		keep(&scene);
+	}
+	assert_true(in_table(&scene, "SELECT count(*) FROM pair") > 10000);
+	assert_int_equal(get(&scene, 2, "y"), 59999);
+	end(&scene);
+}
+
+static int64_t named(struct scene *scene, struct store_value key)
+{
+	const struct store_value *row;
+	assert_int_equal(rows_get(scene->rows, NAMES, &key, &row, &scene->err), OK);
+	return row ? row[1].number : -1;
+}
+
+static void keys_of_the_same_bytes_and_of_another_kind_or_length_are_other_keys(void **state)
+{
+	(void)state;
+	static const char bytes[] = "0123456\0\0\0\0\0\0\0\0";
+	struct scene scene;
+	begin(&scene);
+	for (uint32_t i = 0; i < sizeof bytes; i++) {
+		const struct store_value blob = value_blob(bytes, i),
+					 text = {.kind = STORE_TEXT, .len = i, .bytes = bytes}, number = value_int(i);
+		const struct store_value row[] = {blob, value_int(i)};
+		assert_int_equal(rows_put(scene.rows, NAMES, row, &scene.err), OK);
+		assert_int_equal(named(&scene, text), -1);
+		assert_int_equal(named(&scene, number), -1);
+		assert_int_equal(named(&scene, blob), i);
+	}
+	for (uint32_t i = 0; i < sizeof bytes; i++)
+		assert_int_equal(named(&scene, value_blob(bytes, i)), i);
+	assert_int_equal(rows_flush(scene.rows, &scene.err), OK);
+	assert_int_equal(in_table(&scene, "SELECT count(*) FROM name"), sizeof bytes);
+	end(&scene);
+}
+
 static void a_table_whose_key_is_not_its_first_columns_is_refused(void **state)
 {
 	(void)state;
@@ -227,13 +281,12 @@ static void a_table_whose_key_is_not_its_first_columns_is_refused(void **state)
 		"CREATE TABLE t (a INTEGER NOT NULL) STRICT",
 	};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-		static const uint8_t key[16];
 		struct store *store;
 		struct rows *rows;
 		struct err err = {0};
 		assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH}, &store, &err), OK);
 		assert_int_equal(store_exec(store, wrong[i], &err), OK);
-		assert_int_equal(rows_open(store, &wrong[i], 1, key, &rows, &err), FATAL);
+		assert_int_equal(rows_open(store, &wrong[i], 1, &rows, &err), FATAL);
 		assert_true(err_is(&err, "ddl"));
 		rows_close(rows);
 		store_close(store);
@@ -248,7 +301,6 @@ static void a_stored_value_of_the_wrong_kind_is_corruption_and_not_read(void **s
 	static const char *const wrong[] = {"INSERT INTO t VALUES (1, 'text', 1)", "INSERT INTO t VALUES (1, x'00', 1)",
 	                                    "INSERT INTO t VALUES (1, 1, 1.5)"};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-		static const uint8_t key[16];
 		struct store *store;
 		struct rows *rows;
 		struct err err = {0};
@@ -256,7 +308,7 @@ static void a_stored_value_of_the_wrong_kind_is_corruption_and_not_read(void **s
 		assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH}, &store, &err), OK);
 		assert_int_equal(store_exec(store, loose, &err), OK);
 		assert_int_equal(store_exec(store, wrong[i], &err), OK);
-		assert_int_equal(rows_open(store, &loose, 1, key, &rows, &err), OK);
+		assert_int_equal(rows_open(store, &loose, 1, &rows, &err), OK);
 		assert_int_equal(rows_get(rows, 0, &one, &row, &err), FATAL);
 		assert_true(err_is(&err, "corrupt"));
 		assert_null(row);
@@ -376,6 +428,8 @@ int main(void)
 		cmocka_unit_test(a_row_stays_readable_until_it_is_kept_even_if_it_is_replaced),
 		cmocka_unit_test(keys_of_different_kinds_are_different),
 		cmocka_unit_test(a_value_that_its_column_cannot_hold_is_the_programs_fault),
+		cmocka_unit_test(the_row_that_was_looked_at_last_is_as_it_is_now),
+		cmocka_unit_test(keys_of_the_same_bytes_and_of_another_kind_or_length_are_other_keys),
 		cmocka_unit_test(a_table_whose_key_is_not_its_first_columns_is_refused),
 		cmocka_unit_test(a_stored_value_of_the_wrong_kind_is_corruption_and_not_read),
 		cmocka_unit_test(a_random_history_gives_what_an_array_gives),

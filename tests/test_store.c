@@ -103,6 +103,27 @@ static void a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text(void 
 	store_close(store);
 }
 
+/* Every character in every place: what is packed comes back as it was, and whatever is no such digit stays text. */
+static void only_lower_case_hexadecimal_digits_make_a_uuid(void **state)
+{
+	(void)state;
+	static const char good[] = "0190a8f6-7b1c-7def-8a3b-0123456789ab";
+	struct arena arena = {0};
+	for (size_t at = 0; at < sizeof good - 1; at++)
+		for (int c = 1; c < 256; c++) {
+			char id[sizeof good];
+			memcpy(id, good, sizeof id);
+			id[at] = (char)c;
+			bool uuid = good[at] == '-' ? c == '-' : strchr("0123456789abcdef", c) != NULL;
+			struct store_value value = store_value_of_id(id, &arena);
+			assert_int_equal(value.kind, uuid ? STORE_BLOB : STORE_TEXT);
+			assert_int_equal(value.len, uuid ? 16 : sizeof good - 1);
+			assert_string_equal(uuid ? store_value_text(&value, &arena) : value.bytes, id);
+			arena_reset(&arena);
+		}
+	arena_fini(&arena);
+}
+
 static void the_linter_wants_strict_tables_without_floats_or_computed_defaults(void **state)
 {
 	(void)state;
@@ -175,6 +196,7 @@ int main(void)
 		cmocka_unit_test(after_an_error_nothing_more_is_done),
 		cmocka_unit_test(clocks_and_random_numbers_fail),
 		cmocka_unit_test(a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text),
+		cmocka_unit_test(only_lower_case_hexadecimal_digits_make_a_uuid),
 		cmocka_unit_test(the_linter_wants_strict_tables_without_floats_or_computed_defaults),
 		cmocka_unit_test(a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandoned_is_gone),
 	};
