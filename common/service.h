@@ -12,6 +12,7 @@
 #ifndef TANDEM_SERVICE_H
 #define TANDEM_SERVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,9 @@ struct service {
 	const char *const *outputs; /* topics it writes to, without its dead-letter topic */
 	size_t output_count;
 	int logic_version; /* the newest this binary knows; it knows all from 1 */
+	/* A publisher's event that was rejected: do later ones with its key wait, in order, until it was redriven and taken, or
+	 * discarded? Else they go on without it. Part of the logic version. */
+	bool holds_rejected_keys;
 	const char *const
 		*tables; /* CREATE TABLE ... STRICT, one statement each; the PRIMARY KEY is the first columns */
 	size_t table_count;

@@ -26,8 +26,10 @@ static const char *const own_tables[] = {
 };
 
 static const char *const verdict_names[TASK_VERDICTS] = {
-	"applied", "rejected", "repeat", "gap", "fork", "unknown_source", "control",
+	"applied", "rejected", "repeat", "gap", "fork", "unknown_source", "control", "held",
 };
+
+#define COUNTED TASK_HELD /* the verdicts before it have a column in meta */
 
 const char *task_verdict_name(enum task_verdict verdict)
 {
@@ -95,9 +97,9 @@ static void read_meta(struct task *task, struct store_statement *s)
 	                                        .input_hash = (uint64_t)store_int(s, 6),
 	                                        .output_hash = (uint64_t)store_int(s, 7)};
 	task->stream_time_ms = store_int(s, 8);
-	for (int i = 0; i < TASK_VERDICTS; i++)
+	for (int i = 0; i < COUNTED; i++)
 		task->counts[i] = store_int(s, 9 + i);
-	const char *mark = store_text(s, 9 + TASK_VERDICTS);
+	const char *mark = store_text(s, 9 + COUNTED);
 	mem_free(task->mark);
 	task->mark = mem_strdup(mark ? mark : "");
 }
@@ -225,8 +227,8 @@ static enum status for_tables(struct task *task, enum status (*act)(struct task 
 	enum status status = OK;
 	for (size_t i = 0; i < sizeof own_tables / sizeof *own_tables && status == OK; i++)
 		status = act(task, own_tables[i], err);
-	for (size_t i = 0; i < task->service->table_count && status == OK; i++)
-		status = act(task, task->service->tables[i], err);
+	for (size_t i = 0; i < task->row_table_count && status == OK; i++)
+		status = act(task, task->row_tables[i], err);
 	return status;
 }
 
@@ -244,6 +246,35 @@ static enum status create_tables(struct task *task, struct err *err)
 	if (status == OK)
 		status = for_tables(task, create_table, err);
 	return status == OK ? store_commit(task->store, err) : status;
+}
+
+/* A file of a program that did not know that letters come back: none has, and its tables are empty. */
+static enum status add_letter_tables(struct task *task, struct err *err)
+{
+	int64_t count;
+	enum status status =
+		count_rows(task, "SELECT count(*) FROM sqlite_schema WHERE name = ?1", "letter", NULL, 0, &count, err);
+	if (status != OK || count)
+		return status;
+	status = store_begin(task->store, err);
+	for (size_t i = task->service->table_count; i < task->row_table_count && status == OK; i++)
+		status = create_table(task, task->row_tables[i], err);
+	return status == OK ? store_commit(task->store, err) : status;
+}
+
+static void list_row_tables(struct task *task)
+{
+	size_t count = task->service->table_count, more = task_letter_table_count(task->service);
+	task->row_table_count = count + more;
+	task->row_tables = mem_zalloc(count + more, sizeof *task->row_tables);
+	for (size_t i = 0; i < count + more; i++)
+		task->row_tables[i] = i < count ? task->service->tables[i] : task_letter_tables[i - count];
+}
+
+static void read_held(struct task *task, struct store_statement *s)
+{
+	task->held_count = store_int(s, 0);
+	task->held_bytes = store_int(s, 1);
 }
 
 static enum status check_owner(struct task *task, struct err *err)
@@ -298,7 +329,9 @@ static enum status open_file(struct task *task, const struct task_config *config
 		status = count_rows(task, "SELECT count(*) FROM sqlite_schema", NULL, NULL, 0, &tables, err);
 	if (status != OK)
 		return status;
-	status = tables == 0 ? create_tables(task, err) : for_tables(task, check_table, err);
+	status = tables == 0 ? create_tables(task, err) : add_letter_tables(task, err);
+	if (status == OK && tables)
+		status = for_tables(task, check_table, err);
 	if (status == OK)
 		status = check_owner(task, err);
 	if (status == OK)
@@ -306,7 +339,10 @@ static enum status open_file(struct task *task, const struct task_config *config
 	if (status == OK)
 		status = read_file(task, err);
 	if (status == OK)
-		status = rows_open(task->store, task->service->tables, task->service->table_count, &task->rows, err);
+		status = rows_open(task->store, task->row_tables, task->row_table_count, &task->rows, err);
+	if (status == OK && task->service->holds_rejected_keys)
+		status = read_rows(task, "SELECT coalesce(sum(held), 0), coalesce(sum(bytes), 0) FROM held_key",
+		                   read_held, err);
 	return status;
 }
 
@@ -354,6 +390,7 @@ enum status task_open(const struct task_config *config, struct task **out, struc
 	task->own.partition = config->partition;
 	snprintf(task->own.service, sizeof task->own.service, "%s", config->service->name);
 	list_accepted(task);
+	list_row_tables(task);
 	enum status status = task_file_advice(open_file(task, config, err), err);
 	if (status == OK && task->position.logic_version > config->service->logic_version)
 		status = err_set(
@@ -388,6 +425,7 @@ static void task_free(struct task *task)
 	mem_free(task->gaps);
 	mem_free(task->gap_rows);
 	mem_free(task->accepts);
+	mem_free(task->row_tables);
 	mem_free(task->outputs);
 	mem_free(task);
 }
@@ -503,7 +541,7 @@ static enum status write_meta(struct task *task, struct err *err)
 	store_bind_int(s, at++, (int64_t)position->input_hash);
 	store_bind_int(s, at++, (int64_t)position->output_hash);
 	store_bind_int(s, at++, task->stream_time_ms);
-	for (int i = 0; i < TASK_VERDICTS; i++)
+	for (int i = 0; i < COUNTED; i++)
 		store_bind_int(s, at++, task->counts[i]);
 	store_bind_text(s, at, task->mark);
 	return store_run(s, err);
@@ -637,7 +675,7 @@ const struct task_gap *task_gaps(const struct task *task, size_t *count)
 
 int64_t task_count(const struct task *task, enum task_verdict verdict)
 {
-	return task->counts[verdict];
+	return verdict == TASK_HELD ? task->held_count : task->counts[verdict];
 }
 
 int64_t task_stream_time_ms(const struct task *task)

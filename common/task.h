@@ -4,8 +4,8 @@
  * The same records give the same rows and the same outputs, whoever folds them and however they were batched: run, verify,
  * rebuild, resend and every test use this one function, task_fold.
  *
- * Everything the task knows is in its file and moves in one transaction: tables meta, topic, inbound, outbound, gap, and the
- * service's own. What a handler does not touch (positions, numbers, hashes) is kept in memory between commits and written
+ * Everything the task knows is in its file and moves in one transaction: tables meta, topic, inbound, outbound, gap, letter, and
+ * the service's own. What a handler does not touch (positions, numbers, hashes) is kept in memory between commits and written
  * by task_commit.
  *
  * After RETRY or FATAL from any call the task is spent: task_close it; nothing since the last commit is kept.
@@ -32,6 +32,11 @@ struct task;
 #define TASK_KEY_BYTES_MAX     1024
 #define TASK_HEADERS_BYTES_MAX 32768
 #define TASK_HEADERS_MAX       256
+/* Of a service that holds: what may wait behind dead letters; beyond it a record becomes one ("held_full"). */
+#define TASK_HELD_A_KEY_MAX       64
+#define TASK_HELD_A_KEY_BYTES_MAX (2 << 20) /* values and headers */
+#define TASK_HELD_MAX             10000
+#define TASK_HELD_BYTES_MAX       (64 << 20)
 
 struct task_config {
 	const struct service *service;
@@ -58,7 +63,8 @@ enum task_verdict {
 	TASK_GAP,            /* above the next number: consumed, not applied */
 	TASK_FORK,           /* the number fits, the chain does not: consumed, not applied */
 	TASK_UNKNOWN_SOURCE, /* consumed, not applied */
-	TASK_CONTROL,        /* genesis, logic version */
+	TASK_CONTROL,        /* genesis, logic version, a dead letter that is given up */
+	TASK_HELD,           /* a publisher's: it waits behind a dead letter of its key */
 	TASK_VERDICTS
 };
 
@@ -109,7 +115,9 @@ void task_position(const struct task *task, struct task_position *out);
 const struct task_stream *task_inbound(const struct task *task, size_t *count);
 const struct task_stream *task_outbound(const struct task *task, size_t *count);
 const struct task_gap *task_gaps(const struct task *task, size_t *count);
-int64_t task_count(const struct task *task, enum task_verdict verdict); /* records with this verdict since genesis */
+/* Records with this verdict since genesis. One that is held is counted under TASK_HELD for as long as it waits, and under
+ * another from then on. */
+int64_t task_count(const struct task *task, enum task_verdict verdict);
 int64_t task_stream_time_ms(const struct task *task);
 int32_t task_partition_count(const struct task *task, const char *topic); /* 0: unknown */
 bool task_has_genesis(const struct task *task);

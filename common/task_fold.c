@@ -4,7 +4,8 @@
  *   2. a control record is obeyed or halts the task;
  *   3. a record with a `tandem` header is numbered: its number and its chain decide whether it is applied, dropped as a
  *      repeat, or consumed as a gap, a fork or an unknown source. What is applied is answered by the handler, or halts;
- *   4. any other record is a publisher's: it is applied, or becomes a dead letter;
+ *   4. any other record is a publisher's: it is applied, or becomes a dead letter; one that is a dead letter sent again is
+ *      taken once, and one whose key waits for such a one may have to wait too (task_letters.c);
  *   5. the handler runs; only when it has returned OK are its rows kept, and its events numbered, chained and shown to the
  *      caller. A rejection undoes its rows and emits the dead letter alone.
  *
@@ -13,18 +14,11 @@
 
 #include "events.h"
 #include "genesis.h"
+#include "redrive.h"
 #include "task_impl.h"
 
 #include <stdio.h>
 #include <string.h>
-
-struct fold {
-	struct task *task;
-	const struct log_record *record;
-	int32_t source_partition; /* -1: a publisher's */
-	int64_t stream_time_ms;
-	size_t emitted; /* outputs of this record */
-};
 
 /* ---- what a handler may ask for ---- */
 
@@ -89,7 +83,7 @@ uint64_t fold_content_hash(const struct fold *fold, const struct event_type *typ
 	return event_content_hash(type, event, fold->task->key);
 }
 
-static bool owns(const struct task *task, const void *key, size_t len)
+bool task_owns(const struct task *task, const void *key, size_t len)
 {
 	int32_t count = task_partition_count(task, task->service->input);
 	return count > 0 && log_partition_of(key, len, count) == task->partition;
@@ -97,7 +91,7 @@ static bool owns(const struct task *task, const void *key, size_t len)
 
 bool fold_owns(const struct fold *fold, const char *key)
 {
-	return owns(fold->task, key, strlen(key));
+	return task_owns(fold->task, key, strlen(key));
 }
 
 bool service_id_valid(const char *id)
@@ -241,18 +235,19 @@ static void number_output(struct fold *fold, struct task_output *output, size_t 
 static void number_outputs(struct fold *fold)
 {
 	struct task *task = fold->task;
-	for (size_t i = 0; i < task->output_count; i++) {
+	for (size_t i = fold->first_output; i < task->output_count; i++) {
 		struct header_list headers;
 		header_list_init(&headers, &task->emitted, 8);
-		number_output(fold, &task->outputs[i], i, &headers);
+		number_output(fold, &task->outputs[i], i - fold->first_output, &headers);
 	}
 }
 
 /* The record as it was, its headers kept and `tandem` renamed, with Spring's headers beside our own. */
-static void emit_dead_letter(struct fold *fold, const struct err *why)
+uint64_t task_send_letter(struct fold *fold, const struct err *why)
 {
 	struct task *task = fold->task;
 	const struct log_record *record = fold->record;
+	task->rejection = *why;
 	struct task_output *output = add_output(task);
 	const struct topic *known = task_topic(task, task->dead_letter_topic);
 	output->topic = known ? known->name : task->dead_letter_topic;
@@ -276,6 +271,7 @@ static void emit_dead_letter(struct fold *fold, const struct err *why)
 	header_add_text(&headers, "kafka_dlt-exception-fqcn", "%s", why->code ? why->code : "rejected");
 	header_add_text(&headers, "kafka_dlt-exception-message", "%s", why->text);
 	number_output(fold, output, 0, &headers);
+	return output->number;
 }
 
 /* ---- handling ---- */
@@ -297,8 +293,9 @@ static enum status handle(struct fold *fold, const struct service_handler *handl
 			number_outputs(fold);
 		return status;
 	}
-	task->output_count = 0;
-	arena_reset(&task->emitted);
+	task->output_count = fold->first_output;
+	if (!fold->first_output)
+		arena_reset(&task->emitted);
 	rows_undo(task->rows);
 	if (status != REJECT) {
 		*err = why;
@@ -328,11 +325,17 @@ static enum status decode(struct task *task, const struct accepts *accepts, cons
 static enum status check_size(const struct log_record *record, struct err *err)
 {
 	size_t headers = 0;
-	for (size_t i = 0; i < record->header_count; i++)
+	size_t ours = 0; /* a letter that was at a limit may come back with a header more */
+	for (size_t i = 0; i < record->header_count; i++) {
+		if (!ours && strcmp(record->headers[i].name, REDRIVE_HEADER) == 0) {
+			ours = 1;
+			continue;
+		}
 		headers += strlen(record->headers[i].name) +
 		           (record->headers[i].value.len > 0 ? (size_t)record->headers[i].value.len : 0);
+	}
 	if (record->value.len > TASK_VALUE_BYTES_MAX || record->key.len > TASK_KEY_BYTES_MAX ||
-	    headers > TASK_HEADERS_BYTES_MAX || record->header_count > TASK_HEADERS_MAX)
+	    headers > TASK_HEADERS_BYTES_MAX || record->header_count - ours > TASK_HEADERS_MAX)
 		return err_set(err, REJECT, "too_large",
 		               "value %d, key %d, headers %zu bytes (%zu headers); at most %d, %d, %d (%d) are taken",
 		               record->value.len, record->key.len, headers, record->header_count, TASK_VALUE_BYTES_MAX,
@@ -349,14 +352,14 @@ static enum status check_key(const struct fold *fold, const struct event_type *t
 	size_t len = strlen(natural);
 	if (key->len < 0 || (size_t)key->len != len || memcmp(key->data, natural, len) != 0)
 		return err_set(err, REJECT, "wrong_key", "the record's key is not the event's %.80s", natural);
-	if (!owns(fold->task, natural, len))
+	if (!task_owns(fold->task, natural, len))
 		return err_set(err, REJECT, "wrong_partition",
 		               "murmur2 of %.80s over %d partitions is another partition than %d", natural,
 		               task_partition_count(fold->task, fold->task->service->input), fold->task->partition);
 	return OK;
 }
 
-static enum status fold_publisher(struct fold *fold, struct err *err)
+enum status task_fold_publisher(struct fold *fold, struct err *err)
 {
 	struct task *task = fold->task;
 	const struct log_record *record = fold->record;
@@ -528,6 +531,11 @@ static enum status fold_control(struct fold *fold, struct err *err)
 		enum status status = event_decode(type, fingerprint, body, len, &task->decoded, &version, err);
 		return status == OK ? logic_version(task, version.logic_version, err) : FATAL;
 	}
+	if (type == &letter_discarded_type) {
+		struct letter_discarded event;
+		enum status status = event_decode(type, fingerprint, body, len, &task->decoded, &event, err);
+		return status == OK ? task_discard_letter(fold, &event, err) : FATAL;
+	}
 	return err_set(err, FATAL, "unknown_control",
 	               "a control record with schema %016llx, which this program does not know; run a newer program, or"
 	               " restore the topic without it",
@@ -563,7 +571,11 @@ static enum status apply(struct fold *fold, enum task_verdict *verdict, struct e
 	}
 	switch (header_stream_parse(fold->record, &stream)) {
 	case HEADER_NONE:
-		return fold_publisher(fold, err);
+		/* Most records have no header, and most services hold nothing. */
+		if (fold->task->service->holds_rejected_keys ||
+		    (fold->record->header_count && header_find(fold->record, REDRIVE_HEADER)))
+			return task_fold_letter(fold, verdict, err);
+		return task_fold_publisher(fold, err);
 	case HEADER_VALID:
 		return fold_numbered(fold, &stream, verdict, err);
 	case HEADER_NEWER:
@@ -591,14 +603,13 @@ static enum status fold_one(struct task *task, const struct log_record *record, 
 	fold.stream_time_ms = record->timestamp_ms > task->stream_time_ms ? record->timestamp_ms : task->stream_time_ms;
 	status = apply(&fold, verdict, err);
 	if (status == REJECT) {
-		task->rejection = *err;
-		emit_dead_letter(&fold, err);
+		task_send_letter(&fold, err);
 		*verdict = TASK_REJECTED;
 		status = OK;
 	} else if (status == OK && *verdict == TASK_APPLIED) {
 		task->stream_time_ms = fold.stream_time_ms;
 	}
-	if (status == OK)
+	if (status == OK && *verdict != TASK_HELD)
 		task->counts[*verdict]++;
 	return status;
 }

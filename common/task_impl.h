@@ -56,7 +56,10 @@ struct task {
 	size_t gap_count, gap_room;
 	bool topics_dirty;
 
-	struct rows *rows; /* the service's */
+	const char **row_tables; /* the service's, and behind them those of letters */
+	size_t row_table_count;
+	struct rows *rows;              /* of row_tables */
+	int64_t held_count, held_bytes; /* publisher's records that wait behind a dead letter of their key */
 	struct store_statement *put_meta, *put_topic, *put_inbound, *put_outbound, *put_gap, *delete_gap;
 
 	struct accepts *accepts;
@@ -68,6 +71,14 @@ struct task {
 	struct task_output *outputs;
 	size_t output_count, output_room;
 	struct err rejection;
+};
+
+struct fold {
+	struct task *task;
+	const struct log_record *record;
+	int32_t source_partition; /* -1: a publisher's */
+	int64_t stream_time_ms;
+	size_t first_output; /* of the event being handled: a record may let others go on */
 };
 
 struct task_stream *streams_get(struct streams *streams, const char *name, int32_t partition); /* NULL: none yet */
@@ -85,5 +96,24 @@ enum status task_take_genesis(struct task *task, const struct genesis *genesis, 
 struct task_gap *task_gap_put(struct task *task, const char *service, int32_t partition);
 /* inbound has reached this number: a gap up to it is closed. */
 void task_gap_close(struct task *task, const char *service, int32_t partition, uint64_t number);
+
+bool task_owns(const struct task *task, const void *key, size_t len);
+
+/* A publisher's record: applied, or REJECT with nothing changed. */
+enum status task_fold_publisher(struct fold *fold, struct err *err);
+/* Sends the record as a dead letter, and says which number it has. */
+uint64_t task_send_letter(struct fold *fold, const struct err *why);
+
+/* ---- task_letters.c: dead letters that come back, and what waits behind them ---- */
+
+#define TASK_LETTER_TABLES 3
+extern const char *const task_letter_tables[TASK_LETTER_TABLES];
+size_t task_letter_table_count(const struct service *service); /* the first ones of them */
+
+/* A publisher's record with a `tandem-redrive` header, or of a service that holds. REJECT: it is to be a dead letter that nobody
+ * waits for; one that somebody does was sent. */
+enum status task_fold_letter(struct fold *fold, enum task_verdict *verdict, struct err *err);
+struct letter_discarded;
+enum status task_discard_letter(struct fold *fold, const struct letter_discarded *event, struct err *err);
 
 #endif

@@ -10,6 +10,8 @@
 /* What is compared: the runtime's tables and the service's, but for the mark that is being caught up to. */
 static const char *const own_tables[] = {"meta", "topic", "inbound", "outbound", "gap"};
 
+static const char *const letter_tables[] = {"letter", "held_key", "held"}; /* the last two where the service holds */
+
 #define KEY_COLUMNS_MAX 8
 
 struct shape {             /* of a table, in SQL */
@@ -205,6 +207,8 @@ static enum status compare_tables(struct compare *compare, struct err *err)
 		store_table_name(service->tables[i], name);
 		status = compare_table(compare, name, err);
 	}
+	for (size_t i = 0; i < (service->holds_rejected_keys ? 3 : 1) && status == OK && compare->result->same; i++)
+		status = compare_table(compare, letter_tables[i], err);
 	for (size_t i = 0; i < sizeof own_tables / sizeof *own_tables && status == OK && compare->result->same; i++)
 		status = compare_table(compare, own_tables[i], err);
 	return status;

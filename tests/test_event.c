@@ -366,7 +366,7 @@ static void a_schema_that_nobody_knows_is_refused(void **state)
 static void types_are_found_by_name_and_by_any_writer(void **state)
 {
 	(void)state;
-	assert_int_equal(event_type_count, 13);
+	assert_true(event_type_count >= 14);
 	for (size_t i = 0; i < event_type_count; i++) {
 		const struct event_type *type = event_types[i];
 		assert_true(i == 0 || strcmp(event_types[i - 1]->name, type->name) < 0);

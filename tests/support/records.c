@@ -48,9 +48,9 @@ static struct task *open_task(const struct records *records, const char *path, b
 	return task;
 }
 
-void records_begin_file(struct records *records, const char *service, int32_t partition, const char *path)
+void records_begin_service(struct records *records, const struct service *service, int32_t partition, const char *path)
 {
-	*records = (struct records){.service = command_service(service),
+	*records = (struct records){.service = service,
 	                            .partition = partition,
 	                            .path = path,
 	                            .reverse = getenv("TANDEM_REVERSE") != NULL,
@@ -63,6 +63,11 @@ void records_begin_file(struct records *records, const char *service, int32_t pa
 	records_genesis(&genesis, records->service->input, partition);
 	check(genesis_record(&genesis, &records->arena, &record, &err), &err);
 	assert_int_equal(records_fold(records, &record), TASK_CONTROL);
+}
+
+void records_begin_file(struct records *records, const char *service, int32_t partition, const char *path)
+{
+	records_begin_service(records, command_service(service), partition, path);
 }
 
 void records_begin(struct records *records, const char *service, int32_t partition)

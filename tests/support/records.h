@@ -40,6 +40,8 @@ extern const uint8_t records_installation[HASH_KEY_BYTES]; /* 00 01 02 ... 0f */
 /* Opens a task of the service and folds the genesis. TANDEM_REVERSE in the environment turns unordered SELECTs over. */
 void records_begin(struct records *records, const char *service, int32_t partition);
 void records_begin_file(struct records *records, const char *service, int32_t partition, const char *path);
+void records_begin_service(struct records *records, const struct service *service, int32_t partition,
+                           const char *path); /* one of the test's own */
 void records_end(struct records *records);    /* the second fold; closes */
 void records_drop(struct records *records);   /* closes without it */
 void records_reopen(struct records *records); /* a file: closes, opens, and forgets what was not committed */
