@@ -1,6 +1,7 @@
 #include "record_view.h"
 
 #include "genesis.h"
+#include "redrive.h"
 #include "timestamp.h"
 
 #include <inttypes.h>
@@ -131,7 +132,7 @@ static json_t *json_hex(const struct log_bytes *bytes)
 	return json;
 }
 
-static json_t *json_bytes(const struct log_bytes *bytes)
+json_t *record_view_bytes_json(const struct log_bytes *bytes)
 {
 	if (bytes->len < 0)
 		return json_null();
@@ -160,6 +161,17 @@ static bool decode_stream(const struct log_header *header, struct buf *out)
 	return true;
 }
 
+static bool decode_redrive(const struct log_header *header, struct buf *out)
+{
+	const struct log_record record = {.headers = header, .header_count = 1};
+	struct redrive redrive;
+	if (redrive_parse(&record, &redrive) != HEADER_VALID)
+		return false;
+	put_safe(out, (const uint8_t *)redrive.topic, strlen(redrive.topic));
+	buf_putf(out, "/%" PRId32 "/%" PRIu64 "@%" PRId64, redrive.partition, redrive.number, redrive.offset);
+	return true;
+}
+
 static bool decode_number(const struct log_header *header, struct buf *out)
 {
 	if (strcmp(header->name, "kafka_dlt-original-partition") == 0 && header->value.len == 4)
@@ -176,7 +188,7 @@ static bool decode_number(const struct log_header *header, struct buf *out)
 /* The value of a header that we know the form of, as text. */
 static bool decode_header(const struct log_header *header, struct buf *out)
 {
-	return decode_stream(header, out) || decode_number(header, out);
+	return decode_stream(header, out) || decode_redrive(header, out) || decode_number(header, out);
 }
 
 static json_t *json_headers(const struct log_record *record)
@@ -187,9 +199,9 @@ static json_t *json_headers(const struct log_record *record)
 		const struct log_header *header = &record->headers[i];
 		const struct log_bytes name = {header->name, (int32_t)strlen(header->name)};
 		json_t *pair = json_array();
-		json_array_append_new(pair, json_bytes(&name));
+		json_array_append_new(pair, record_view_bytes_json(&name));
 		json_array_append_new(pair, decode_header(header, &known) ? json_string(buf_text(&known))
-		                                                          : json_bytes(&header->value));
+		                                                          : record_view_bytes_json(&header->value));
 		json_array_append_new(headers, pair);
 		buf_fini(&known);
 	}
@@ -259,14 +271,14 @@ json_t *record_view_json(const struct record_view *view, const char *topic, cons
 	json_object_set_new(json, "offset", json_integer(record->offset));
 	json_object_set_new(json, "tstype", json_string(tstype));
 	json_object_set_new(json, "ts", json_integer(record->timestamp_ms));
-	json_object_set_new(json, "key", json_bytes(&record->key));
+	json_object_set_new(json, "key", record_view_bytes_json(&record->key));
 	json_object_set_new(json, "headers", json_headers(record));
 	json_object_set_new(json, "type", view->type ? json_string(view->type->name) : json_null());
 	if (view->event) {
 		json_object_set_new(json, "payload", event_to_json(view->type, view->event));
 		return json;
 	}
-	json_object_set_new(json, "payload", json_bytes(&record->value));
+	json_object_set_new(json, "payload", record_view_bytes_json(&record->value));
 	if (record->value.len >= 0)
 		json_object_set_new(json, "error", json_string(view->why));
 	if (view->fingerprint && !view->type) {

@@ -2,8 +2,8 @@
  *
  * Whatever a record's bytes are, they come out in a safe form: in lines, what is no printable UTF-8 is written as \xNN; in
  * JSON, what is no UTF-8 is an object {"hex": "..."}. Control characters are escaped in both, so nothing that is in a record
- * forges a line or drives a terminal. Headers of the protocol are decoded: `tandem` to service/partition/number/chain, the
- * numbers of `kafka_dlt-original-*` to decimals. Pure functions, thread-safe. */
+ * forges a line or drives a terminal. Headers of the protocol are decoded: `tandem` to service/partition/number/chain,
+ * `tandem-redrive` to topic/partition/number@offset, the numbers of `kafka_dlt-original-*` to decimals. Pure functions, thread-safe. */
 #ifndef TANDEM_RECORD_VIEW_H
 #define TANDEM_RECORD_VIEW_H
 
@@ -46,6 +46,9 @@ void record_view_stream(const struct header_stream *stream, struct buf *out);
 
 /* Bytes in quotes, safe: null is written null. */
 void record_view_quoted(const struct log_bytes *bytes, struct buf *out);
+
+/* The same in JSON: text, an object {"hex": "..."} where it is no UTF-8, or null. A new reference. */
+json_t *record_view_bytes_json(const struct log_bytes *bytes);
 
 /* Text without quotes, as safe. */
 void record_view_text(const char *text, struct buf *out);

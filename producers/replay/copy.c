@@ -12,6 +12,7 @@
 #include "import.h"
 #include "installation.h"
 #include "record_view.h"
+#include "redrive.h"
 #include "replay.h"
 
 #include <inttypes.h>
@@ -138,7 +139,7 @@ static const struct target *target_of(const struct copy *copy, const char *from)
 static bool of_protocol(const char *name)
 {
 	return strcmp(name, HEADER_STREAM) == 0 || strcmp(name, HEADER_STREAM_ORIGINAL) == 0 ||
-	       strncmp(name, "kafka_dlt-", strlen("kafka_dlt-")) == 0;
+	       strcmp(name, REDRIVE_HEADER) == 0 || strncmp(name, "kafka_dlt-", strlen("kafka_dlt-")) == 0;
 }
 
 /* Why a publisher cannot have sent it to this topic; REPLAY_SKIPS: one can. */
