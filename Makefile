@@ -154,7 +154,10 @@ unit: $(unit_programs) $(conformance) ## the unit tests, and what every log prom
 flow: $(bin) $(BUILD)/tests/system/flow
 	@env -u KAFKA tests/run $(BUILD)/tests/system/flow
 
-check: unit fuzz-corpus sim-quick flow house compat ## the quick part: unit tests, the flow as processes, the house's rules and the schemas' history; no broker
+installed: $(bin) man $(BUILD)/tandem.bash
+	@BUILD=$(BUILD) tests/run $(wildcard tests/install/*.sh)
+
+check: unit fuzz-corpus sim-quick flow installed house compat ## the quick part: unit tests, the flow as processes, what is installed, the house's rules and the schemas' history; no broker
 
 compat: $(schemagen) ## is every schema fully compatible with its published versions?
 	@$(schemagen) --check schemas
@@ -328,18 +331,24 @@ demo: $(bin) ## the main job on real orders: LOCAL=DIR keeps the folder, KAFKA=h
 	@$(bin) demo $(if $(LOCAL),--local $(LOCAL)) $(if $(KAFKA),-b $(KAFKA)) tests/data/online-retail-sample.csv
 
 prefix ?= /usr/local
-install: $(bin) man ## install program and man pages: DESTDIR= prefix=/usr/local
+completions := $(DESTDIR)$(prefix)/share/bash-completion/completions
+install: $(bin) man $(BUILD)/tandem.bash ## install program, man pages and completion: DESTDIR= prefix=/usr/local
 	install -D -m 755 $(bin) $(DESTDIR)$(prefix)/bin/tandem
+	install -D -m 644 $(BUILD)/tandem.bash $(completions)/tandem
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(prefix)/share/man/man1/
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(prefix)/bin/tandem $(DESTDIR)$(prefix)/share/man/man1/tandem.1 $(DESTDIR)$(prefix)/share/man/man1/tandem-*.1
+	rm -f $(DESTDIR)$(prefix)/bin/tandem $(DESTDIR)$(prefix)/share/man/man1/tandem.1 $(DESTDIR)$(prefix)/share/man/man1/tandem-*.1 \
+		$(completions)/tandem
 
 man: $(BUILD)/man/tandem.1 ## a man page a command, in build/man: man -l build/man/tandem-order-run.1
 $(BUILD)/man/tandem.1: $(bin) docs/man.sh | $(BUILD)/setup-docs
 	@rm -rf $(BUILD)/man
 	@docs/man.sh $(bin) $(BUILD)/man
+
+$(BUILD)/tandem.bash: $(bin) docs/completion.sh
+	@docs/completion.sh $(bin) > $@.new && mv $@.new $@
 
 clean: ## remove everything built
 	rm -rf build build-* compile_commands.json
@@ -348,7 +357,7 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check compat peers system test sanitize valgrind house \
+.PHONY: FORCE all bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check installed compat peers system test sanitize valgrind house \
 	fuzz fuzzers fuzz-corpus fuzz-seeds fuzz-keep tidy lint lint-docker demo install uninstall man clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:

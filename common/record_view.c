@@ -97,6 +97,12 @@ void record_view_quoted(const struct log_bytes *bytes, struct buf *out)
 	buf_put_u8(out, '"');
 }
 
+void record_view_safe(const struct log_bytes *bytes, struct buf *out)
+{
+	if (bytes->len > 0)
+		put_safe(out, bytes->data, (size_t)bytes->len);
+}
+
 void record_view_text(const char *text, struct buf *out)
 {
 	put_safe(out, (const uint8_t *)text, strlen(text));
@@ -185,8 +191,7 @@ static bool decode_number(const struct log_header *header, struct buf *out)
 	return true;
 }
 
-/* The value of a header that we know the form of, as text. */
-static bool decode_header(const struct log_header *header, struct buf *out)
+bool record_view_header(const struct log_header *header, struct buf *out)
 {
 	return decode_stream(header, out) || decode_redrive(header, out) || decode_number(header, out);
 }
@@ -200,8 +205,9 @@ static json_t *json_headers(const struct log_record *record)
 		const struct log_bytes name = {header->name, (int32_t)strlen(header->name)};
 		json_t *pair = json_array();
 		json_array_append_new(pair, record_view_bytes_json(&name));
-		json_array_append_new(pair, decode_header(header, &known) ? json_string(buf_text(&known))
-		                                                          : record_view_bytes_json(&header->value));
+		json_array_append_new(pair, record_view_header(header, &known)
+		                                    ? json_string(buf_text(&known))
+		                                    : record_view_bytes_json(&header->value));
 		json_array_append_new(headers, pair);
 		buf_fini(&known);
 	}
@@ -215,7 +221,7 @@ static void put_headers(const struct log_record *record, struct buf *out)
 		buf_put_u8(out, ' ');
 		put_safe(out, (const uint8_t *)header->name, strlen(header->name));
 		buf_put_u8(out, '=');
-		if (!decode_header(header, out))
+		if (!record_view_header(header, out))
 			record_view_quoted(&header->value, out);
 	}
 }
@@ -240,6 +246,16 @@ static json_t *json_id(const uint8_t installation[16])
 	return json;
 }
 
+void record_view_event(const struct record_view *view, struct buf *out)
+{
+	json_t *event = event_to_json(view->type, view->event);
+	if (view->type == &genesis_type) /* Avro's JSON has 16 bytes as 16 characters */
+		json_object_set_new(event, "installation",
+		                    json_id(((const struct genesis *)view->event)->installation));
+	record_view_dump(event, out);
+	json_decref(event);
+}
+
 void record_view_line(const struct record_view *view, const char *topic, struct buf *out)
 {
 	const struct log_record *record = view->record;
@@ -249,16 +265,10 @@ void record_view_line(const struct record_view *view, const char *topic, struct 
 	         view->type && !view->event ? ":malformed" : "");
 	record_view_quoted(&record->key, out);
 	buf_put_u8(out, ' ');
-	if (view->event) {
-		json_t *event = event_to_json(view->type, view->event);
-		if (view->type == &genesis_type) /* Avro's JSON has 16 bytes as 16 characters */
-			json_object_set_new(event, "installation",
-			                    json_id(((const struct genesis *)view->event)->installation));
-		record_view_dump(event, out);
-		json_decref(event);
-	} else {
+	if (view->event)
+		record_view_event(view, out);
+	else
 		record_view_quoted(&record->value, out);
-	}
 	put_headers(record, out);
 }
 

@@ -41,6 +41,12 @@ void record_view_line(const struct record_view *view, const char *topic, struct 
  * event's name, null where it is none), with `error` (view->why) where payload is not decoded. A new reference. */
 json_t *record_view_json(const struct record_view *view, const char *topic, const char *tstype);
 
+/* The decoded event (view->event is not NULL) as compact JSON. */
+void record_view_event(const struct record_view *view, struct buf *out);
+
+/* The value of a header of the protocol, decoded. False: it is none, and nothing was put. */
+bool record_view_header(const struct log_header *header, struct buf *out);
+
 /* `service/partition/number/chain`, the chain in 16 hexadecimal digits, as headers are shown. */
 void record_view_stream(const struct header_stream *stream, struct buf *out);
 
@@ -49,6 +55,8 @@ void record_view_quoted(const struct log_bytes *bytes, struct buf *out);
 
 /* The same in JSON: text, an object {"hex": "..."} where it is no UTF-8, or null. A new reference. */
 json_t *record_view_bytes_json(const struct log_bytes *bytes);
+/* The same without quotes; null is nothing. */
+void record_view_safe(const struct log_bytes *bytes, struct buf *out);
 
 /* Text without quotes, as safe. */
 void record_view_text(const char *text, struct buf *out);

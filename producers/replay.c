@@ -1,4 +1,5 @@
 /* tandem replay: reads a range of a topic, and prints, copies, exports or mirrors it. The work is in replay/. */
+#include "replay/format.h"
 #include "replay/mirror.h"
 #include "replay/position.h"
 #include "replay/replay.h"
@@ -21,8 +22,9 @@ static const char *const codecs[] = {"deflate", "null", NULL};
 
 struct settings {
 	struct config_list topics;
-	int64_t partition, to_offset, count, patience_ms;
-	const char *from, *until, *key, *type;
+	int64_t partition, to_offset, count, rate, patience_ms;
+	const char *from, *until, *key, *type, *format;
+	const struct format *parsed; /* format's */
 	const char *to_topic, *to_log, *to_namespace, *mirror, *export, *import;
 	int codec;
 	bool follow, json, dry_run, create;
@@ -40,6 +42,10 @@ static const char summary[] =
 	"key, without the headers of workers and dead letters. So copying orders.dlq to orders is a redrive. A copy into\n"
 	"any other topic keeps key, value and headers, and in a local log the timestamp. Control records stay behind.\n"
 	"\n"
+	"--format writes %t topic, %p partition, %o offset, %k key, %s value (an event as JSON), %T timestamp in\n"
+	"milliseconds, %h headers, %K and %S the length of key and value (-1: null), %R the value's as 4 bytes big-endian,\n"
+	"and no newline but \\n. To a terminal what is not printable is written as \\xNN, else as it is.\n"
+	"\n"
 	"--import goes the other way: it sends the events of such a container file, of whatever program, as a publisher\n"
 	"does. The file is checked whole before the first is sent; sent again, it changes nothing.";
 
@@ -48,6 +54,8 @@ static const char examples[] =
 	"  tandem replay -b localhost:9092 -t orders -p 0 -o -10 -J\n"
 	"                                                      the last ten of partition 0, as JSON\n"
 	"  tandem replay -t order-events --key 536365          all that became of one order\n"
+	"  tandem replay -t orders -f '%p/%o %k %s\\n' --rate 10\n"
+	"                                                      line by line as the format says, ten a second\n"
 	"  tandem replay -t orders -o @2026-11-23T04:00:00Z --until-time 2026-11-23T05:00:00Z --type OrderPlaced\n"
 	"  tandem replay -t orders.dlq --to-topic orders       send dead letters again, when their cause is gone\n"
 	"  tandem replay -t orders --to-log local:copy --create-topic\n"
@@ -74,15 +82,18 @@ static bool selects(const struct settings *settings)
 /* NULL: the settings go together. */
 static const char *misuse(const struct settings *settings)
 {
+	if (settings->format && (settings->json || !prints(settings)))
+		return "--format prints: -J, --mirror, --export, --import and copying exclude it";
 	if (settings->import && (settings->topics.count || selects(settings) || settings->until || settings->create ||
 	                         copies(settings) || settings->mirror || settings->export))
-		return "--import takes a file to the topic of its events: of the other options only -n, -J and --timeout go with it";
+		return "--import takes a file to the topic of its events: of the other options only -n, -J, --rate and --timeout"
+		       " go with it";
 	if (settings->import)
 		return NULL;
 	int targets = copies(settings) + (settings->mirror != NULL) + (settings->export != NULL);
 	if (targets > 1)
 		return "--mirror, --export and copying (--to-topic, --to-log, --to-namespace) exclude each other";
-	if (settings->mirror && selects(settings))
+	if (settings->mirror && (selects(settings) || settings->rate))
 		return "--mirror takes whole topics: only -t and --until-time go with it";
 	if (!settings->topics.count && !settings->mirror)
 		return "found no topic, expected -t TOPIC";
@@ -111,6 +122,15 @@ static const struct event_type *type_named(const char *name)
 	return type && (!dot || strcmp(type->full_name, name) == 0) ? type : NULL;
 }
 
+/* -1, or the exit status where --format is none. What is parsed lives in the arena. */
+static int read_format(const struct config *config, struct settings *settings, struct arena *arena)
+{
+	const char *wrong = NULL;
+	if (settings->format)
+		settings->parsed = format_parse(settings->format, arena, &wrong);
+	return wrong ? config_misuse(config, "--format: %s", wrong) : -1;
+}
+
 /* -1, or the exit status where a setting makes no sense. */
 static int select_records(const struct config *config, const struct settings *settings,
                           struct replay_selection *selection)
@@ -121,6 +141,7 @@ static int select_records(const struct config *config, const struct settings *se
 	                                       .to_offset = settings->to_offset,
 	                                       .key = settings->key,
 	                                       .count = settings->count,
+	                                       .rate = settings->dry_run ? 0 : settings->rate,
 	                                       .follow = settings->follow};
 	if (!position_parse(settings->from, &selection->from))
 		return config_misuse(
@@ -238,7 +259,11 @@ static enum status open_sink(const struct settings *settings, const struct repla
 	if (settings->dry_run)
 		count_open(result, &sinks->sink);
 	else
-		sinks->print = print_open(stdout, settings->json, result, &sinks->sink);
+		sinks->print = print_open(&(struct print_config){.out = stdout,
+		                                                 .json = settings->json,
+		                                                 .format = settings->parsed,
+		                                                 .raw = !isatty(STDOUT_FILENO)},
+		                          result, &sinks->sink);
 	return OK;
 }
 
@@ -319,6 +344,7 @@ static int run_import(const struct settings *settings, struct log *log)
 	                                   .log = log,
 	                                   .seam = &seam_system,
 	                                   .dry_run = settings->dry_run,
+	                                   .rate = settings->dry_run ? 0 : settings->rate,
 	                                   .patience_ms = settings->patience_ms,
 	                                   .stopped = interrupt_requested,
 	                                   .progress = true};
@@ -439,11 +465,24 @@ static int replay_main(int argc, char **argv)
 	         .max = INT64_MAX,
 	         .placeholder = "N",
 	         .help = "end after so many records; 0: all"},
+		{.name = "rate",
+	         .kind = CONFIG_INT,
+	         .value = &settings.rate,
+	         .min = 0,
+	         .max = 1000000000,
+	         .placeholder = "N",
+	         .help = "print, copy or send at most so many records a second; 0: as fast as it goes"},
 		{.name = "follow",
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.follow,
 	         .help = "go on with what comes, until interrupted"},
 		CONFIG_JSON_OPTION(&settings.json, "print one JSON object a line, as kcat -J"),
+		{.name = "format",
+	         .letter = 'f',
+	         .kind = CONFIG_TEXT,
+	         .value = &settings.format,
+	         .placeholder = "FORMAT",
+	         .help = "print by a format, as kcat -f: %t %p %o %k %s %T %h %K %S %R %% \\n \\r \\t \\xNN; see above"},
 		CONFIG_DRY_RUN_OPTION(&settings.dry_run, "read, check and count; write nothing"),
 		{.name = "to-topic",
 	         .kind = CONFIG_TEXT,
@@ -496,6 +535,7 @@ static int replay_main(int argc, char **argv)
 		.option_count = sizeof table / sizeof *table};
 	struct config config;
 	struct replay_selection selection;
+	struct arena arena = {0};
 	int exit_status;
 	config_parse(&program, argc, argv, &config, &exit_status);
 	if (exit_status >= 0)
@@ -507,9 +547,12 @@ static int replay_main(int argc, char **argv)
 	else
 		exit_status =
 			wrong ? config_misuse(&config, "%s", wrong) : select_records(&config, &settings, &selection);
+	if (exit_status < 0)
+		exit_status = read_format(&config, &settings, &arena);
 	interrupt_install();
 	if (exit_status < 0)
 		exit_status = run(&settings, &config, &selection);
+	arena_fini(&arena);
 	config_free(&config);
 	return exit_status;
 }

@@ -1,4 +1,5 @@
 /* replay: what is read, printed, copied, mirrored and exported, over local::memory: and its faults. */
+#include "../producers/replay/format.h"
 #include "../producers/replay/mirror.h"
 #include "../producers/replay/position.h"
 #include "../producers/replay/replay.h"
@@ -40,6 +41,7 @@ static struct fixture {
 	size_t slice_count;
 	struct err err;
 	char *text;
+	size_t text_len;
 	/* faults and stops */
 	int calls, stop_at;
 	enum log_memory_fate fate;
@@ -122,18 +124,31 @@ static enum status run(const struct replay_sink *sink)
 }
 
 /* Prints into f.text. */
-static enum status print(bool json)
+static enum status print_by(struct print_config config)
 {
-	size_t len;
 	struct replay_sink sink;
 	free(f.text);
 	f.result = (struct replay_result){0};
-	FILE *out = open_memstream(&f.text, &len);
-	struct print *printer = print_open(out, json, &f.result, &sink);
+	config.out = open_memstream(&f.text, &f.text_len);
+	struct print *printer = print_open(&config, &f.result, &sink);
 	enum status status = run(&sink);
 	print_close(printer);
-	fclose(out);
+	fclose(config.out);
 	return status;
+}
+
+static enum status print(bool json)
+{
+	return print_by((struct print_config){.json = json});
+}
+
+static void print_format(const char *text, bool raw)
+{
+	const char *wrong = NULL;
+	const struct format *format = format_parse(text, &f.arena, &wrong);
+	if (!format)
+		fail_msg("%s: %s", text, wrong);
+	assert_int_equal(print_by((struct print_config){.format = format, .raw = raw}), OK);
 }
 
 static enum status copy_with(const struct copy_config *config)
@@ -400,6 +415,103 @@ static void what_is_no_event_says_why(void **state)
 }
 
 /* ---- following, stopping ---- */
+
+static void a_format_writes_what_kcats_does(void **state)
+{
+	(void)state;
+	write_plain(1, "k", "text");
+	print_format("%t [%p] at %o: %k=%s, %K %S, %h 100%%\\\\\\n\\t\\r\\x41\\x0a", false);
+	assert_string_equal(f.text, "plain [1] at 0: k=text, 1 4, h=1,h=2,empty=NULL 100%\\\n\t\rA\n");
+	print_format("%T", false);
+	assert_int_equal(strtoll(f.text, NULL, 10), 1700000000000 + f.flow.now_us / 1000);
+	print_format("%R", false);
+	assert_int_equal(f.text_len, 4);
+	assert_memory_equal(f.text, "\0\0\0\4", 4);
+	write_plain(1, NULL, NULL);
+	f.selection.from = (struct replay_position){REPLAY_BEFORE_END, 1};
+	f.selection.partition = 1;
+	print_format("<%k><%s>%K,%S,", true);
+	assert_string_equal(f.text, "<><>-1,-1,");
+	print_format("%R", true);
+	assert_memory_equal(f.text, "\xff\xff\xff\xff", 4);
+	print_format("", true);
+	assert_int_equal(f.text_len, 0);
+}
+
+static void a_format_writes_events_as_json_and_headers_decoded(void **state)
+{
+	(void)state;
+	flow_order_one(&f.flow, "A", "sku", 1);
+	f.selection.topics = (const char *const[]){"orders"};
+	f.selection.type = &order_placed_type;
+	print_format("%k %s\n", true);
+	assert_memory_equal(f.text, "A {\"", 4);
+	assert_non_null(strstr(f.text, "\"order_id\":\"A\""));
+	f.selection.type = &genesis_type;
+	print_format("%s %h\n", true);
+	assert_non_null(strstr(f.text, "tandem-control=1"));
+	const uint8_t offset[8] = {0, 0, 0, 0, 0, 0, 1, 1};
+	const struct log_header header = {"kafka_dlt-original-offset", {offset, sizeof offset}};
+	flow_write(&f.flow, "plain",
+	           &(struct log_record){.key = {NULL, -1}, .value = {NULL, -1}, .headers = &header, .header_count = 1});
+	f.selection =
+		(struct replay_selection){.topics = one_topic, .topic_count = 1, .partition = -1, .to_offset = -1};
+	print_format("%h", true);
+	assert_string_equal(f.text, "kafka_dlt-original-offset=257");
+}
+
+static void a_format_gives_bytes_as_they_are_but_to_a_terminal(void **state)
+{
+	(void)state;
+	static const char bytes[] = "\x1b[2J\n\0\xff%s";
+	const struct log_record record = {.key = {bytes, sizeof bytes - 1}, .value = {bytes, sizeof bytes - 1}};
+	flow_write(&f.flow, "plain", &record);
+	print_format("%k|%s", true);
+	assert_int_equal(f.text_len, 2 * (sizeof bytes - 1) + 1);
+	assert_memory_equal(f.text, bytes, sizeof bytes - 1);
+	assert_memory_equal(f.text + sizeof bytes, bytes, sizeof bytes - 1);
+	print_format("%k|%s", false);
+	assert_string_equal(f.text, "\\x1b[2J\\x0a\\x00\\xff%s|\\x1b[2J\\x0a\\x00\\xff%s");
+}
+
+static void a_format_that_is_none_is_refused(void **state)
+{
+	(void)state;
+	static const char *const formats[][2] = {
+		{"%", "found '%'"},     {"%z", "found '%z'"},     {"a%t%", "found '%'"},      {"\\", "found '\\'"},
+		{"\\q", "found '\\q'"}, {"\\x4", "found '\\x4'"}, {"\\x4g", "found '\\x4g'"}, {"%t\\0", "found '\\0'"}};
+	for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+		const char *wrong = NULL;
+		assert_null(format_parse(formats[i][0], &f.arena, &wrong));
+		assert_ptr_equal(strstr(wrong, formats[i][1]), wrong);
+	}
+}
+
+static void pass_time(void *arg, int timeout_ms)
+{
+	(void)arg;
+	f.flow.now_us += timeout_ms * 1000;
+}
+
+static void the_rate_is_kept(void **state)
+{
+	(void)state;
+	fill_plain(50);
+	log_memory_set_faults(f.flow.memory, &(struct log_memory_faults){.wait = pass_time});
+	f.selection.rate = 10;
+	int64_t before_us = f.flow.now_us;
+	assert_int_equal(print(false), OK);
+	assert_int_equal(f.result.taken, 50);
+	assert_in_range(f.flow.now_us - before_us, 4850000, 6000000);
+	f.selection.key = "b"; /* 17 of them: what is not asked for costs no time */
+	before_us = f.flow.now_us;
+	assert_int_equal(print(false), OK);
+	assert_int_equal(f.result.taken, 17);
+	assert_in_range(f.flow.now_us - before_us, 1550000, 2000000);
+	f.stop_at = f.calls + 40;
+	assert_int_equal(print(false), RETRY);
+	assert_true(err_is(&f.err, "interrupted"));
+}
 
 static void following_shows_what_comes_until_it_is_stopped(void **state)
 {
@@ -848,6 +960,15 @@ static void wrong_inputs_are_told_with_their_exit_status(void **state)
 		{{"--log", url, "--mirror", "m", "-p", "0"}, EXIT_USAGE, "--mirror takes whole topics"},
 		{{"--log", url, "--mirror", url}, EXIT_FAILED, "expected a new, empty log"},
 		{{"--log", "kafka://127.0.0.1:1", "-X", "group.id=x", "-t", "orders"}, EXIT_USAGE, "group.id"},
+		{{"--log", url, "-t", "orders", "-f", "%p %"},
+	         EXIT_USAGE,
+	         "--format: found '%', expected one of %t %p"},
+		{{"--log", url, "-t", "orders", "-f", "\\q"}, EXIT_USAGE, "--format: found '\\q', expected one of \\n"},
+		{{"--log", url, "-t", "orders", "-f", "%p", "-J"}, EXIT_USAGE, "--format prints: -J,"},
+		{{"--log", url, "-t", "orders", "-f", "%p", "--to-topic", "x"}, EXIT_USAGE, "--format prints"},
+		{{"--log", url, "-t", "orders", "--rate", "-1"}, EXIT_USAGE, "--rate"},
+		{{"--log", url, "--mirror", "m", "--rate", "1"}, EXIT_USAGE, "--mirror takes whole topics"},
+		{{"--log", url, "-t", "orders", "-f", "%p", "--rate", "5"}, EXIT_DONE, ""},
 		{{"--log", url, "-t", "orders", "-n"}, EXIT_DONE, ""},
 		{{"--log", url, "-t", "orders", "-J"}, EXIT_DONE, ""},
 		{{"--help"}, EXIT_DONE, ""},
@@ -869,6 +990,11 @@ int main(void)
 		TEST(json_is_as_kcats_with_headers_as_pairs),
 		TEST(hostile_bytes_come_out_in_a_safe_form),
 		TEST(what_is_no_event_says_why),
+		TEST(a_format_writes_what_kcats_does),
+		TEST(a_format_writes_events_as_json_and_headers_decoded),
+		TEST(a_format_gives_bytes_as_they_are_but_to_a_terminal),
+		TEST(a_format_that_is_none_is_refused),
+		TEST(the_rate_is_kept),
 		TEST(following_shows_what_comes_until_it_is_stopped),
 		TEST(a_stop_says_how_far_each_partition_came),
 		TEST(nothing_is_committed_and_no_group_is_joined),

@@ -1,5 +1,6 @@
 /* An Avro container file's events into an installation. The file is read twice: a broken one sends nothing, and of a good one
  * no more than a block is in memory. Each event goes to the sink that copies (copy.c) as a record like those of a publisher. */
+#include "pace.h"
 #include "replay.h"
 
 #include "schema.h"
@@ -109,6 +110,7 @@ static enum status send_all(struct load *load, const struct replay_sink *sink, i
 {
 	const struct replay_topic topic = {.name = load->type->topic};
 	const struct replay_slice slice = {.topic = &topic};
+	struct pace pace = {.seam = load->config->seam, .log = load->config->log, .rate = load->config->rate};
 	struct progress progress;
 	bool end = false;
 	enum status status = open_file(load, err);
@@ -117,6 +119,8 @@ static enum status send_all(struct load *load, const struct replay_sink *sink, i
 	while (status == OK && !end) {
 		struct log_record record;
 		status = next_record(load, &record, &end, err);
+		if (status == OK && !end)
+			status = pace_admit(&pace, sink, load->config->stopped, err);
 		if (status != OK || end)
 			break;
 		record.offset = result->read++; /* by which what is not acknowledged is told apart */

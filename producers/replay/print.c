@@ -1,4 +1,5 @@
-/* Sinks that keep nothing: lines, JSON, and counting. */
+/* Sinks that keep nothing: lines, JSON, a format, and counting. */
+#include "format.h"
 #include "record_view.h"
 #include "replay.h"
 
@@ -6,12 +7,28 @@
 #include <string.h>
 
 struct print {
-	FILE *out;
-	bool json;
+	struct print_config config;
 	struct replay_result *result;
 	struct buf line;
 	struct arena arena;
 };
+
+static void put(struct print *print, const struct record_view *view, const struct replay_topic *topic)
+{
+	const struct print_config *config = &print->config;
+	if (config->format) {
+		format_put(config->format, view, topic->name, config->raw, &print->line);
+		return;
+	}
+	if (config->json) {
+		json_t *json = record_view_json(view, topic->name, topic->tstype);
+		record_view_dump(json, &print->line);
+		json_decref(json);
+	} else {
+		record_view_line(view, topic->name, &print->line);
+	}
+	buf_put_u8(&print->line, '\n');
+}
 
 static enum status print_take(void *arg, const struct replay_slice *slice, const struct log_record *record,
                               struct err *err)
@@ -21,15 +38,8 @@ static enum status print_take(void *arg, const struct replay_slice *slice, const
 	buf_reset(&print->line);
 	arena_reset(&print->arena);
 	record_view(record, &print->arena, &view);
-	if (print->json) {
-		json_t *json = record_view_json(&view, slice->topic->name, slice->topic->tstype);
-		record_view_dump(json, &print->line);
-		json_decref(json);
-	} else {
-		record_view_line(&view, slice->topic->name, &print->line);
-	}
-	buf_put_u8(&print->line, '\n');
-	if (fwrite(print->line.data, 1, print->line.len, print->out) != print->line.len)
+	put(print, &view, slice->topic);
+	if (fwrite(print->line.data, 1, print->line.len, print->config.out) != print->line.len)
 		return err_set(err, FATAL, errno == EPIPE ? "pipe" : "io", "standard output: %s", strerror(errno));
 	print->result->taken++;
 	return OK;
@@ -38,15 +48,15 @@ static enum status print_take(void *arg, const struct replay_slice *slice, const
 static enum status print_flush(void *arg, struct err *err)
 {
 	struct print *print = arg;
-	if (fflush(print->out) != 0)
+	if (fflush(print->config.out) != 0)
 		return err_set(err, FATAL, errno == EPIPE ? "pipe" : "io", "standard output: %s", strerror(errno));
 	return OK;
 }
 
-struct print *print_open(FILE *out, bool json, struct replay_result *result, struct replay_sink *sink)
+struct print *print_open(const struct print_config *config, struct replay_result *result, struct replay_sink *sink)
 {
 	struct print *print = mem_zalloc(1, sizeof *print);
-	*print = (struct print){.out = out, .json = json, .result = result};
+	*print = (struct print){.config = *config, .result = result};
 	*sink = (struct replay_sink){
 		.take = print_take, .idle = print_flush, .finish = print_flush, .settle = print_flush, .arg = print};
 	return print;

@@ -2,7 +2,8 @@
  *
  *   position_*  where to begin and to end, and the partitions that gives
  *   run_*       reads them, one after the other and each in the order of offsets, and gives what was asked for to a sink
- *   print_*     a sink: lines or JSON
+ *   pace_*      at most so many a second
+ *   print_*     a sink: lines, JSON, or what a format says (format_*)
  *   copy_*      a sink: into another topic or log
  *   export_*    a sink: into an Avro container file
  *   load_*      the events of such a file, into an installation, by the sink that copies
@@ -61,6 +62,7 @@ struct replay_selection {
 	const char *key;               /* NULL: any */
 	const struct event_type *type; /* NULL: any */
 	int64_t count;                 /* ends after so many; 0: no such bound */
+	int64_t rate;                  /* at most so many of them a second; 0: no such bound */
 	bool follow;                   /* goes on behind the end */
 };
 
@@ -113,8 +115,16 @@ enum status replay_run(const struct replay_run *run, struct arena *arena, struct
 
 /* ---- sinks; each lives until its close. result is the run's ---- */
 
+struct format;
+struct print_config {
+	FILE *out;
+	bool json;                   /* one object a line, else one line */
+	const struct format *format; /* borrowed; NULL: lines or JSON */
+	bool raw;                    /* by the format: bytes as they are, see format_put */
+};
+
 struct print;
-struct print *print_open(FILE *out, bool json, struct replay_result *result, struct replay_sink *sink);
+struct print *print_open(const struct print_config *config, struct replay_result *result, struct replay_sink *sink);
 void print_close(struct print *print); /* NULL is fine, here and below */
 
 struct counter; /* a sink that only counts */
@@ -151,6 +161,7 @@ struct load_config {
 	struct log *log; /* borrowed */
 	const struct seam *seam;
 	bool dry_run; /* checks file and target, sends nothing */
+	int64_t rate; /* events a second; 0: as fast as it goes */
 	int64_t patience_ms;
 	bool (*stopped)(void);
 	bool progress; /* shown on stderr */

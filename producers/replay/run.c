@@ -1,3 +1,4 @@
+#include "pace.h"
 #include "position.h"
 #include "record_view.h"
 
@@ -9,6 +10,7 @@ struct state {
 	const struct replay_run *run;
 	struct replay_result *result;
 	struct progress progress;
+	struct pace pace;
 	int64_t matched;
 	bool enough;
 };
@@ -31,7 +33,9 @@ static enum status give(struct state *state, struct replay_slice *slice, const s
 	state->result->read++;
 	progress_update(&state->progress, state->result->read);
 	if (wanted(selection, record)) {
-		status = state->run->sink->take(state->run->sink->arg, slice, record, err);
+		status = pace_admit(&state->pace, state->run->sink, state->run->stopped, err);
+		if (status == OK)
+			status = state->run->sink->take(state->run->sink->arg, slice, record, err);
 		state->matched += status == OK;
 	}
 	if (status == OK)
@@ -140,7 +144,9 @@ static void take_back(const struct replay_sink *sink, struct replay_slice *slice
 enum status replay_run(const struct replay_run *run, struct arena *arena, struct replay_slice **slices, size_t *count,
                        struct replay_result *result, struct err *err)
 {
-	struct state state = {.run = run, .result = result};
+	struct state state = {.run = run,
+	                      .result = result,
+	                      .pace = {.seam = run->seam, .log = run->log, .rate = run->selection->rate}};
 	const struct replay_sink *sink = run->sink;
 	int64_t total = 0;
 	enum status status = position_slices(run, arena, slices, count, err);

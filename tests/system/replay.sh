@@ -35,6 +35,14 @@ for log in "kafka://$KAFKA" local:here; do
 	expect 0 "$name: the last ten of each" "$tandem" replay "${common[@]}" -t orders -o -10
 	expect 0 "$name: of two partitions" test "$(wc -l <out)" -eq 20
 
+	expect 0 "$name: a format" "$tandem" replay "${common[@]}" -t orders -p 1 --type OrderPlaced -c 1 -f '%t %p %k %s\n'
+	expect 0 "$name: an event is its JSON" sh -c 'sed -E "s/^orders 1 [^ ]+ //" out | jq -e .order_id'
+	expect 2 "$name: a format that is none" "$tandem" replay "${common[@]}" -t orders -f '%t %q'
+	holds "$name: is named" "--format: found '%q'"
+	SECONDS=0
+	expect 0 "$name: ten a second" "$tandem" replay "${common[@]}" -t orders -c 31 --rate 10
+	expect 0 "$name: take three seconds" test $SECONDS -ge 2
+
 	rm -rf mirror
 	expect 0 "$name: a mirror" "$tandem" replay "${common[@]}" --mirror mirror
 	expect 0 "$name: orders verify against it" \
@@ -101,6 +109,21 @@ for log in "kafka://$KAFKA" local:here; do
 	expect 0 "$name: following ends at SIGINT, and that is no failure" wait "${children[0]}"
 	children=()
 	expect 0 "$name: it showed what came" grep -q OrderPlaced followed
+done
+
+# Byte by byte what kcat writes, of records that are no events; and of events all but what Tandem decodes.
+expect 0 'a plain topic' "$tandem" replay --log "kafka://$KAFKA" --namespace "$one_namespace" -t order-events --key nobody \
+	--to-topic plain --create-topic
+printf '%s\n' a:one b:two c: :four 'd:with % and \n' | kcat -P -b "$KAFKA" -t "$one_namespace.plain" -p 0 -K: -H n=v -H e= -H n=w
+printf 'gone:\n' | kcat -P -Z -b "$KAFKA" -t "$one_namespace.plain" -p 0 -K:
+every='<%t|%p|%o|%k|%s|%T|%h|%S|%K|%R>\t100%%\x41\n\r'
+for topic_format in "plain:$every" "orders.dlq:${every//|%s|%T|%h/}" 'order-events:%p %o %S %K %T\n'; do
+	topic=${topic_format%%:*}
+	kcat -C -q -e -b "$KAFKA" -t "$one_namespace.$topic" -p 0 -o beginning -f "${topic_format#*:}" |
+		LC_ALL=C sed "s/<$one_namespace\./</" >kcats
+	"$tandem" replay --log "kafka://$KAFKA" --namespace "$one_namespace" -t "$topic" -p 0 -f "${topic_format#*:}" >ours
+	expect 0 "$topic: something is there" test -s kcats
+	expect 0 "$topic: kcat writes the same by the same format" cmp kcats ours
 done
 
 expect 1 'an unreachable broker is no success' "$tandem" replay -b 127.0.0.1:1 -t orders
