@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/eventfd.h>
@@ -26,6 +27,7 @@
 
 #define NUDGE_EVERY_US     5000
 #define NUDGE_LOOK_RECORDS 64 /* the clock is asked once in so many */
+#define NUDGE_SHARE        16
 
 static const struct log_setting common_defaults[] = {
 	{"client.id", "tandem"},
@@ -132,9 +134,37 @@ void kafka_client_nudge(struct kafka_client *client)
 		rd_kafka_error_destroy(error);
 }
 
-void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client)
+static size_t property_of(const struct kafka_client *client, const char *name)
 {
-	if (++client->delivered % NUDGE_LOOK_RECORDS)
+	char text[32];
+	size_t size = sizeof text;
+	if (rd_kafka_conf_get(rd_kafka_conf(client->rk), name, text, &size) != RD_KAFKA_CONF_OK)
+		return 0;
+	return strtoul(text, NULL, 10);
+}
+
+/* A share of the limits: the queue holds other things than records too. */
+static void enough_init(struct kafka_client *client)
+{
+	client->records_enough = property_of(client, "queued.min.messages") / NUDGE_SHARE;
+	client->bytes_enough = property_of(client, "queued.max.messages.kbytes") * 1024 / NUDGE_SHARE;
+}
+
+static bool may_have_stopped(const struct kafka_client *client)
+{
+	return client->records >= client->records_enough || client->bytes >= client->bytes_enough;
+}
+
+static size_t length_of(const struct log_bytes *bytes)
+{
+	return bytes->len > 0 ? (size_t)bytes->len : 0;
+}
+
+void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client, const struct log_record *record)
+{
+	client->records++;
+	client->bytes += length_of(&record->key) + length_of(&record->value);
+	if (++client->delivered % NUDGE_LOOK_RECORDS || !may_have_stopped(client))
 		return;
 	int64_t now_us = seam_monotonic_us(log->base.seam);
 	if (now_us - client->nudged_us < NUDGE_EVERY_US)
@@ -146,7 +176,9 @@ void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client)
 
 void kafka_client_empty(struct kafka_log *log, struct kafka_client *client)
 {
-	if (!client->delivered)
+	bool stopped = client->records && may_have_stopped(client);
+	client->records = client->bytes = 0;
+	if (!stopped)
 		return;
 	client->nudged_us = seam_monotonic_us(log->base.seam);
 	client->delivered = 0;
@@ -165,6 +197,8 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 	if (status == OK) {
 		client->rk = rd_kafka_new(role->type, conf, text, sizeof text);
 		nudge_init(log, client);
+		if (client->rk && role->type == RD_KAFKA_CONSUMER)
+			enough_init(client);
 		if (client->rk)
 			return OK;
 		status = err_set(err, FATAL, "invalid", "librdkafka cannot start with these properties: %s", text);

@@ -24,7 +24,9 @@ struct kafka_client {
 	char why[300];               /* the last error's text that says more than "all brokers are down" */
 	const char *user, *password; /* see kafka_client_nudge; NULL: it cannot be nudged */
 	int64_t nudged_us;
-	unsigned delivered; /* records since then */
+	unsigned delivered;                  /* records since then */
+	size_t records, bytes;               /* delivered since there was nothing to deliver */
+	size_t records_enough, bytes_enough; /* with fewer it cannot have stopped fetching */
 };
 
 /* What librdkafka is to be: the defaults give way to the user's properties, the fixed ones do not. Both end with {0}. */
@@ -86,8 +88,9 @@ enum status kafka_asking_open(struct kafka_log *log, const struct log_setting *m
 struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err);
 
 /* A reading client stops fetching when enough waits in its queue, and librdkafka 2.0.2 looks a second later whether it does
- * no more: 10,000 records a second. These make it look: after each record delivered, and when there is none to deliver. */
-void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client);
+ * no more: 10,000 records a second. These make it look: after each record delivered, and when there is none to deliver.
+ * That wakes every thread of the client, so it is done only where as much was delivered that it may have stopped. */
+void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client, const struct log_record *record);
 void kafka_client_empty(struct kafka_log *log, struct kafka_client *client);
 void kafka_client_nudge(struct kafka_client *client);
 

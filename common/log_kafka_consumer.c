@@ -276,7 +276,7 @@ static void deliver(struct kafka_consumer *c, rd_kafka_message_t *message, struc
 	}
 	event->kind = LOG_RECORD;
 	reading->next = message->offset + 1;
-	kafka_client_delivered(kafka_of(c->base.log), &c->client);
+	kafka_client_delivered(kafka_of(c->base.log), &c->client, &event->record);
 }
 
 /* Errors about the group or the client, not about a partition. */

@@ -41,7 +41,7 @@ static const struct kafka_role role = {
 	.type = RD_KAFKA_PRODUCER,
 	.defaults =
 		(const struct log_setting[]){
-			{"linger.ms", "5"},
+			{"linger.ms", "20"},
 			{"compression.type", "lz4"},
 			{"queue.buffering.max.kbytes", "16384"},
 			{0},

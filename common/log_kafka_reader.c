@@ -259,7 +259,7 @@ static enum status take_record(struct kafka_reader *reader, const struct log_rec
 			               rd_kafka_topic_name(reader->topic), (int)reader->partition, message->offset);
 		reader->next = message->offset + 1;
 		reader->at_end = false;
-		kafka_client_delivered(kafka_of(reader->base.log), &reader->source->client);
+		kafka_client_delivered(kafka_of(reader->base.log), &reader->source->client, &reader->record);
 		*record = &reader->record;
 	}
 	return status;

@@ -412,11 +412,20 @@ static enum worker_step send_one(struct worker *worker)
 		return WORKER_SENT;
 	}
 	worker->counts.sent++;
+	worker->lingering = true;
 	slot->outputs_sent++;
 	if (slot->outputs_sent == count)
 		worker->sending = NULL;
 	show_folding(worker, slot);
 	return WORKER_SENT;
+}
+
+/* Nothing more is there to be folded: nothing is gained by waiting for more to send. Where there is, batches fill. */
+static void send_now(struct worker *worker)
+{
+	if (worker->lingering && worker->producer)
+		log_producer_flush(worker->producer);
+	worker->lingering = false;
 }
 
 /* What no retry cures is cured at the log: says what to do there. */
@@ -887,6 +896,8 @@ static enum worker_step run_phase(struct worker *worker)
 	if (worker->config.until_end && ended(worker))
 		return ending(worker);
 	step = take_event(worker);
+	if (step == WORKER_IDLE)
+		send_now(worker);
 	return step == WORKER_IDLE && take_acks(worker) ? WORKER_ACKED : step;
 }
 

@@ -67,9 +67,10 @@ struct worker {
 	bool assign_due;
 	bool poll_due; /* before the next file is opened */
 	bool rollback_due;
-	bool all_open; /* no slot waits to be opened */
-	bool mark_due; /* something was committed, or found to be right, that may not be marked */
-	bool marking;  /* a group commit is under way */
+	bool all_open;  /* no slot waits to be opened */
+	bool mark_due;  /* something was committed, or found to be right, that may not be marked */
+	bool lingering; /* outputs were handed over since the producer was last told not to wait for more */
+	bool marking;   /* a group commit is under way */
 	bool stopping, done;
 	int64_t stop_at_us; /* when stopping gives up */
 	enum status result;

@@ -3,7 +3,7 @@
  *
  *   N        orders a batch              ROUNDS   rounds, alternating which side is first (3)
  *   RETAIL   online-retail.csv[.xz]; without it the sample of tests/data, several times over
- *   SIDES    bare,kafka,local (all): only these
+ *   SIDES    bare,kafka,local (all): only these      UNIFORM   1: the orders of one line alone
  *
  * cold: fresh processes on fresh files. warm: a second batch through the same processes, which are stopped while it is loaded.
  * A rate is orders by the seconds between the first command's and the last outcome's record in the log, as the log stamped
@@ -226,7 +226,7 @@ static void retail(struct drain *drain, enum side_kind kind)
 
 /* ---- all ---- */
 
-static void want(struct drain *drain)
+static void want(struct drain *drain, bool uniform_only)
 {
 	struct bench *bench = &drain->bench;
 	for (int phase = 0; phase < PHASES; phase++) {
@@ -238,7 +238,7 @@ static void want(struct drain *drain)
 			bench_want(bench, BENCH_AT_LEAST, true, 1, "local, uniform, %s", phases[phase]);
 	}
 	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++) {
-		if (!drain->on[kind])
+		if (!drain->on[kind] || uniform_only)
 			continue;
 		bench_want(bench, BENCH_AT_LEAST, true, 1, "%s, 90 %% on 10 SKUs, cold", side_names[kind]);
 		bench_want(bench, BENCH_AT_LEAST, true, 4, "%s, Online Retail, cold", side_names[kind]);
@@ -259,13 +259,15 @@ int main(void)
 		for (int i = 0; i < SIDE_KINDS; i++)
 			uniform(&drain, (enum side_kind)(round % 2 ? SIDE_KINDS - 1 - i : i));
 		compare(&drain);
+		if (bench_setting("UNIFORM", 0))
+			continue;
 		for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++) {
 			hot(&drain, (enum side_kind)kind);
 			retail(&drain, (enum side_kind)kind);
 		}
 		bare_otherwise(&drain);
 	}
-	want(&drain);
+	want(&drain, bench_setting("UNIFORM", 0) != 0);
 	bench_close(&drain.bench);
 	return 0;
 }

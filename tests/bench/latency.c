@@ -1,8 +1,9 @@
 /* latency: orders at 100, 1,000 and 5,000 a second through warm workers: how long from when each was due to when its outcome
- * reached a reader, over Kafka and over local:, beside bare with the linger that the workers have.
+ * reached a reader, over Kafka and over local:, beside bare that does not linger.
  *
  *   SPAN     seconds at each rate (5)      ROUNDS   (3)      SIDES   bare,kafka,local (all)
- *   LINGER   of bare, in ms (5: what the workers' producers have)
+ *   RATE     only this one of the three
+ *   LINGER   of bare, in ms (0: the workers do not wait for more to send where there is nothing more to fold)
  *
  * The publisher does not linger. local: stands beside one fdatasync of a page, on the same disk in the same run. */
 #include "bench.h"
@@ -30,6 +31,7 @@ struct latency {
 	int64_t span;
 	bool on[SIDE_KINDS];
 	double ms[SIDE_KINDS][RATES][QUANTILES]; /* of this round */
+	double worker_us[SIDE_KINDS][RATES], broker_us[SIDE_KINDS][RATES]; /* CPU an order */
 	double sync_ms;
 };
 
@@ -52,6 +54,13 @@ static void nap(double seconds)
 	usleep((useconds_t)(seconds * 1e6));
 }
 
+static void note_cpu(struct latency *latency, enum side_kind kind, size_t r, const struct side_cpu cpu[2], size_t orders)
+{
+	double us = 1e6 / (double)(orders ? orders : 1);
+	latency->worker_us[kind][r] = (cpu[1].order - cpu[0].order + cpu[1].inventory - cpu[0].inventory) * us;
+	latency->broker_us[kind][r] = cpu[1].broker > 0 ? (cpu[1].broker - cpu[0].broker) * us : NAN;
+}
+
 /* Against the share that takes longer: 0.5, 0.2, 0.1, ... */
 static void curve(struct latency *latency, enum side_kind kind, int64_t rate, const struct pace_times *times)
 {
@@ -65,23 +74,31 @@ static void curve(struct latency *latency, enum side_kind kind, int64_t rate, co
 static void run(struct latency *latency, enum side_kind kind, int64_t round)
 {
 	struct side side;
+	int64_t only = bench_setting("RATE", 0);
 	side_open(&side, kind);
 	if (kind == SIDE_BARE)
-		side.more = arena_format(&side.rig.arena, " --linger %lld", (long long)bench_setting("LINGER", 5));
+		side.more = arena_format(&side.rig.arena, " --linger %lld", (long long)bench_setting("LINGER", 0));
 	warm_up(&side);
 	struct pace *pace = pace_open(&side, (rates[0] + rates[1] + rates[2]) * (latency->span + 1));
 	for (size_t r = 0; r < RATES; r++) {
+		if (only && rates[r] != only)
+			continue;
 		struct pace_times times;
+		struct side_cpu cpu[2];
 		int64_t from = pace_sent(pace);
+		side_cpu(&side, &cpu[0]);
 		pace_start(pace, rates[r]);
 		nap((double)latency->span);
 		pace_stop(pace, WAIT_SECONDS);
+		side_cpu(&side, &cpu[1]);
 		pace_times(pace, from, pace_sent(pace), &times);
+		note_cpu(latency, kind, r, cpu, times.count);
 		for (size_t q = 0; q < QUANTILES; q++)
 			latency->ms[kind][r][q] = pace_quantile(&times, shares[q]);
-		bench_say("%s, %lld/s: %zu orders, p50 %.2f p99 %.2f max %.2f ms", side_names[kind],
-		          (long long)rates[r], times.count, latency->ms[kind][r][0], latency->ms[kind][r][2],
-		          latency->ms[kind][r][4]);
+		bench_say("%s, %lld/s: %zu orders, p50 %.2f p99 %.2f max %.2f ms, CPU us/order: workers %.0f broker %.0f",
+		          side_names[kind], (long long)rates[r], times.count, latency->ms[kind][r][0],
+		          latency->ms[kind][r][2], latency->ms[kind][r][4], latency->worker_us[kind][r],
+		          latency->broker_us[kind][r]);
 		if (round == 0)
 			curve(latency, kind, rates[r], &times);
 		mem_free(times.ms);
@@ -125,6 +142,17 @@ static void note(struct latency *latency)
 				bench_note(&latency->bench, "ms", latency->ms[kind][r][q], base, "%s, %lld/s, %s",
 				           side_names[kind], (long long)rates[r], share_names[q]);
 			}
+	for (int kind = 0; kind < SIDE_KINDS; kind++)
+		for (size_t r = 0; r < RATES && latency->on[kind]; r++) {
+			bool bare = kind == SIDE_KAFKA && latency->on[SIDE_BARE];
+			bench_note(&latency->bench, "us/order", latency->worker_us[kind][r],
+			           bare ? latency->worker_us[SIDE_BARE][r] : NAN, "%s, %lld/s, workers' CPU",
+			           side_names[kind], (long long)rates[r]);
+			if (isfinite(latency->broker_us[kind][r]))
+				bench_note(&latency->bench, "us/order", latency->broker_us[kind][r],
+				           bare ? latency->broker_us[SIDE_BARE][r] : NAN, "%s, %lld/s, broker's CPU",
+				           side_names[kind], (long long)rates[r]);
+		}
 	if (latency->on[SIDE_LOCAL])
 		bench_note(&latency->bench, "ms", latency->sync_ms, NAN, "a page written and synced, p50");
 	for (size_t q = 0; q < QUANTILES && latency->on[SIDE_KAFKA] && latency->on[SIDE_BARE]; q += 2)

@@ -154,6 +154,41 @@ static void generated_orders_over_many_partitions_end_once_each(void **state)
 	rig.passed = true;
 }
 
+/* Each try is an order more: the first ones may find a producer that is not connected yet. */
+static bool has_an_outcome(struct rig *in, void *tries)
+{
+	int64_t low, high;
+	char id[16], line[512];
+	snprintf(id, sizeof id, "try-%d", ++*(int *)tries);
+	snprintf(line, sizeof line,
+	         "{\"type\": \"OrderPlaced\", \"event\": {\"order_id\": \"%s\", \"customer_id\": null,"
+	         " \"currency\": \"GBP\", \"placed_at\": 1291191960000, \"lines\": [" LINE("A", "1", "1") "]}}\n",
+	         id);
+	publish_lines(line);
+	for (int32_t partition = 0; partition < 2; partition++)
+		if (log_bounds(in->log, "order-events", partition, &low, &high, NULL) == OK && high > 1)
+			return true;
+	return false;
+}
+
+static void an_outcome_waits_neither_for_a_commit_nor_for_more_to_send(void **state)
+{
+	(void)state;
+	struct rig_process *workers[2];
+	struct view view;
+	int tries = 0;
+	publish_lines(RECEIPT("R1", "A", "1000000"));
+	rig_ok(&rig, "inventory run --until-end");
+	workers[0] = rig_start(&rig, "order", "order run --commit-interval 60s -X linger.ms=600000");
+	workers[1] = rig_start(&rig, "inventory", "inventory run --commit-interval 60s -X linger.ms=600000");
+	rig_until(&rig, 50, "an order has its outcome", has_an_outcome, &tries);
+	stop_both(workers);
+	start_both(workers);
+	end_whole(workers, &view);
+	assert_int_equal(view.confirmed, tries);
+	rig.passed = true;
+}
+
 static void real_orders_are_all_accounted_for(void **state)
 {
 	(void)state;
@@ -180,6 +215,8 @@ int main(void)
 		cmocka_unit_test_prestate_setup_teardown(each_kind_of_order_ends_as_the_rules_say, open_small,
 	                                                 rig_teardown, &rig),
 		cmocka_unit_test_prestate_setup_teardown(generated_orders_over_many_partitions_end_once_each,
+	                                                 open_small, rig_teardown, &rig),
+		cmocka_unit_test_prestate_setup_teardown(an_outcome_waits_neither_for_a_commit_nor_for_more_to_send,
 	                                                 open_small, rig_teardown, &rig),
 		cmocka_unit_test_prestate_setup_teardown(real_orders_are_all_accounted_for, open_small, rig_teardown,
 	                                                 &rig),
