@@ -45,7 +45,7 @@ static bool is_wrong(const struct status_report *report)
 	for (size_t i = 0; i < report->gap_count; i++)
 		if (report->gaps[i].standing && *report->gaps[i].service)
 			return true;
-	return report->halted;
+	return report->halted || report->held_keys;
 }
 
 static void print_problems(const struct service_args *args, const struct status_report *report)
@@ -64,6 +64,13 @@ static void print_problems(const struct service_args *args, const struct status_
 			printf("%s/%d %lld records of unknown sources since offset %lld: %s\n", args->service->name,
 			       report->partition, (long long)gap->count, (long long)gap->first_offset, gap->what_to_do);
 	}
+	for (size_t i = 0; i < report->held_count; i++)
+		printf("%s/%d key %s waits for dead letter %lld, and %lld records behind it: %s\n", args->service->name,
+		       report->partition, report->held[i].key, (long long)report->held[i].letter,
+		       (long long)report->held[i].records, report->held[i].what_to_do);
+	if ((int64_t)report->held_count < report->held_keys)
+		printf("%s/%d ... and %lld more keys\n", args->service->name, report->partition,
+		       (long long)(report->held_keys - (int64_t)report->held_count));
 	if (report->log_error)
 		fprintf(stderr, "tandem %s status: %s/%d: %s\n", args->service->name, args->service->input,
 		        report->partition, report->log_error);
@@ -93,6 +100,18 @@ static json_t *gaps_json(const struct status_report *report)
 	return array;
 }
 
+static json_t *held_json(const struct status_report *report)
+{
+	json_t *array = json_array();
+	for (size_t i = 0; i < report->held_count; i++)
+		json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:s}", "key", report->held[i].key, "letter",
+		                                       (json_int_t)report->held[i].letter, "records",
+		                                       (json_int_t)report->held[i].records, "what_to_do",
+		                                       report->held[i].what_to_do));
+	return json_pack("{s:I, s:I, s:o}", "keys", (json_int_t)report->held_keys, "records",
+	                 (json_int_t)report->held_records, "shown", array);
+}
+
 static json_t *report_json(const struct service_args *args, const struct status_report *report)
 {
 	char input[17], output[17];
@@ -108,6 +127,7 @@ static json_t *report_json(const struct service_args *args, const struct status_
 	json_object_set_new(json, "inbound", streams_json(report->inbound, report->inbound_count, "service"));
 	json_object_set_new(json, "outbound", streams_json(report->outbound, report->outbound_count, "topic"));
 	json_object_set_new(json, "gaps", gaps_json(report));
+	json_object_set_new(json, "held", held_json(report));
 	json_object_set_new(json, "pid", report->running ? json_integer(report->pid) : json_null());
 	json_object_set_new(json, "halt",
 	                    report->halted
@@ -162,7 +182,8 @@ int service_status(const struct service *service, int argc, char **argv)
 		.usage = usage,
 		.summary =
 			"Shows every partition: position, end, lag, rows, streams, hashes; then halts and gaps with what to do.\n"
-			"Disturbs no running worker. Exit status 1: a task is halted, or a gap has stood for 30 s.",
+			"Disturbs no running worker. Exit status 1: a task is halted, a gap has stood for 30 s, or\n"
+			"a key's events wait behind a dead letter.",
 		.examples = examples,
 		.options = options,
 		.option_count = COUNT_OF(options)};

@@ -1,5 +1,7 @@
 #include "status.h"
 
+#include "command.h"
+#include "record_view.h"
 #include "store.h"
 
 #include <stdio.h>
@@ -75,6 +77,20 @@ static bool standing(struct reading *reading, int64_t offset)
 	return !found || seam_wall_ms(reading->seam) - record.timestamp_ms > STATUS_STANDING_MS;
 }
 
+const char *status_fork_advice(struct arena *arena, const char *service, int32_t source, const char *topic,
+                               int32_t partition, int64_t first_missing)
+{
+	const struct service *known = command_service(service);
+	return arena_format(
+		arena,
+		"%s/%d has sent another history than the one that was taken up to number %lld; whose is wrong? tandem %s"
+		" verify --partitions %d. It differs: stop the service's workers, delete that file, tandem %s rebuild"
+		" --delete-marks, start them: all is sent again. It is the same: %s/%d has lost records whose outputs %s/%d"
+		" has taken; restore it, or begin a new installation (docs/operations.md, Gaps and forks)",
+		service, source, (long long)first_missing - 1, service, source, service,
+		known ? known->input : "its input", source, topic, partition);
+}
+
 static void read_gap(struct reading *reading, struct store_statement *s, size_t at)
 {
 	struct status_gap *gap = &reading->out->gaps[at];
@@ -92,11 +108,53 @@ static void read_gap(struct reading *reading, struct store_statement *s, size_t 
 		                     "find who writes records with a foreign `tandem` header:"
 		                     " tandem replay -t %s -p %d -o %lld -c 1",
 		                     reading->service->input, reading->out->partition, (long long)gap->first_offset);
+	else if (strcmp(gap->verdict, "fork") == 0)
+		gap->what_to_do =
+			status_fork_advice(reading->arena, gap->service, gap->partition, reading->service->input,
+		                           reading->out->partition, gap->first_missing);
 	else
 		gap->what_to_do =
 			arena_format(reading->arena, "tandem %s resend --partitions %d --to %s/%d --from %lld",
 		                     gap->service, gap->partition, reading->service->input, reading->out->partition,
 		                     (long long)gap->first_missing);
+}
+
+static void read_held(struct reading *reading, struct store_statement *s, size_t at)
+{
+	struct status_held *held = &reading->out->held[at];
+	struct buf key = {0};
+	size_t len;
+	const void *bytes = store_blob(s, 0, &len);
+	record_view_quoted(&(struct log_bytes){bytes, (int32_t)len}, &key);
+	*held = (struct status_held){.key = arena_copy(reading->arena, buf_text(&key), key.len),
+	                             .letter = store_int(s, 1),
+	                             .records = store_int(s, 2)};
+	held->what_to_do = arena_format(reading->arena,
+	                                "tandem dlq show -t %s -p %d; its letters are redriven in their order, or"
+	                                " discarded: then they go on",
+	                                reading->service->input, reading->out->partition);
+	buf_fini(&key);
+}
+
+static enum status read_held_keys(struct reading *reading, struct err *err)
+{
+	struct status_report *out = reading->out;
+	struct store_statement *s;
+	bool row;
+	enum status status =
+		store_prepare(reading->store, "SELECT count(*), coalesce(sum(held), 0) FROM held_key", &s, err);
+	if (status == OK)
+		status = store_step(s, &row, err);
+	if (status != OK)
+		return status;
+	out->held_keys = store_int(s, 0);
+	out->held_records = store_int(s, 1);
+	store_done(s);
+	return read_rows(reading,
+	                 "(SELECT held_key.key AS key, letter, held_key.held AS records FROM held_key JOIN held ON"
+	                 " held.key = held_key.key AND place = first ORDER BY 1 LIMIT 20)",
+	                 "key, letter, records", sizeof *out->held, (void **)&out->held, &out->held_count, read_held,
+	                 err);
 }
 
 static enum status read_meta(struct reading *reading, struct err *err)
@@ -174,6 +232,8 @@ static enum status read_tables(struct reading *reading, struct err *err)
 		status = read_rows(reading, "gap",
 		                   "service, partition, first_missing, highest, first_offset, count, verdict",
 		                   sizeof *out->gaps, (void **)&out->gaps, &out->gap_count, read_gap, err);
+	if (status == OK && reading->service->holds_rejected_keys)
+		status = read_held_keys(reading, err);
 	return status == OK ? count_rows(reading, err) : status;
 }
 

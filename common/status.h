@@ -30,6 +30,16 @@ struct status_gap {
 	const char *what_to_do;
 };
 
+/* A key of a service that holds: what waits behind its first dead letter. */
+struct status_held {
+	const char *key; /* in quotes, safe to print */
+	int64_t letter;  /* the number of that letter */
+	int64_t records; /* that wait */
+	const char *what_to_do;
+};
+
+#define STATUS_HELD_SHOWN 20
+
 struct status_report {
 	int32_t partition;
 	bool has_file;
@@ -43,7 +53,10 @@ struct status_report {
 	size_t inbound_count, outbound_count;
 	struct status_gap *gaps;
 	size_t gap_count;
-	bool running; /* somebody holds the lock */
+	struct status_held *held; /* the first STATUS_HELD_SHOWN keys */
+	size_t held_count;
+	int64_t held_keys, held_records; /* of all keys */
+	bool running;                    /* somebody holds the lock */
 	pid_t pid;
 	enum lock_state state;
 	bool halted;
@@ -54,5 +67,9 @@ struct status_report {
 /* Everything lives in the arena. RETRY, FATAL: the file cannot be read. log may be NULL: end and lag are not known. */
 enum status status_read(const struct service *service, const char *data, int32_t partition, struct log *log,
                         const struct seam *seam, struct arena *arena, struct status_report *out, struct err *err);
+
+/* What to do about a fork in the stream from service/source to topic/partition: no resend heals it. */
+const char *status_fork_advice(struct arena *arena, const char *service, int32_t source, const char *topic,
+                               int32_t partition, int64_t first_missing);
 
 #endif

@@ -494,6 +494,57 @@ static void open_gaps_are_reported(void **state)
 	end(&scene);
 }
 
+/* What the source sends under its numbers is another history than the one that was taken. */
+static void a_fork_is_told_with_what_heals_it(void **state)
+{
+	(void)state;
+	struct scene scene;
+	begin(&scene);
+	stop(&scene);
+	change(&scene, "inventory", 1, "UPDATE outbound SET chain = chain + 1 WHERE topic = 'orders'");
+	start(&scene, "order");
+	start(&scene, "inventory");
+	rest(&scene);
+	publish_some(&scene, 20);
+	rest(&scene);
+	look(&scene, AUDIT_DIFFERS);
+	assert_true(scene.audit->gap_count > 0);
+	for (size_t i = 0; i < scene.audit->gap_count; i++) {
+		const struct audit_gap *gap = &scene.audit->gaps[i];
+		assert_int_equal(gap->gap.verdict, TASK_FORK);
+		assert_non_null(strstr(gap->what, "tandem inventory verify --partitions 1"));
+		assert_null(strstr(gap->what, "resend"));
+	}
+	for (size_t i = 0; i < scene.audit->stream_count; i++)
+		if (scene.audit->streams[i].verdict == AUDIT_DIFFERS)
+			assert_null(strstr(scene.audit->streams[i].what, "resend"));
+	end(&scene);
+}
+
+/* Its last number once more, with another chain: whoever wrote it, the source did not. */
+static void a_fork_by_somebody_else_leaves_nothing_missing(void **state)
+{
+	(void)state;
+	struct scene scene;
+	begin(&scene);
+	int64_t number = flow_number(&scene.flow, "order", 0,
+	                             "SELECT number FROM inbound WHERE service = 'inventory' AND partition = 1");
+	struct header_list headers;
+	struct header_stream stream = {.service = "inventory", .partition = 1, .number = (uint64_t)number, .chain = 7};
+	header_list_init(&headers, &scene.flow.arena, 1);
+	header_add_stream(&headers, &stream);
+	struct log_record record = {.key = {"k", 1}, .value = {"v", 1}, .headers = headers.items, .header_count = 1};
+	flow_write(&scene.flow, "orders", &record);
+	rest(&scene);
+	look(&scene, AUDIT_DIFFERS);
+	assert_int_equal(scene.audit->gap_count, 1);
+	assert_non_null(strstr(scene.audit->gaps[0].what, "nothing is missing"));
+	publish_some(&scene, 20);
+	rest(&scene);
+	look(&scene, AUDIT_HOLDS); /* with the next event */
+	end(&scene);
+}
+
 static void records_of_unknown_sources_are_told_and_harm_nothing(void **state)
 {
 	(void)state;
@@ -711,6 +762,8 @@ int main(void)
 		cmocka_unit_test(a_source_that_went_back_is_found),
 		cmocka_unit_test(a_file_that_is_ahead_of_its_log_is_found),
 		cmocka_unit_test(open_gaps_are_reported),
+		cmocka_unit_test(a_fork_is_told_with_what_heals_it),
+		cmocka_unit_test(a_fork_by_somebody_else_leaves_nothing_missing),
 		cmocka_unit_test(records_of_unknown_sources_are_told_and_harm_nothing),
 		cmocka_unit_test(stock_that_does_not_add_up_is_named),
 		cmocka_unit_test(a_confirmed_order_whose_goods_are_not_committed_is_named),

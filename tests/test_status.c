@@ -3,6 +3,7 @@
 
 #include "halt.h"
 #include "status.h"
+#include "verify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,6 +105,46 @@ static void a_gap_is_young_then_standing_and_its_command_heals_it(void **state)
 	stage_close(&stage);
 }
 
+/* Its own numbers, under another history: what status says to do, done. */
+static void a_fork_is_shown_with_what_heals_it_and_that_heals(void **state)
+{
+	(void)state;
+	struct stage stage;
+	stage_open(&stage, 1, 1);
+	stage_order(&stage, 0, 0);
+	stage_rest(&stage);
+	stage_stop(&stage, STAGE_ORDER);
+	stage_exec(&stage, STAGE_ORDER, 0, "UPDATE outbound SET chain = chain + 1 WHERE topic = 'inventory'");
+	stage_start(&stage, STAGE_ORDER);
+	stage_order(&stage, 0, 0);
+	stage_rest(&stage);
+	struct status_report report = look(&stage, STAGE_INVENTORY, true);
+	assert_int_equal(report.gap_count, 1);
+	assert_string_equal(report.gaps[0].verdict, "fork");
+	const char *what = report.gaps[0].what_to_do;
+	static const char *const said[] = {
+		"tandem order verify --partitions 0", "delete that file", "tandem order rebuild --delete-marks",
+		"orders/0 has lost records",          "restore",          "a new installation"};
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+		if (!strstr(what, said[i]))
+			fail_msg("'%s' does not say '%s'", what, said[i]);
+	assert_null(strstr(what, "resend"));
+	struct verify_result result;
+	struct err err = {0};
+	const struct verify_config verify = {
+		.service = flow_service("order"), .log = stage.flow.log, .data = stage.flow.data};
+	assert_int_equal(verify_partition(&verify, &result, &err), OK);
+	assert_false(result.same); /* so the file is wrong */
+	stage_stop(&stage, STAGE_ORDER);
+	stage_delete(&stage, STAGE_ORDER, 0);
+	stage_delete_marks(&stage, STAGE_ORDER);
+	stage_start(&stage, STAGE_ORDER);
+	stage_rest(&stage);
+	assert_int_equal(look(&stage, STAGE_INVENTORY, true).gap_count, 0);
+	flow_verify(&stage.flow);
+	stage_close(&stage);
+}
+
 static void a_foreign_header_is_counted_and_shown_with_the_way_to_find_its_writer(void **state)
 {
 	(void)state;
@@ -171,6 +212,7 @@ int main(void)
 		cmocka_unit_test(a_running_task_is_shown_with_its_owner_and_streams),
 		cmocka_unit_test(without_the_log_lag_is_not_known_and_with_a_broken_one_it_says_why),
 		cmocka_unit_test(a_gap_is_young_then_standing_and_its_command_heals_it),
+		cmocka_unit_test(a_fork_is_shown_with_what_heals_it_and_that_heals),
 		cmocka_unit_test(a_foreign_header_is_counted_and_shown_with_the_way_to_find_its_writer),
 		cmocka_unit_test(a_halt_file_that_is_no_json_is_not_shown),
 		cmocka_unit_test(a_file_that_is_no_database_is_an_error_beside_what_is_known),

@@ -3,6 +3,7 @@
 
 #include "hash.h"
 #include "header.h"
+#include "status.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -104,6 +105,33 @@ static void judge(struct audit *audit, struct audit_stream *stream, int64_t read
 	}
 }
 
+/* The first number of a fork that the reader has open in the stream; 0: it has none. */
+static uint64_t fork_behind(const struct audit_view *reader, const struct audit_view *source)
+{
+	size_t count;
+	const struct task_gap *gaps = task_gaps(reader->task, &count);
+	for (size_t i = 0; i < count; i++)
+		if (gaps[i].count && gaps[i].verdict == TASK_FORK && gaps[i].partition == source->partition &&
+		    strcmp(gaps[i].service, source->service->name) == 0)
+			return gaps[i].first_missing;
+	return 0;
+}
+
+static const char *fork_advice(struct audit *audit, const char *service, int32_t partition,
+                               const struct audit_view *reader, uint64_t first_missing)
+{
+	return status_fork_advice(&audit->arena, service, partition, reader->service->input, reader->partition,
+	                          (int64_t)first_missing);
+}
+
+/* All that the source has sent was taken, as it was sent: what is another history came from somewhere else. */
+static bool has_all(const struct audit_view *reader, const struct audit_view *source)
+{
+	const struct task_stream *received = received_from(reader, source);
+	const struct task_stream *sent = sent_to(source, reader->service->input, reader->partition);
+	return received && sent && received->number == sent->number && received->chain == sent->chain;
+}
+
 static void compare_reader(struct audit *audit, const struct audit_view *source, const struct audit_view *reader)
 {
 	const char *topic = reader->service->input;
@@ -118,6 +146,9 @@ static void compare_reader(struct audit *audit, const struct audit_view *source,
 		stream->received_chain = received->chain;
 	}
 	judge(audit, stream, reader->lag);
+	uint64_t taken = fork_behind(reader, source);
+	if (stream->verdict == AUDIT_DIFFERS && taken && stream->sent != stream->received)
+		stream->what = fork_advice(audit, source->service->name, source->partition, reader, taken);
 }
 
 /* ---- the last record in a topic ---- */
@@ -284,8 +315,19 @@ static void add_gap(struct audit *audit, const struct audit_view *view, const st
 	const struct audit_view *source = find_view(audit, gap->service, gap->partition);
 	bool all_sent = source && source->task && source->lag == 0 && source->sent_lag == 0;
 	out->verdict = view->lag == 0 && all_sent ? AUDIT_DIFFERS : AUDIT_UNSETTLED;
-	out->what = audit_text(audit, "tandem %s resend --partitions %d --to %s/%d --from %" PRIu64, gap->service,
-	                       gap->partition, view->service->input, view->partition, gap->first_missing);
+	if (gap->verdict == TASK_FORK && source && source->task && has_all(view, source))
+		out->what = audit_text(
+			audit,
+			"nothing is missing, and the next event of %s/%d closes it; the record is none of its:"
+			" tandem replay -t %s -p %d -o %lld -c 1",
+			gap->service, gap->partition, view->service->input, view->partition,
+			(long long)gap->first_offset);
+	else if (gap->verdict == TASK_FORK)
+		out->what = fork_advice(audit, gap->service, gap->partition, view, gap->first_missing);
+	else
+		out->what =
+			audit_text(audit, "tandem %s resend --partitions %d --to %s/%d --from %" PRIu64, gap->service,
+		                   gap->partition, view->service->input, view->partition, gap->first_missing);
 }
 
 static void list_gaps(struct audit *audit, const struct audit_view *view)
