@@ -11,7 +11,7 @@ SANITIZE ?=
 comma := ,
 BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 CC ?= gcc
-PACKAGES := rdkafka avro-c jansson sqlite3 libsodium zlib
+PACKAGES := rdkafka avro-c jansson sqlite3 libsodium zlib libcurl
 TEST_PACKAGES := cmocka
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 

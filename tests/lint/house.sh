@@ -35,7 +35,7 @@ owner 'jansson\.h' 'common/json\.h'
 owner 'sodium\.h' 'common/hash\.c'
 owner 'microhttpd\.h' 'common/http[a-z_]*\.c|common/health\.c'
 owner 'zlib\.h' 'common/event_file\.c'
-owner 'curl/curl\.h' 'common/registry\.c|common/http_client\.c'
+owner 'curl/curl\.h' 'common/http_client\.c'
 owner 'cmocka\.h' 'tests/.*'
 
 includes() { # FOLDER PATTERN MESSAGE
