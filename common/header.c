@@ -141,9 +141,35 @@ bool header_trace_valid(const struct log_header *header)
 	       hex_not_zero(text + 3, 32) && hex_not_zero(text + 36, 16) && is_hex(text[53]) && is_hex(text[54]);
 }
 
+static uint64_t hex_number(const char *text, size_t len)
+{
+	uint64_t number = 0;
+	for (size_t i = 0; i < len; i++)
+		number = number << 4 | (uint64_t)(text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10);
+	return number;
+}
+
+bool header_trace_parse(const struct log_header *header, struct header_trace *out)
+{
+	const char *text = header->value.data;
+	if (!header_trace_valid(header))
+		return false;
+	be64_put(out->id, hex_number(text + 3, 16));
+	be64_put(out->id + 8, hex_number(text + 19, 16));
+	out->span = hex_number(text + 36, 16);
+	out->sampled = hex_number(text + 53, 2) & 1;
+	return true;
+}
+
+void header_trace_print(const struct header_trace *trace, char out[HEADER_TRACE_ROOM])
+{
+	snprintf(out, HEADER_TRACE_ROOM, "00-%016llx%016llx-%016llx-%02x", (unsigned long long)be64_get(trace->id),
+	         (unsigned long long)be64_get(trace->id + 8), (unsigned long long)trace->span,
+	         (unsigned)trace->sampled);
+}
+
 void header_add_trace(struct header_list *list, const struct log_header *parent, uint64_t span)
 {
 	const char *text = parent->value.data;
-	header_add_text(list, "traceparent", "%.36s%016llx%.3s", text, (unsigned long long)(span ? span : 1),
-	                text + 52);
+	header_add_text(list, HEADER_TRACE, "%.36s%016llx%.3s", text, (unsigned long long)(span ? span : 1), text + 52);
 }

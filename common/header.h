@@ -13,6 +13,7 @@
 
 #define HEADER_STREAM          "tandem"
 #define HEADER_STREAM_ORIGINAL "tandem_dlt_original"
+#define HEADER_TRACE           "traceparent"
 #define HEADER_SERVICE_MAX     64 /* bytes of a service's name */
 
 struct header_stream {
@@ -49,6 +50,19 @@ void header_add_text(struct header_list *list, const char *name, const char *for
 void header_add_be32(struct header_list *list, const char *name, int32_t value);
 void header_add_be64(struct header_list *list, const char *name, int64_t value);
 void header_add_stream(struct header_list *list, const struct header_stream *stream);
+
+/* A W3C traceparent, read. */
+struct header_trace {
+	uint8_t id[16];
+	uint64_t span;
+	bool sampled;
+};
+
+/* False, and nothing is written: it is none that is carried on. */
+bool header_trace_parse(const struct log_header *header, struct header_trace *out);
+/* The text of one: 00-<32 hex>-<16 hex>-01 or -00. */
+#define HEADER_TRACE_ROOM 56
+void header_trace_print(const struct header_trace *trace, char out[HEADER_TRACE_ROOM]);
 
 /* W3C traceparent: is it one that is carried on (version 00, ids not all zero)? */
 bool header_trace_valid(const struct log_header *header);

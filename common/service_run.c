@@ -5,6 +5,8 @@
 #include "interrupt.h"
 #include "logging.h"
 #include "seam.h"
+#include "trace_options.h"
+#include "tracer.h"
 #include "worker.h"
 
 #include <stdio.h>
@@ -23,6 +25,7 @@ struct run {
 	const char *instance_id;
 	int64_t commit_interval_ms, commit_records, session_timeout_ms;
 	bool until_end, full_sync;
+	struct trace_options traces;
 };
 
 static void loop(struct worker *worker)
@@ -48,7 +51,7 @@ static int exit_status_of(const struct service_args *args, enum status result, c
 	return err_is(err, "authentication") ? EXIT_USAGE : EXIT_FAILED;
 }
 
-static int run_worker(struct run *run, struct logging *logging)
+static int run_worker(struct run *run, struct tracer *tracer, struct logging *logging)
 {
 	struct service_args *args = &run->args;
 	struct err err = {0};
@@ -67,6 +70,7 @@ static int run_worker(struct run *run, struct logging *logging)
 		.commit_records_max = run->commit_records,
 		.until_end = run->until_end,
 		.full_sync = run->full_sync,
+		.tracer = tracer,
 		.reverse =
 			getenv("TANDEM_REVERSE") != NULL, /* for the tests: SELECTs without ORDER BY come backwards */
 	};
@@ -85,12 +89,40 @@ static int run_worker(struct run *run, struct logging *logging)
 	return exit_status_of(args, status, &err);
 }
 
+/* With spans, where they are asked for. */
+static int run_traced(struct run *run, struct logging *logging)
+{
+	struct service_args *args = &run->args;
+	struct err err = {0};
+	struct span_export *export;
+	char *name = mem_format("tandem-%s", args->service->name);
+	const struct otlp_source source = {.service = name, .group = name, .instance = run->instance_id};
+	enum status status = trace_options_open(&run->traces, &args->config, &source, logging, &export, &err);
+	mem_free(name);
+	if (status != OK) {
+		service_say(args, "run", &err);
+		return status == REJECT ? EXIT_USAGE : EXIT_FAILED;
+	}
+	const struct tracer_config config = {.seam = &seam_system,
+	                                     .log = args->log,
+	                                     .service = args->service->name,
+	                                     .input = args->service->input,
+	                                     .export = export,
+	                                     .one_in = run->traces.one_in};
+	struct tracer *tracer = export ? tracer_new(&config) : NULL;
+	int exit_status = run_worker(run, tracer, logging);
+	tracer_free(tracer);
+	span_export_close(export);
+	return exit_status;
+}
+
 int service_run(const struct service *service, int argc, char **argv)
 {
 	struct run run = {.args = {.service = service, .data = "data"},
 	                  .commit_interval_ms = 200,
 	                  .commit_records = 20000,
-	                  .session_timeout_ms = 45000};
+	                  .session_timeout_ms = 45000,
+	                  .traces = TRACE_OPTIONS_DEFAULT};
 	const struct config_option options[] = {
 		SERVICE_DATA_OPTION(&run.args),
 		SERVICE_PARTITIONS_OPTION(&run.args, "exactly these, without joining the group, like 0,2-4"),
@@ -128,6 +160,7 @@ int service_run(const struct service *service, int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &run.full_sync,
 	         .help = "fsync the task files at every commit (they can be rebuilt without)"},
+		TRACE_OPTIONS(&run.traces),
 	};
 	char usage[SERVICE_USAGE_ROOM];
 	service_usage(usage, service, "run [options]");
@@ -147,7 +180,7 @@ int service_run(const struct service *service, int argc, char **argv)
 	logging_config.service = service->name;
 	logging_config.seam = &seam_system;
 	struct logging *logging = logging_new(&logging_config);
-	exit_status = run_worker(&run, logging);
+	exit_status = run_traced(&run, logging);
 	logging_free(logging);
 	service_args_close(&run.args);
 	return exit_status;

@@ -225,7 +225,7 @@ static void number_output(struct fold *fold, struct task_output *output, size_t 
 	const struct topic *topic = task_topic(task, output->topic);
 	if (topic && topic->form == HEADERS_CLOUDEVENTS && output->type)
 		add_cloudevents(headers, fold, output, index);
-	const struct log_header *trace = header_find(fold->record, "traceparent");
+	const struct log_header *trace = header_find(fold->record, HEADER_TRACE);
 	if (trace && output->type && header_trace_valid(trace))
 		header_add_trace(headers, trace, span_of(task, output));
 	output->record.headers = headers->items;

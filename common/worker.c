@@ -12,6 +12,7 @@
 #include "halt.h"
 #include "hash.h"
 #include "mark.h"
+#include "tracer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -413,6 +414,7 @@ static enum worker_step send_one(struct worker *worker)
 	}
 	worker->counts.sent++;
 	worker->lingering = true;
+	tracer_sent(worker->config.tracer, output);
 	slot->outputs_sent++;
 	if (slot->outputs_sent == count)
 		worker->sending = NULL;
@@ -529,6 +531,7 @@ static enum worker_step fold_record(struct worker *worker, struct slot *slot, co
 	struct err err = {0};
 	enum task_verdict verdict;
 	size_t count;
+	tracer_begin(worker->config.tracer, record);
 	enum status status = task_fold(slot->task, record, &verdict, &err);
 	if (status != OK)
 		return set_aside(worker, slot, status, &err);
@@ -539,6 +542,8 @@ static enum worker_step fold_record(struct worker *worker, struct slot *slot, co
 	worker->counts.folded++;
 	worker->counts.verdicts[verdict]++;
 	slot->folded_since_open++;
+	if (!slot->catching_up)
+		tracer_folded(worker->config.tracer, slot->task, record, verdict);
 	task_outputs(slot->task, &count);
 	if (slot->catching_up) {
 		slot->suppressed += (int64_t)count;

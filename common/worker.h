@@ -23,6 +23,7 @@
 #include "service.h"
 #include "task.h"
 
+struct tracer;
 struct worker;
 
 struct worker_config {
@@ -41,6 +42,7 @@ struct worker_config {
 	bool full_sync;             /* synchronous=FULL for the files */
 	bool reverse;               /* reverse_unordered_selects, for tests */
 	const char *vfs;            /* SQLite VFS, for tests; NULL: the default */
+	struct tracer *tracer;      /* told what is handled and sent; borrowed. NULL: no spans */
 };
 
 enum worker_step {

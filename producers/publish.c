@@ -4,6 +4,7 @@
 #include "command.h"
 #include "config.h"
 #include "interrupt.h"
+#include "trace_options.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,16 +16,24 @@ enum format { FORMAT_AUTO, FORMAT_JSONL, FORMAT_CSV };
 static const char *const formats[] = {"auto", "jsonl", "csv", NULL};
 static const char *const selections[] = {"all", "receipts", "orders", NULL}; /* enum publish_only */
 static const char *const id_kinds[] = {"time", "random", NULL};              /* enum generate_ids */
+static const char *const trace_ids[] = {"random", "seed", NULL};             /* enum traces_ids */
 
 struct settings {
-	int format, only, ids;
+	int format, only, ids, trace_ids;
+	int64_t trace_one_in;
+	struct trace_options traces;
 	int64_t stock_cover, cancel_one_in, seed, orders, skus, skew, hot_skus, stock, rate, patience_ms;
 	const char *lines;
 	bool dry_run, json, cloudevents;
 };
 
-static const struct settings defaults = {
-	.skus = 1000, .hot_skus = 10, .stock = 0, .seed = 1, .patience_ms = 60000, .lines = "1-4"};
+static const struct settings defaults = {.skus = 1000,
+                                         .hot_skus = 10,
+                                         .stock = 0,
+                                         .seed = 1,
+                                         .patience_ms = 60000,
+                                         .lines = "1-4",
+                                         .traces = TRACE_OPTIONS_DEFAULT};
 
 static const char summary[] =
 	"Publishes events: from files of JSON lines ({\"type\": \"OrderPlaced\", \"event\": {...}}), from a CSV of "
@@ -115,6 +124,10 @@ static void fill_options(const struct settings *settings, const struct config *c
 	                                               .rate = settings->rate,
 	                                               .patience_ms = settings->patience_ms,
 	                                               .cloudevents = settings->cloudevents,
+	                                               .traces = {.one_in = settings->trace_one_in,
+	                                                          .seed = (uint64_t)settings->seed,
+	                                                          .ids = (enum traces_ids)settings->trace_ids,
+	                                                          .export_one_in = settings->traces.one_in},
 	                                               .stopped = interrupt_requested}};
 }
 
@@ -152,6 +165,29 @@ static int run(const struct settings *settings, const struct publish_options *op
 	return status == OK ? EXIT_DONE : result.sent.acknowledged ? EXIT_PARTLY : EXIT_FAILED;
 }
 
+/* With spans, where traces are begun and somebody wants them. */
+static int run_traced(const struct settings *settings, const struct config *config, struct publish_options *options)
+{
+	const struct otlp_source source = {.service = "tandem-publish"};
+	struct logging_config logging_config = config->logging;
+	struct err err = {0};
+	logging_config.seam = &seam_system;
+	logging_config.service = "publish";
+	struct logging *logging = logging_new(&logging_config);
+	enum status status = OK;
+	if (settings->trace_one_in && !settings->dry_run)
+		status = trace_options_open(&settings->traces, config, &source, logging, &options->sender.traces.export,
+		                            &err);
+	int exit_status = status == REJECT ? EXIT_USAGE : EXIT_FAILED;
+	if (status == OK)
+		exit_status = run(settings, options);
+	else
+		fprintf(stderr, "tandem publish: %s\n", err.text);
+	span_export_close(options->sender.traces.export);
+	logging_free(logging);
+	return exit_status;
+}
+
 static int publish_main(int argc, char **argv)
 {
 	struct settings settings = defaults;
@@ -182,6 +218,19 @@ static int publish_main(int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.cloudevents,
 	         .help = "add CloudEvents headers to every record"},
+		{.name = "trace-one-in",
+	         .kind = CONFIG_INT,
+	         .value = &settings.trace_one_in,
+	         .max = INT64_MAX,
+	         .placeholder = "N",
+	         .help = "begin a trace (W3C traceparent) for one in N events; 0: for none"},
+		{.name = "trace-ids",
+	         .kind = CONFIG_CHOICE,
+	         .value = &settings.trace_ids,
+	         .choices = trace_ids,
+	         .placeholder = "KIND",
+	         .help = "of traces: drawn at random, or the same at each run with this seed"},
+		TRACE_OPTIONS(&settings.traces),
 		{.name = "seed",
 	         .kind = CONFIG_INT,
 	         .value = &settings.seed,
@@ -266,7 +315,7 @@ static int publish_main(int argc, char **argv)
 		exit_status = config_misuse(&config, "--lines: found '%s', expected a number or MIN-MAX, from 1 to %d",
 		                            settings.lines, GENERATE_LINES_MAX);
 	else if (settings.dry_run || (options.sender.log = config_open_log(&config, &exit_status)))
-		exit_status = run(&settings, &options);
+		exit_status = run_traced(&settings, &config, &options);
 	log_close(options.sender.log);
 	config_free(&config);
 	return exit_status;

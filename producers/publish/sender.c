@@ -12,6 +12,7 @@
 #define WAIT_MS    100 /* how often stopped() is asked */
 #define TOPICS     8
 #define CE_HEADERS 5
+#define HEADERS    (CE_HEADERS + 1)
 
 struct target {
 	const char *name; /* of the topic; an event type's */
@@ -25,7 +26,8 @@ struct sender {
 	int target_count;
 	struct genesis genesis; /* of the first topic; the others must agree */
 	struct arena arena;
-	struct buf value, ce_id; /* of the event being taken */
+	struct buf value, name; /* of the event being taken */
+	struct traces traces;
 	struct sender_counts counts;
 	int64_t started_us;
 };
@@ -35,6 +37,7 @@ struct sender *sender_open(const struct sender_config *config)
 	struct sender *sender = mem_zalloc(1, sizeof *sender);
 	sender->config = *config;
 	sender->started_us = seam_monotonic_us(config->seam);
+	traces_init(&sender->traces, &config->traces, config->seam);
 	sender->delivery = delivery_open(&(struct delivery_config){.log = config->log,
 	                                                           .seam = config->seam,
 	                                                           .patience_ms = config->patience_ms,
@@ -49,7 +52,7 @@ void sender_close(struct sender *sender)
 		return;
 	delivery_close(sender->delivery);
 	buf_fini(&sender->value);
-	buf_fini(&sender->ce_id);
+	buf_fini(&sender->name);
 	arena_fini(&sender->arena);
 	mem_free(sender);
 }
@@ -115,20 +118,39 @@ static const char *receipt_id(const struct event_type *type, const void *event)
 	return type == &stock_received_type ? ((const struct stock_received *)event)->receipt_id : NULL;
 }
 
-/* CloudEvents 1.0, Kafka binding, binary mode. ce_id is the natural key: a repeat has the same one. */
-static void ce_headers(struct sender *sender, const struct event_type *type, const void *event, const char *key,
-                       struct log_header headers[CE_HEADERS])
+/* Type and natural key: a repeat has the same one. Lives until the next event. */
+static const char *name_event(struct sender *sender, const struct event_type *type, const void *event, const char *key)
 {
 	const char *receipt = receipt_id(type, event);
-	buf_reset(&sender->ce_id);
-	buf_putf(&sender->ce_id, "%s/%s%s%s", type->name, receipt ? receipt : "", receipt ? "/" : "", key);
+	buf_reset(&sender->name);
+	buf_putf(&sender->name, "%s/%s%s%s", type->name, receipt ? receipt : "", receipt ? "/" : "", key);
+	return buf_text(&sender->name);
+}
+
+/* CloudEvents 1.0, Kafka binding, binary mode. */
+static void ce_headers(const struct event_type *type, const char *name, struct log_header headers[CE_HEADERS])
+{
 	const char *const pairs[CE_HEADERS][2] = {{"ce_specversion", "1.0"},
-	                                          {"ce_id", buf_text(&sender->ce_id)},
+	                                          {"ce_id", name},
 	                                          {"ce_source", "/tandem/publish"},
 	                                          {"ce_type", type->full_name},
 	                                          {"content-type", "application/avro"}};
 	for (size_t i = 0; i < CE_HEADERS; i++)
 		headers[i] = (struct log_header){pairs[i][0], {pairs[i][1], (int32_t)strlen(pairs[i][1])}};
+}
+
+static size_t add_headers(struct sender *sender, const struct event_type *type, const void *event, const char *key,
+                          struct log_header headers[HEADERS])
+{
+	size_t count = 0;
+	if (!sender->config.cloudevents && !sender->config.traces.one_in)
+		return 0;
+	const char *name = name_event(sender, type, event, key);
+	if (sender->config.cloudevents) {
+		ce_headers(type, name, headers);
+		count = CE_HEADERS;
+	}
+	return traces_begin(&sender->traces, name, &headers[count]) ? count + 1 : count;
 }
 
 /* Waits until the rate allows one more. */
@@ -151,7 +173,7 @@ static enum status admit(struct sender *sender, struct err *err)
 
 static enum status hand_over(struct sender *sender, const struct event_type *type, const void *event, struct err *err)
 {
-	struct log_header headers[CE_HEADERS];
+	struct log_header headers[HEADERS];
 	const char *key = type->key ? type->key(event) : NULL;
 	int target;
 	if (!type->topic || !key)
@@ -167,11 +189,11 @@ static enum status hand_over(struct sender *sender, const struct event_type *typ
 	                            .key = {key, (int32_t)key_len},
 	                            .value = {sender->value.data, (int32_t)sender->value.len},
 	                            .headers = headers};
-	if (sender->config.cloudevents) {
-		ce_headers(sender, type, event, key, headers);
-		record.header_count = CE_HEADERS;
-	}
-	return delivery_take(sender->delivery, type->topic, &record, (struct delivery_origin){0}, err);
+	record.header_count = add_headers(sender, type, event, key, headers);
+	status = delivery_take(sender->delivery, type->topic, &record, (struct delivery_origin){0}, err);
+	if (status == OK)
+		traces_sent(&sender->traces, log_full_name(sender->config.log, type->topic), &record, type);
+	return status;
 }
 
 enum status sender_take(struct sender *sender, const struct event_type *type, const void *event, struct err *err)

@@ -15,14 +15,16 @@
 #include "log.h"
 #include "progress.h"
 #include "seam.h"
+#include "traces.h"
 
 struct sender_config {
 	struct log *log; /* borrowed */
 	const struct seam *seam;
-	int64_t rate;              /* events a second, 0: as fast as it goes */
-	int64_t patience_ms;       /* gives up when nothing was acknowledged for so long */
-	bool cloudevents;          /* CloudEvents 1.0 headers on every record */
-	bool (*stopped)(void);     /* asked while waiting; true: give up. NULL: never */
+	int64_t rate;          /* events a second, 0: as fast as it goes */
+	int64_t patience_ms;   /* gives up when nothing was acknowledged for so long */
+	bool cloudevents;      /* CloudEvents 1.0 headers on every record */
+	bool (*stopped)(void); /* asked while waiting; true: give up. NULL: never */
+	struct traces_config traces;
 	struct progress *progress; /* shown the acknowledged count; NULL: none */
 };
 
