@@ -9,6 +9,7 @@
 #include "hash.h"
 #include "header.h"
 #include "record_view.h"
+#include "redrive.h"
 #include "wire.h"
 
 #include <string.h>
@@ -75,6 +76,23 @@ static void check_stream(const struct log_record *record, struct arena *arena)
 	          "other bytes");
 	const struct log_record written = {.headers = list.items, .header_count = list.count};
 	FUZZ_MUST(header_stream_parse(&written, &again) == HEADER_VALID, "not read back");
+}
+
+/* A redrive that is taken is written again as the same bytes. */
+static void check_redrive(const struct log_record *record, struct arena *arena)
+{
+	struct redrive redrive;
+	struct header_list list;
+	enum header_found found = redrive_parse(record, &redrive);
+	const struct log_header *header = header_find(record, REDRIVE_HEADER);
+	FUZZ_MUST((found == HEADER_NONE) == !header && found != HEADER_NEWER, "%d", found);
+	if (found != HEADER_VALID)
+		return;
+	header_list_init(&list, arena, 0);
+	redrive_add(&list, &redrive);
+	FUZZ_MUST(list.items[0].value.len == header->value.len &&
+	                  memcmp(list.items[0].value.data, header->value.data, (size_t)header->value.len) == 0,
+	          "other bytes");
 }
 
 /* A trace that is carried on is one that every hop carries on. */
@@ -145,6 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	record.headers = headers;
 	meter_begin();
 	check_stream(&record, &arena);
+	check_redrive(&record, &arena);
 	check_trace(&record, &arena);
 	check_genesis(&record, &arena);
 	check_views(&record, &arena);

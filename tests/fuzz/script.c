@@ -5,6 +5,7 @@
 #include "genesis.h"
 #include "hash.h"
 #include "header.h"
+#include "redrive.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,7 +279,8 @@ static void read_twist(struct writing *w)
 	                                    HEADER_STREAM,
 	                                    GENESIS_CONTROL_HEADER,
 	                                    "tandem_dlt_original",
-	                                    "kafka_dlt-original-topic"};
+	                                    "kafka_dlt-original-topic",
+	                                    REDRIVE_HEADER};
 	if (w->twist_count == TWISTS_MAX)
 		return;
 	struct twist *twist = &w->twists[w->twist_count++];

@@ -8,6 +8,7 @@
 #include "mark.h"
 #include "script.h"
 #include "../support/random_event.h"
+#include "redrive.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -251,6 +252,11 @@ static void header_seeds(void)
 	record.header_count = list.count;
 	record.value = (struct log_bytes){"\x00\x00\x00\x00\x01x", 6};
 	record_seed("dead-letter", &record);
+	header_list_init(&list, &arena, 1);
+	redrive_add(&list, &(struct redrive){.topic = "orders.dlq", .partition = 1, .number = 7, .offset = 17});
+	record.headers = list.items;
+	record.header_count = list.count;
+	record_seed("redrive", &record);
 	FUZZ_MUST(genesis_record(&genesis, &arena, &record, &err) == OK, "%s", err.text);
 	record_seed("genesis", &record);
 	buf_fini(&value);
