@@ -99,6 +99,11 @@ static void table_build(struct config_state *state, struct config *config)
 	         .kind = CONFIG_LIST,
 	         .placeholder = "NAME=VALUE",
 	         .help = "set a librdkafka property; NAME-file=PATH takes the value from a file"},
+		{.name = "secret-file",
+	         .kind = CONFIG_TEXT,
+	         .value = &config->secret_file,
+	         .placeholder = "PATH",
+	         .help = "the installation's secret, where its chains are keyed"},
 		{.name = "log-level",
 	         .kind = CONFIG_CHOICE,
 	         .value = &state->log_level,
@@ -131,7 +136,7 @@ static void table_build(struct config_state *state, struct config *config)
 	         .value = &state->version,
 	         .help = "print the version and exit"},
 	};
-	enum { COMMON = sizeof options / sizeof *options, OF_LOG = 4, PROPERTY = 3 };
+	enum { COMMON = sizeof options / sizeof *options, OF_LOG = 5, PROPERTY = 3 };
 	struct config_option *common = arena_alloc(&state->arena, sizeof options);
 	memcpy(common, options, sizeof options);
 	state->count = program->option_count + COMMON;

@@ -48,6 +48,7 @@ struct config_option {
 struct config {
 	const char *log;              /* --log URL, TANDEM_LOG, -b H = kafka://H */
 	const char *name_space;       /* --namespace; "" for none */
+	const char *secret_file;      /* --secret-file; NULL: none */
 	struct log_setting *settings; /* -X name=value, merged and checked */
 	size_t setting_count;
 	struct logging_config logging; /* --log-level, --log-format; for logging_new */
@@ -94,7 +95,11 @@ int config_no_operands(const struct config *config);
 /* May librdkafka's property be set? NULL: yes. Else why not: the protocol rests on it. */
 const char *config_property_refused(const char *name, const char *value, int librdkafka_version);
 
-/* Opens the log that --log names. Says on stderr what is wrong and returns NULL; *exit_status is set then. */
+/* The exit status of a program that err has ended: 2 where it is how the program was set up (a secret or credentials that are not
+ * the right ones, a librdkafka property), else 1. */
+int config_exit_status(const struct err *err);
+
+/* Opens the log that --log names, with the secret of --secret-file. Says on stderr what is wrong and returns NULL; *exit_status is set then. */
 struct log *config_open_log(const struct config *config, int *exit_status);
 
 #endif

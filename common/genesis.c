@@ -1,6 +1,7 @@
 #include "genesis.h"
 
 #include "event.h"
+#include "seal.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -67,11 +68,6 @@ static enum status check(const struct genesis *genesis, const char *topic, int32
 		return err_set(err, FATAL, "bad_genesis",
 		               "the genesis of %s/%d has logic version %d, expected 1 or more; " BAD_ADVICE, topic,
 		               partition, genesis->logic_version);
-	if (genesis->chain != CHAIN_KEY_PUBLIC)
-		return err_set(
-			err, FATAL, "unknown_version",
-			"the chains of this installation are keyed, which this program does not know; run a newer program, or"
-			" restore the topic");
 	return OK;
 }
 
@@ -118,6 +114,13 @@ static enum status not_found(struct log *log, const char *topic, int32_t partiti
 	               topic, partition, low);
 }
 
+enum status genesis_check(struct log *log, const struct log_record *record, const char *topic, int32_t partition,
+                          struct arena *arena, struct genesis *out, struct err *err)
+{
+	enum status status = genesis_parse(record, topic, partition, arena, out, err);
+	return status == OK && log_secret(log) ? seal_genesis(record, out, log_secret(log), err) : status;
+}
+
 enum status genesis_read(struct log *log, const char *topic, int32_t partition, struct arena *arena,
                          struct genesis *out, struct err *err)
 {
@@ -126,7 +129,7 @@ enum status genesis_read(struct log *log, const char *topic, int32_t partition, 
 	enum status status = log_read_at(log, topic, partition, 0, arena, &record, &found, err);
 	if (status != OK)
 		return status;
-	return found ? genesis_parse(&record, topic, partition, arena, out, err)
+	return found ? genesis_check(log, &record, topic, partition, arena, out, err)
 	             : not_found(log, topic, partition, err);
 }
 

@@ -30,12 +30,17 @@ enum status genesis_record(const struct genesis *genesis, struct arena *arena, s
 
 /* Decodes a record; *out points into the arena. FATAL:
  *   no_genesis       it has not the header, or is no Genesis event
- *   unknown_version  a Genesis that this binary cannot read, or with a chain it does not support
+ *   unknown_version  a Genesis that this binary cannot read
  *   bad_genesis      it is for another topic or partition, or counts and names in it make no sense (a topic listed twice) */
 enum status genesis_parse(const struct log_record *record, const char *topic, int32_t partition, struct arena *arena,
                           struct genesis *out, struct err *err);
 
-/* Reads and checks record 0 of a partition. Blocks, bounded by the log's timeout. As genesis_parse, and
+/* The same of record 0 as it was read from a log that was opened with the installation's secret: FATAL "secret" where it was not
+ * written by one who has it (seal.h). Without a secret it is genesis_parse: who needs the keys opens the seal. */
+enum status genesis_check(struct log *log, const struct log_record *record, const char *topic, int32_t partition,
+                          struct arena *arena, struct genesis *out, struct err *err);
+
+/* Reads and checks record 0 of a partition. Blocks, bounded by the log's timeout. As genesis_check, and
  *   FATAL no_genesis   the partition is empty (the text says what to do)
  *   FATAL retention    the partition does not begin at offset 0: its head is gone
  *   FATAL, RETRY       what log_read_at says */

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STREAM_VERSION     1
+#define STREAM_PUBLIC      1
+#define STREAM_KEYED       2
 #define STREAM_FIXED_BYTES 21 /* version, partition, number, chain */
+#define STREAM_PROOF_BYTES 8
 #define TRACE_LEN          55 /* 00-<32 hex>-<16 hex>-<2 hex> */
 
 const struct log_header *header_find(const struct log_record *record, const char *name)
@@ -23,12 +25,13 @@ static enum header_found stream_parse_value(const struct log_bytes *value, struc
 	const uint8_t *bytes = value->data;
 	if (value->len < 1)
 		return HEADER_MALFORMED;
-	if (bytes[0] > STREAM_VERSION)
+	if (bytes[0] > STREAM_KEYED)
 		return HEADER_NEWER;
-	int32_t name_len = value->len - STREAM_FIXED_BYTES;
-	if (bytes[0] != STREAM_VERSION || name_len < 1 || name_len > HEADER_SERVICE_MAX)
+	bool keyed = bytes[0] == STREAM_KEYED;
+	int32_t fixed = STREAM_FIXED_BYTES + (keyed ? STREAM_PROOF_BYTES : 0), name_len = value->len - fixed;
+	if (bytes[0] < STREAM_PUBLIC || name_len < 1 || name_len > HEADER_SERVICE_MAX)
 		return HEADER_MALFORMED;
-	const uint8_t *name = bytes + STREAM_FIXED_BYTES;
+	const uint8_t *name = bytes + fixed;
 	if (memchr(name, 0, (size_t)name_len))
 		return HEADER_MALFORMED;
 	memcpy(out->service, name, (size_t)name_len);
@@ -36,6 +39,8 @@ static enum header_found stream_parse_value(const struct log_bytes *value, struc
 	out->partition = (int32_t)be32_get(bytes + 1);
 	out->number = be64_get(bytes + 5);
 	out->chain = be64_get(bytes + 13);
+	out->keyed = keyed;
+	out->proof = keyed ? be64_get(bytes + STREAM_FIXED_BYTES) : 0;
 	/* Numbers are kept as SQLite integers, which end at 2^63-1. */
 	return out->number == 0 || out->number > INT64_MAX || out->partition < 0 ? HEADER_MALFORMED : HEADER_VALID;
 }
@@ -109,13 +114,22 @@ void header_add_be64(struct header_list *list, const char *name, int64_t value)
 void header_add_stream(struct header_list *list, const struct header_stream *stream)
 {
 	size_t name_len = strlen(stream->service);
-	uint8_t *bytes = arena_alloc(list->arena, STREAM_FIXED_BYTES + name_len);
-	bytes[0] = STREAM_VERSION;
+	size_t fixed = STREAM_FIXED_BYTES + (stream->keyed ? STREAM_PROOF_BYTES : 0);
+	uint8_t *bytes = arena_alloc(list->arena, fixed + name_len);
+	bytes[0] = stream->keyed ? STREAM_KEYED : STREAM_PUBLIC;
 	be32_put(bytes + 1, (uint32_t)stream->partition);
 	be64_put(bytes + 5, stream->number);
 	be64_put(bytes + 13, stream->chain);
-	memcpy(bytes + STREAM_FIXED_BYTES, stream->service, name_len);
-	add(list, HEADER_STREAM, bytes, (int32_t)(STREAM_FIXED_BYTES + name_len));
+	if (stream->keyed)
+		be64_put(bytes + STREAM_FIXED_BYTES, stream->proof);
+	memcpy(bytes + fixed, stream->service, name_len);
+	add(list, HEADER_STREAM, bytes, (int32_t)(fixed + name_len));
+	list->stream = bytes;
+}
+
+void header_set_proof(const struct header_list *list, uint64_t proof)
+{
+	be64_put(list->stream + STREAM_FIXED_BYTES, proof);
 }
 
 static bool is_hex(char c)

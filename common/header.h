@@ -1,7 +1,8 @@
 /* header: the record headers of the protocol (the exact bytes stand in docs/wire.md).
  *
  * Every numbered record carries one header `tandem`: version 1 (1 byte), source partition (4), number (8), chain hash (8),
- * all big-endian, then the source service's name. Topics for outside readers carry CloudEvents 1.0 (Kafka binding, binary
+ * all big-endian, then the source service's name. In an installation with keyed chains it is version 2, with the record's
+ * proof (8, seal.h) between chain and name. Topics for outside readers carry CloudEvents 1.0 (Kafka binding, binary
  * mode) beside it. Values point into the arena they were built in. */
 #ifndef TANDEM_HEADER_H
 #define TANDEM_HEADER_H
@@ -20,6 +21,8 @@ struct header_stream {
 	char service[HEADER_SERVICE_MAX + 1];
 	int32_t partition;
 	uint64_t number, chain;
+	bool keyed;     /* version 2 */
+	uint64_t proof; /* of a keyed one */
 };
 
 enum header_found {
@@ -39,6 +42,7 @@ struct header_list {
 	struct log_header *items; /* in the arena */
 	size_t count, room;
 	struct arena *arena;
+	uint8_t *stream; /* of the `tandem` header; NULL: none was added */
 };
 
 void header_list_init(struct header_list *list, struct arena *arena, size_t room);
@@ -50,6 +54,8 @@ void header_add_text(struct header_list *list, const char *name, const char *for
 void header_add_be32(struct header_list *list, const char *name, int32_t value);
 void header_add_be64(struct header_list *list, const char *name, int64_t value);
 void header_add_stream(struct header_list *list, const struct header_stream *stream);
+/* Of the list's keyed `tandem` header, which was built by header_add_stream. */
+void header_set_proof(const struct header_list *list, uint64_t proof);
 
 /* A W3C traceparent, read. */
 struct header_trace {

@@ -6,7 +6,7 @@ enum status installation_topic(struct log *log, const char *topic, struct arena 
 	struct log_record record;
 	enum status status = log_read_at(log, topic, 0, 0, arena, &record, found, err);
 	*found = status == OK && *found && genesis_is_control(&record);
-	return *found ? genesis_parse(&record, topic, 0, arena, out, err) : status;
+	return *found ? genesis_check(log, &record, topic, 0, arena, out, err) : status;
 }
 
 enum status installation_find(struct log *log, struct arena *arena, struct genesis *out, struct err *err)

@@ -49,10 +49,23 @@ void log_base_init(struct log *log, const struct log_ops *ops, const char *url, 
 	const char *name_space = config->name_space ? config->name_space : "";
 	log->url = arena_copy(&log->arena, url, strlen(url));
 	log->name_space = arena_copy(&log->arena, name_space, strlen(name_space));
+	log->secret = NULL;
+	if (config->secret) {
+		log->secret = mem_alloc(sizeof *log->secret);
+		*log->secret = *config->secret;
+	}
+}
+
+static void forget_secret(struct secret *secret)
+{
+	if (secret)
+		secret_wipe(secret);
+	mem_free(secret);
 }
 
 void log_base_fini(struct log *log)
 {
+	forget_secret(log->secret);
 	arena_fini(&log->arena);
 }
 
@@ -76,7 +89,9 @@ void log_close(struct log *log)
 	if (!log)
 		return;
 	struct arena arena = log->arena;
+	struct secret *secret = log->secret;
 	log->ops->close(log);
+	forget_secret(secret);
 	arena_fini(&arena);
 }
 
@@ -88,6 +103,11 @@ bool log_is_local(const struct log *log)
 const char *log_url(const struct log *log)
 {
 	return log->url;
+}
+
+const struct secret *log_secret(const struct log *log)
+{
+	return log->secret;
 }
 
 void log_wait(struct log *log, int timeout_ms)

@@ -29,6 +29,8 @@
 #include "mem.h"
 #include "seam.h"
 
+struct secret;
+
 struct log;          /* a connection; owns a client or a folder */
 struct log_consumer; /* reads assigned partitions of one topic, with or without a group */
 struct log_producer; /* writes, and reports what became of each write */
@@ -44,8 +46,9 @@ struct log_config {
 	const char *name_space;             /* NULL or "" for none; "NAME." is put before topics and groups */
 	const struct log_setting *settings; /* librdkafka properties (-X), already checked; ignored by local: */
 	size_t setting_count;
-	struct log_memory *memory; /* required for local::memory:, else NULL */
-	int timeout_ms;            /* bound of every blocking call below; 0: 10000 */
+	const struct secret *secret; /* of the installation in it, where its chains are keyed; copied. NULL: none */
+	struct log_memory *memory;   /* required for local::memory:, else NULL */
+	int timeout_ms;              /* bound of every blocking call below; 0: 10000 */
 };
 
 /* Opens a log. On OK *out is the caller's: log_close. Does not wait for a broker: an unreachable one shows at first use. */
@@ -53,6 +56,7 @@ enum status log_open(const char *url, const struct log_config *config, struct lo
 void log_close(struct log *log); /* NULL is fine. Everything opened from it must be closed before. */
 bool log_is_local(const struct log *log);
 const char *log_url(const struct log *log);
+const struct secret *log_secret(const struct log *log);        /* NULL: none was given */
 const char *log_full_name(struct log *log, const char *topic); /* with the namespace; valid until log_close */
 
 /* Waits until a consumer or a producer of this handle may have something to report, at most timeout_ms (>= 0).

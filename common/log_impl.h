@@ -7,6 +7,7 @@
 #define TANDEM_LOG_IMPL_H
 
 #include "log.h"
+#include "secret.h"
 
 #define LOG_TIMEOUT_MS_DEFAULT         10000
 #define LOG_SESSION_TIMEOUT_MS_DEFAULT 45000
@@ -75,6 +76,7 @@ struct log {
 	int timeout_ms;               /* never 0 */
 	struct arena arena;           /* url, name_space, names; log.c's, lives until log_close */
 	struct log_name *names;       /* topics and groups with the namespace, interned */
+	struct secret *secret;        /* NULL: none */
 };
 
 struct log_consumer {

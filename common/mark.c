@@ -36,3 +36,21 @@ bool mark_equal(const struct task_position *a, const struct task_position *b)
 	       a->input_hash == b->input_hash && a->output_hash == b->output_hash &&
 	       a->logic_version == b->logic_version;
 }
+
+void mark_write(const struct task_position *position, const struct seal *seal, const char *service, int32_t partition,
+                char metadata[MARK_TEXT_MAX + 1])
+{
+	mark_print(position, metadata);
+	seal_mark(seal, service, partition, metadata);
+}
+
+bool mark_read(const char *metadata, int64_t offset, const struct seal *seal, const char *service, int32_t partition,
+               struct task_position *out)
+{
+	char text[MARK_TEXT_MAX + 1];
+	size_t len = strnlen(metadata, sizeof text);
+	if (len == sizeof text)
+		return false;
+	memcpy(text, metadata, len + 1);
+	return seal_mark_holds(seal, service, partition, text) && mark_parse(text, offset, out);
+}

@@ -1,5 +1,6 @@
 #include "rebuild.h"
 
+#include "genesis.h"
 #include "lock.h"
 #include "mark.h"
 #include "refold.h"
@@ -21,21 +22,44 @@ static enum status failed(const char *path, struct err *err)
 	               strerror(errno));
 }
 
+static enum status read_seal(const struct rebuild_config *config, struct seal *seal, struct err *err)
+{
+	struct arena arena = {0};
+	struct genesis genesis;
+	enum status status =
+		genesis_read(config->log, config->service->input, config->partition, &arena, &genesis, err);
+	if (status == OK)
+		status = seal_open(genesis.installation, genesis.chain == CHAIN_KEY_KEYED, log_secret(config->log),
+		                   seal, err);
+	arena_fini(&arena);
+	return status;
+}
+
+static enum status no_mark(const struct rebuild_config *config, struct err *err)
+{
+	return err_set(
+		err, REJECT, "no_mark",
+		"%s/%d has no mark: nothing says up to where outputs were published, so `run` folds it from its beginning"
+		" and sends everything, which is safe",
+		config->service->input, config->partition);
+}
+
 static enum status read_mark(const struct rebuild_config *config, struct task_position *mark, struct err *err)
 {
+	struct seal seal;
 	struct log_mark found = {.partition = config->partition};
 	char *group = mem_format("tandem-%s", config->service->name);
 	enum status status = log_committed(config->log, group, config->service->input, &found, err);
 	mem_free(group);
 	if (status != OK)
 		return status;
-	if (found.offset >= 0 && mark_parse(found.metadata, found.offset, mark))
-		return OK;
-	return err_set(
-		err, REJECT, "no_mark",
-		"%s/%d has no mark: nothing says up to where outputs were published, so `run` folds it from its beginning"
-		" and sends everything, which is safe",
-		config->service->input, config->partition);
+	if (found.offset < 0 || !*found.metadata)
+		return no_mark(config, err);
+	status = read_seal(config, &seal, err);
+	if (status != OK ||
+	    mark_read(found.metadata, found.offset, &seal, config->service->name, config->partition, mark))
+		return status;
+	return no_mark(config, err);
 }
 
 static enum status fold_to_mark(const struct rebuild_config *config, const char *path, const struct task_position *mark,

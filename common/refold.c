@@ -35,7 +35,8 @@ enum status refold_open(const struct refold_config *config, struct refold **out,
 	                                 .path = config->path,
 	                                 .scratch = config->scratch,
 	                                 .reverse = config->reverse,
-	                                 .full_input = log_full_name(config->log, config->service->input)};
+	                                 .full_input = log_full_name(config->log, config->service->input),
+	                                 .secret = log_secret(config->log)};
 	status = task_open(&task, &refold->task, err);
 	if (status == OK)
 		status = log_reader_open(config->log, config->service->input, config->partition, 0, &refold->reader,

@@ -132,6 +132,7 @@ static enum status highest_between(struct resend *resend, uint64_t *highest, str
 {
 	const struct resend_config *config = resend->config;
 	struct log_reader *reader;
+	const struct seal *seal = task_seal(refold_task(resend->refold));
 	*highest = 0;
 	enum status status =
 		log_reader_open(config->log, config->topic, config->to_partition, resend->first_offset, &reader, err);
@@ -142,7 +143,8 @@ static enum status highest_between(struct resend *resend, uint64_t *highest, str
 		if (status != OK || !record || record->offset > resend->last_offset)
 			break;
 		if (header_stream_parse(record, &stream) == HEADER_VALID && stream.partition == config->partition &&
-		    strcmp(stream.service, config->service->name) == 0 && stream.number > *highest)
+		    strcmp(stream.service, config->service->name) == 0 && stream.number > *highest &&
+		    seal_holds(seal, config->topic, config->to_partition, record))
 			*highest = stream.number;
 	}
 	log_reader_close(reader);

@@ -10,7 +10,7 @@
 struct service_args {
 	const struct service *service;
 	const char *data, *partitions;
-	bool json;
+	bool json, folds; /* folds: it needs the secret of an installation with keyed chains */
 	struct config config;
 	struct log *log;
 	struct partitions chosen; /* from --partitions, or all of the topic; not for run */

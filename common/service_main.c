@@ -4,6 +4,9 @@
 #include "mem.h"
 #include "service_args.h"
 
+#include "genesis.h"
+#include "seal.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -55,6 +58,21 @@ void service_usage(char usage[SERVICE_USAGE_ROOM], const struct service *service
 	snprintf(usage, SERVICE_USAGE_ROOM, "tandem %s %s", service->name, action);
 }
 
+/* Before anything is folded: that the secret is the wrong one is said once, not for every partition. What else is wrong with the
+ * log is not told here. */
+static enum status check_secret(const struct service_args *args, struct err *err)
+{
+	struct arena arena = {0};
+	struct genesis genesis;
+	struct seal seal;
+	enum status status = genesis_read(args->log, args->service->input, 0, &arena, &genesis, err);
+	if (status == OK)
+		status = seal_open(genesis.installation, genesis.chain == CHAIN_KEY_KEYED, log_secret(args->log), &seal,
+		                   err);
+	arena_fini(&arena);
+	return err_is(err, "secret") ? status : OK;
+}
+
 bool service_args_open(struct service_args *args, const struct config_program *program, int argc, char **argv,
                        int *exit_status)
 {
@@ -70,11 +88,13 @@ bool service_args_open(struct service_args *args, const struct config_program *p
 		return false;
 	}
 	struct err err = {0};
-	enum status status = partitions_choose(args->log, args->service->input, args->partitions, &args->chosen, &err);
+	enum status status = args->folds ? check_secret(args, &err) : OK;
+	if (status == OK)
+		status = partitions_choose(args->log, args->service->input, args->partitions, &args->chosen, &err);
 	if (status == OK)
 		return true;
 	service_say(args, argv[0], &err);
-	*exit_status = status == REJECT ? EXIT_USAGE : EXIT_FAILED;
+	*exit_status = status == REJECT ? EXIT_USAGE : config_exit_status(&err);
 	service_args_close(args);
 	return false;
 }

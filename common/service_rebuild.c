@@ -41,7 +41,7 @@ static int rebuild_one(const struct service_args *args, int32_t partition, struc
 		return EXIT_DONE;
 	}
 	service_say(args, "rebuild", &err);
-	return status == REJECT || err_is(&err, "interrupted") ? EXIT_PARTLY : EXIT_FAILED;
+	return status == REJECT || err_is(&err, "interrupted") ? EXIT_PARTLY : config_exit_status(&err);
 }
 
 /* The way out where the marks are of a history that the log no longer has. */
@@ -55,7 +55,7 @@ static int delete_marks(const struct service_args *args)
 		if (err_is(&err, "group_busy"))
 			err_context(&err, status, "stop the workers first");
 		service_say(args, "rebuild", &err);
-		return EXIT_FAILED;
+		return config_exit_status(&err);
 	}
 	printf("%s: the marks of all partitions are deleted; `run` sends what it folds, from each file on or from the beginning\n",
 	       log_full_name(args->log, group));
@@ -64,7 +64,7 @@ static int delete_marks(const struct service_args *args)
 
 int service_rebuild(const struct service *service, int argc, char **argv)
 {
-	struct service_args args = {.service = service, .data = "data"};
+	struct service_args args = {.service = service, .data = "data", .folds = true};
 	struct progress progress;
 	bool marks = false;
 	const struct config_option options[] = {
@@ -164,12 +164,12 @@ static int resend_one(const struct resend_run *run, int32_t partition, const cha
 	if (status == OK)
 		return EXIT_DONE;
 	service_say(args, "resend", &err);
-	return result.sent ? EXIT_PARTLY : EXIT_FAILED;
+	return result.sent ? EXIT_PARTLY : config_exit_status(&err);
 }
 
 int service_resend(const struct service *service, int argc, char **argv)
 {
-	struct resend_run run = {.args = {.service = service}, .from = 1};
+	struct resend_run run = {.args = {.service = service, .folds = true}, .from = 1};
 	const struct config_option options[] = {
 		SERVICE_PARTITIONS_OPTION(&run.args, "source partitions, like 0,2-4 (all)"),
 		{.name = "to",

@@ -48,7 +48,7 @@ static int exit_status_of(const struct service_args *args, enum status result, c
 	service_say(args, "run", err);
 	if (result == RETRY)
 		return EXIT_PARTLY;
-	return err_is(err, "authentication") ? EXIT_USAGE : EXIT_FAILED;
+	return config_exit_status(err);
 }
 
 static int run_worker(struct run *run, struct tracer *tracer, struct logging *logging)

@@ -61,8 +61,10 @@ static void print_problems(const struct service_args *args, const struct status_
 			       (long long)gap->first_missing, (long long)gap->highest, (long long)gap->first_offset,
 			       gap->standing ? "" : " (young, may close by itself)", gap->what_to_do);
 		else
-			printf("%s/%d %lld records of unknown sources since offset %lld: %s\n", args->service->name,
-			       report->partition, (long long)gap->count, (long long)gap->first_offset, gap->what_to_do);
+			printf("%s/%d %lld %s since offset %lld: %s\n", args->service->name, report->partition,
+			       (long long)gap->count,
+			       gap->partition == -1 ? "records of unknown sources" : "forged records, not applied,",
+			       (long long)gap->first_offset, gap->what_to_do);
 	}
 	for (size_t i = 0; i < report->held_count; i++)
 		printf("%s/%d key %s waits for dead letter %lld, and %lld records behind it: %s\n", args->service->name,
@@ -117,13 +119,13 @@ static json_t *report_json(const struct service_args *args, const struct status_
 	char input[17], output[17];
 	snprintf(input, sizeof input, "%016" PRIx64, report->input_hash);
 	snprintf(output, sizeof output, "%016" PRIx64, report->output_hash);
-	json_t *json =
-		json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "service",
-	                  args->service->name, "topic", args->service->input, "partition", report->partition, "state",
-	                  state_text(report), "next_offset", (json_int_t)report->next_offset, "end",
-	                  (json_int_t)report->end, "lag", (json_int_t)report->lag, "rows", (json_int_t)report->rows,
-	                  "applied", (json_int_t)report->applied, "rejected", (json_int_t)report->rejected, "repeats",
-	                  (json_int_t)report->repeats, "input_hash", input, "output_hash", output);
+	json_t *json = json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "service",
+	                         args->service->name, "topic", args->service->input, "partition", report->partition,
+	                         "state", state_text(report), "next_offset", (json_int_t)report->next_offset, "end",
+	                         (json_int_t)report->end, "lag", (json_int_t)report->lag, "rows",
+	                         (json_int_t)report->rows, "applied", (json_int_t)report->applied, "rejected",
+	                         (json_int_t)report->rejected, "repeats", (json_int_t)report->repeats, "forged",
+	                         (json_int_t)report->forged, "input_hash", input, "output_hash", output);
 	json_object_set_new(json, "inbound", streams_json(report->inbound, report->inbound_count, "service"));
 	json_object_set_new(json, "outbound", streams_json(report->outbound, report->outbound_count, "topic"));
 	json_object_set_new(json, "gaps", gaps_json(report));

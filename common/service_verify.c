@@ -164,14 +164,15 @@ static int exit_status_of(const struct verify_run *run)
 			continue;
 		fprintf(stderr, "tandem %s verify: partition %d: %s\n", run->args.service->name,
 		        run->args.chosen.items[i], job->err.text);
-		exit_status = job->status == REJECT || err_is(&job->err, "interrupted") ? EXIT_PARTLY : EXIT_FAILED;
+		exit_status = job->status == REJECT || err_is(&job->err, "interrupted") ? EXIT_PARTLY
+		                                                                        : config_exit_status(&job->err);
 	}
 	return exit_status;
 }
 
 int service_verify(const struct service *service, int argc, char **argv)
 {
-	struct verify_run run = {.args = {.service = service, .data = "data"},
+	struct verify_run run = {.args = {.service = service, .data = "data", .folds = true},
 	                         .threads = sysconf(_SC_NPROCESSORS_ONLN)};
 	const struct config_option options[] = {
 		SERVICE_DATA_OPTION(&run.args),

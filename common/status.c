@@ -3,6 +3,7 @@
 #include "command.h"
 #include "record_view.h"
 #include "store.h"
+#include "task.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -101,13 +102,15 @@ static void read_gap(struct reading *reading, struct store_statement *s, size_t 
 	                           .first_offset = store_int(s, 4),
 	                           .count = store_int(s, 5),
 	                           .verdict = copy_text(reading, s, 6)};
+	if (strcmp(gap->verdict, task_verdict_name(TASK_FORGED)) == 0)
+		reading->out->forged = gap->count;
 	gap->standing = standing(reading, gap->first_offset);
 	if (!*gap->service)
-		gap->what_to_do =
-			arena_format(reading->arena,
-		                     "find who writes records with a foreign `tandem` header:"
-		                     " tandem replay -t %s -p %d -o %lld -c 1",
-		                     reading->service->input, reading->out->partition, (long long)gap->first_offset);
+		gap->what_to_do = arena_format(
+			reading->arena, "find who writes records %s: tandem replay -t %s -p %d -o %lld -c 1",
+			strcmp(gap->verdict, task_verdict_name(TASK_FORGED)) == 0 ? "that the secret does not verify"
+										  : "with a foreign `tandem` header",
+			reading->service->input, reading->out->partition, (long long)gap->first_offset);
 	else if (strcmp(gap->verdict, "fork") == 0)
 		gap->what_to_do =
 			status_fork_advice(reading->arena, gap->service, gap->partition, reading->service->input,

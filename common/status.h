@@ -22,7 +22,7 @@ struct status_stream {
 };
 
 struct status_gap {
-	const char *service; /* "" for unknown sources */
+	const char *service; /* "" for unknown sources (partition -1), and for what is forged (-2) */
 	int32_t partition;
 	int64_t first_missing, highest, first_offset, count;
 	const char *verdict;
@@ -46,7 +46,7 @@ struct status_report {
 	int64_t next_offset, end, lag; /* end and lag -1: the log could not be asked */
 	int64_t rows;                  /* of the worker's own tables */
 	uint64_t input_hash, output_hash;
-	int64_t applied, rejected, repeats;
+	int64_t applied, rejected, repeats, forged;
 	int logic_version;
 	bool catching_up;
 	struct status_stream *inbound, *outbound;

@@ -23,10 +23,12 @@ static const char *const own_tables[] = {
 	"CREATE TABLE gap (service TEXT NOT NULL, partition INTEGER NOT NULL, first_missing INTEGER NOT NULL,"
 	" highest INTEGER NOT NULL, first_offset INTEGER NOT NULL, count INTEGER NOT NULL, verdict TEXT NOT NULL,"
 	" PRIMARY KEY (service, partition)) WITHOUT ROWID, STRICT",
+	/* A row where the installation's chains are keyed; files without the table are of public ones. */
+	"CREATE TABLE keyed (one INTEGER PRIMARY KEY CHECK (one = 1), forged INTEGER NOT NULL) STRICT",
 };
 
 static const char *const verdict_names[TASK_VERDICTS] = {
-	"applied", "rejected", "repeat", "gap", "fork", "unknown_source", "control", "held",
+	"applied", "rejected", "repeat", "gap", "fork", "unknown_source", "control", "held", "forged",
 };
 
 #define COUNTED TASK_HELD /* the verdicts before it have a column in meta */
@@ -87,7 +89,7 @@ static void read_meta(struct task *task, struct store_statement *s)
 {
 	size_t len;
 	const void *installation = store_blob(s, 0, &len);
-	memcpy(task->key, installation, len < sizeof task->key ? len : sizeof task->key);
+	memcpy(task->installation, installation, len < sizeof task->installation ? len : sizeof task->installation);
 	task->has_genesis = true;
 	task->single_replica = store_int(s, 1) != 0;
 	task->position = (struct task_position){.logic_version = (int)store_int(s, 2),
@@ -160,6 +162,12 @@ static void read_gap(struct task *task, struct store_statement *s)
 			gap->verdict = (enum task_verdict)i;
 }
 
+static void read_keyed(struct task *task, struct store_statement *s)
+{
+	task->seal.keyed = true;
+	task->counts[TASK_FORGED] = store_int(s, 0);
+}
+
 static enum status read_file(struct task *task, struct err *err)
 {
 	enum status status = read_rows(
@@ -168,6 +176,8 @@ static enum status read_file(struct task *task, struct err *err)
 		" output_hash, stream_time_ms, applied, rejected, repeats, gaps, forks, unknown_sources, control, mark"
 		" FROM meta",
 		read_meta, err);
+	if (status == OK)
+		status = read_rows(task, "SELECT forged FROM keyed", read_keyed, err);
 	if (status == OK)
 		status = read_rows(task, "SELECT name, partitions, headers FROM topic ORDER BY name", read_topic, err);
 	if (status == OK)
@@ -248,17 +258,25 @@ static enum status create_tables(struct task *task, struct err *err)
 	return status == OK ? store_commit(task->store, err) : status;
 }
 
-/* A file of a program that did not know that letters come back: none has, and its tables are empty. */
-static enum status add_letter_tables(struct task *task, struct err *err)
+static enum status has_table(struct task *task, const char *name, int64_t *count, struct err *err)
 {
-	int64_t count;
-	enum status status =
-		count_rows(task, "SELECT count(*) FROM sqlite_schema WHERE name = ?1", "letter", NULL, 0, &count, err);
-	if (status != OK || count)
+	return count_rows(task, "SELECT count(*) FROM sqlite_schema WHERE name = ?1", name, NULL, 0, count, err);
+}
+
+/* A file of a program that did not know that letters come back, or that chains may be keyed: none has, and they are not. */
+static enum status add_later_tables(struct task *task, struct err *err)
+{
+	int64_t letters = 1, keyed = 1;
+	enum status status = has_table(task, "letter", &letters, err);
+	if (status == OK)
+		status = has_table(task, "keyed", &keyed, err);
+	if (status != OK || (letters && keyed))
 		return status;
 	status = store_begin(task->store, err);
-	for (size_t i = task->service->table_count; i < task->row_table_count && status == OK; i++)
+	for (size_t i = task->service->table_count; i < task->row_table_count && !letters && status == OK; i++)
 		status = create_table(task, task->row_tables[i], err);
+	if (!keyed && status == OK)
+		status = create_table(task, own_tables[sizeof own_tables / sizeof *own_tables - 1], err);
 	return status == OK ? store_commit(task->store, err) : status;
 }
 
@@ -304,6 +322,7 @@ static enum status prepare_own(struct task *task, struct err *err)
 		{&task->put_topic, "INSERT OR REPLACE INTO topic VALUES (?1, ?2, ?3)"},
 		{&task->put_inbound, "INSERT OR REPLACE INTO inbound VALUES (?1, ?2, ?3, ?4)"},
 		{&task->put_outbound, "INSERT OR REPLACE INTO outbound VALUES (?1, ?2, ?3, ?4)"},
+		{&task->put_keyed, "INSERT OR REPLACE INTO keyed VALUES (1, ?1)"},
 		{&task->put_gap, "INSERT OR REPLACE INTO gap VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
 		{&task->delete_gap, "DELETE FROM gap WHERE service = ?1 AND partition = ?2"},
 	};
@@ -329,7 +348,7 @@ static enum status open_file(struct task *task, const struct task_config *config
 		status = count_rows(task, "SELECT count(*) FROM sqlite_schema", NULL, NULL, 0, &tables, err);
 	if (status != OK)
 		return status;
-	status = tables == 0 ? create_tables(task, err) : add_letter_tables(task, err);
+	status = tables == 0 ? create_tables(task, err) : add_later_tables(task, err);
 	if (status == OK && tables)
 		status = for_tables(task, check_table, err);
 	if (status == OK)
@@ -338,6 +357,8 @@ static enum status open_file(struct task *task, const struct task_config *config
 		status = prepare_own(task, err);
 	if (status == OK)
 		status = read_file(task, err);
+	if (status == OK && task->has_genesis)
+		status = seal_open(task->installation, task->seal.keyed, task->secret, &task->seal, err);
 	if (status == OK)
 		status = rows_open(task->store, task->row_tables, task->row_table_count, &task->rows, err);
 	if (status == OK && task->service->holds_rejected_keys)
@@ -383,6 +404,7 @@ enum status task_open(const struct task_config *config, struct task **out, struc
 	struct task *task = mem_zalloc(1, sizeof *task);
 	task->service = config->service;
 	task->partition = config->partition;
+	task->secret = config->secret;
 	task->position.last_offset = -1;
 	task->mark = mem_strdup("");
 	task->full_input = mem_strdup(config->full_input ? config->full_input : config->service->input);
@@ -427,6 +449,7 @@ static void task_free(struct task *task)
 	mem_free(task->accepts);
 	mem_free(task->row_tables);
 	mem_free(task->outputs);
+	hash_wipe(&task->seal, sizeof task->seal);
 	mem_free(task);
 }
 
@@ -486,11 +509,11 @@ enum status task_take_genesis(struct task *task, const struct genesis *genesis, 
 		add_topic(task, topic->name, topic->partitions,
 		          topic->headers == HEADER_FORM_CLOUDEVENTS ? HEADERS_CLOUDEVENTS : HEADERS_COMPACT);
 	}
-	memcpy(task->key, genesis->installation, sizeof task->key);
+	memcpy(task->installation, genesis->installation, sizeof task->installation);
 	task->has_genesis = task->topics_dirty = true;
 	task->single_replica = genesis->single_replica;
 	task->position.logic_version = genesis->logic_version;
-	return OK;
+	return seal_open(task->installation, genesis->chain == CHAIN_KEY_KEYED, task->secret, &task->seal, err);
 }
 
 static enum status foreign_log(const struct task *task, const struct genesis *genesis, struct err *err)
@@ -499,7 +522,7 @@ static enum status foreign_log(const struct task *task, const struct genesis *ge
 	err_set(err, FATAL, "foreign_log",
 	        "the log is of installation %s, the file was folded from %s; use the data folder of this installation, or"
 	        " delete the file: it is rebuilt from the log",
-	        genesis_id_text(genesis->installation, &arena), genesis_id_text(task->key, &arena));
+	        genesis_id_text(genesis->installation, &arena), genesis_id_text(task->installation, &arena));
 	arena_fini(&arena);
 	return FATAL;
 }
@@ -508,7 +531,8 @@ enum status task_check_genesis(const struct task *task, const struct genesis *ge
 {
 	if (!task->has_genesis)
 		return OK;
-	if (memcmp(task->key, genesis->installation, sizeof task->key) != 0)
+	if (memcmp(task->installation, genesis->installation, sizeof task->installation) != 0 ||
+	    task->seal.keyed != (genesis->chain == CHAIN_KEY_KEYED))
 		return foreign_log(task, genesis, err);
 	for (size_t i = 0; i < genesis->topics.count; i++) {
 		const struct topic *topic = task_topic(task, genesis->topics.items[i].name);
@@ -529,7 +553,7 @@ static enum status write_meta(struct task *task, struct err *err)
 	struct store_statement *s = task->put_meta;
 	const struct task_position *position = &task->position;
 	int at = 1;
-	store_bind_blob(s, at++, task->key, sizeof task->key);
+	store_bind_blob(s, at++, task->installation, sizeof task->installation);
 	store_bind_text(s, at++, task->service->name);
 	store_bind_text(s, at++, task->service->input);
 	store_bind_int(s, at++, task->partition);
@@ -545,6 +569,14 @@ static enum status write_meta(struct task *task, struct err *err)
 		store_bind_int(s, at++, task->counts[i]);
 	store_bind_text(s, at, task->mark);
 	return store_run(s, err);
+}
+
+static enum status write_keyed(struct task *task, struct err *err)
+{
+	if (!task->seal.keyed)
+		return OK;
+	store_bind_int(task->put_keyed, 1, task->counts[TASK_FORGED]);
+	return store_run(task->put_keyed, err);
 }
 
 static enum status write_topics(struct task *task, struct err *err)
@@ -629,6 +661,8 @@ enum status task_commit(struct task *task, struct err *err)
 	if (status == OK)
 		status = write_meta(task, err);
 	if (status == OK)
+		status = write_keyed(task, err);
+	if (status == OK)
 		status = write_topics(task, err);
 	if (status == OK)
 		status = write_streams(&task->inbound, task->put_inbound, err);
@@ -704,7 +738,12 @@ bool task_has_genesis(const struct task *task)
 
 const uint8_t *task_installation(const struct task *task)
 {
-	return task->key;
+	return task->installation;
+}
+
+const struct seal *task_seal(const struct task *task)
+{
+	return &task->seal;
 }
 
 bool task_single_replica(const struct task *task)

@@ -21,6 +21,7 @@
 #include "event.h"
 #include "hash.h"
 #include "log.h"
+#include "seal.h"
 #include "service.h"
 #include "store.h"
 
@@ -48,10 +49,12 @@ struct task_config {
 	const char *vfs;  /* NULL: the default */
 	const char *
 		full_input; /* the input topic's name with the namespace, for dead letters' headers; NULL: without one */
+	const struct secret
+		*secret; /* of the installation, where its chains are keyed; outlives the task. NULL: none */
 };
 
 /* Opens or creates the file. Refusals (FATAL): foreign_file (another service, topic or partition), other_tables,
- * unknown_version, corrupt, ddl. RETRY: I/O. *out is the caller's: task_close. */
+ * unknown_version, secret (the file's chains are keyed and there is none, or the other way round), corrupt, ddl. RETRY: I/O. *out is the caller's: task_close. */
 enum status task_open(const struct task_config *config, struct task **out, struct err *err);
 void task_close(struct task *task);   /* what is not committed is gone. NULL is fine */
 void task_abandon(struct task *task); /* the same as a crash does it: descriptors only */
@@ -65,6 +68,8 @@ enum task_verdict {
 	TASK_UNKNOWN_SOURCE, /* consumed, not applied */
 	TASK_CONTROL,        /* genesis, logic version, a dead letter that is given up */
 	TASK_HELD,           /* a publisher's: it waits behind a dead letter of its key */
+	TASK_FORGED, /* keyed chains: it claims to be a worker's, a control record or a redrive and does not verify:
+	                        consumed, counted, and nothing else */
 	TASK_VERDICTS
 };
 
@@ -104,8 +109,8 @@ struct task_stream {
 };
 
 struct task_gap {
-	const char *service; /* "" for all unknown sources together */
-	int32_t partition;   /* -1 there */
+	const char *service; /* "" for all unknown sources together, and for all that is forged */
+	int32_t partition;   /* -1 and -2 there */
 	uint64_t first_missing, highest;
 	int64_t first_offset, count; /* count 0: closed since the last commit */
 	enum task_verdict verdict;
@@ -122,6 +127,7 @@ int64_t task_stream_time_ms(const struct task *task);
 int32_t task_partition_count(const struct task *task, const char *topic); /* 0: unknown */
 bool task_has_genesis(const struct task *task);
 const uint8_t *task_installation(const struct task *task); /* 16 bytes; zeros before the genesis */
+const struct seal *task_seal(const struct task *task);     /* the keys of its hashes; zeros before the genesis */
 bool task_single_replica(const struct task *task);
 struct store *task_store(struct task *task); /* to look at: all that was folded is in its tables */
 const struct service *task_service(const struct task *task);

@@ -1,7 +1,8 @@
 /* The fold of one record. The order of the steps is the protocol's:
  *
  *   1. the running input hash and the position take the record, whatever it is;
- *   2. a control record is obeyed or halts the task;
+ *   2. where chains are keyed, a record that claims to be a worker's or a control record and does not verify is forged: it is
+ *      counted, and nothing else. A control record is obeyed or halts the task;
  *   3. a record with a `tandem` header is numbered: its number and its chain decide whether it is applied, dropped as a
  *      repeat, or consumed as a gap, a fork or an unknown source. What is applied is answered by the handler, or halts;
  *   4. any other record is a publisher's: it is applied, or becomes a dead letter; one that is a dead letter sent again is
@@ -80,7 +81,7 @@ struct arena *fold_arena(struct fold *fold)
 
 uint64_t fold_content_hash(const struct fold *fold, const struct event_type *type, const void *event)
 {
-	return event_content_hash(type, event, fold->task->key);
+	return event_content_hash(type, event, fold->task->seal.key);
 }
 
 bool task_owns(const struct task *task, const void *key, size_t len)
@@ -161,8 +162,8 @@ static void know_source(struct task *task)
 {
 	struct arena arena = {0};
 	task->ce_id = mem_format("%s-%d-", task->service->input, task->partition);
-	task->ce_source = mem_format("/tandem/%s/%s/%d", genesis_id_text(task->key, &arena), task->service->name,
-	                             task->partition);
+	task->ce_source = mem_format("/tandem/%s/%s/%d", genesis_id_text(task->installation, &arena),
+	                             task->service->name, task->partition);
 	arena_fini(&arena);
 }
 
@@ -196,7 +197,7 @@ static void add_cloudevents(struct header_list *list, const struct fold *fold, c
 /* The span of an output: a hash of its source and number, so that a second fold gives the same. */
 static uint64_t span_of(const struct task *task, const struct task_output *output)
 {
-	return hash_running_output(task->key, output->chain, output->topic, output->partition, output->number, 0);
+	return hash_running_output(task->seal.key, output->chain, output->topic, output->partition, output->number, 0);
 }
 
 static void number_output(struct fold *fold, struct task_output *output, size_t index, struct header_list *headers)
@@ -204,23 +205,24 @@ static void number_output(struct fold *fold, struct task_output *output, size_t 
 	struct task *task = fold->task;
 	struct task_stream *stream = streams_put(task, &task->outbound, output->topic, output->partition);
 	if (stream->number == 0)
-		stream->chain = hash_chain_start(task->key, task->service->name, task->partition, output->topic,
+		stream->chain = hash_chain_start(task->seal.key, task->service->name, task->partition, output->topic,
 		                                 output->partition);
 	const struct log_bytes *value = &output->record.value;
 	size_t skip = output->type ? EVENT_HEADER_BYTES : 0;
 	uint64_t fingerprint = output->type ? output->type->fingerprint : 0;
 	size_t len = value->len > 0 ? (size_t)value->len : 0;
 	stream->number++;
-	stream->chain = hash_chain(task->key, stream->chain, stream->number, fingerprint, &output->record.key,
+	stream->chain = hash_chain(task->seal.key, stream->chain, stream->number, fingerprint, &output->record.key,
 	                           len ? (const uint8_t *)value->data + skip : NULL, len - (len ? skip : 0));
 	streams_touch(&task->outbound, stream);
 	output->number = stream->number;
 	output->chain = stream->chain;
-	task->position.output_hash = hash_running_output(task->key, task->position.output_hash, output->topic,
+	task->position.output_hash = hash_running_output(task->seal.key, task->position.output_hash, output->topic,
 	                                                 output->partition, output->number, output->chain);
 
 	task->own.number = output->number;
 	task->own.chain = output->chain;
+	task->own.keyed = task->seal.keyed;
 	header_add_stream(headers, &task->own);
 	const struct topic *topic = task_topic(task, output->topic);
 	if (topic && topic->form == HEADERS_CLOUDEVENTS && output->type)
@@ -228,6 +230,7 @@ static void number_output(struct fold *fold, struct task_output *output, size_t 
 	const struct log_header *trace = header_find(fold->record, HEADER_TRACE);
 	if (trace && output->type && header_trace_valid(trace))
 		header_add_trace(headers, trace, span_of(task, output));
+	seal_list(&task->seal, &task->own, output->topic, &output->record, headers);
 	output->record.headers = headers->items;
 	output->record.header_count = headers->count;
 }
@@ -428,9 +431,9 @@ static enum task_verdict judge(const struct task *task, const struct task_stream
 	if (stream->number > number + 1)
 		return TASK_GAP;
 	uint64_t previous = last ? last->chain
-	                         : hash_chain_start(task->key, stream->service, stream->partition, task->service->input,
-	                                            task->partition);
-	uint64_t expected = hash_chain(task->key, previous, stream->number, fingerprint, key, body, len);
+	                         : hash_chain_start(task->seal.key, stream->service, stream->partition,
+	                                            task->service->input, task->partition);
+	uint64_t expected = hash_chain(task->seal.key, previous, stream->number, fingerprint, key, body, len);
 	return stream->chain == expected ? TASK_APPLIED : TASK_FORK;
 }
 
@@ -472,7 +475,7 @@ static enum status fold_numbered(struct fold *fold, const struct header_stream *
 	struct task *task = fold->task;
 	const struct log_record *record = fold->record;
 	const struct service_source *source = find_source(task, stream);
-	if (!source) {
+	if (!source || stream->keyed != task->seal.keyed) {
 		*verdict = TASK_UNKNOWN_SOURCE;
 		note_gap(task, "", GAP_UNKNOWN_PARTITION, 0, 0, record->offset, TASK_UNKNOWN_SOURCE);
 		return OK;
@@ -507,7 +510,9 @@ static enum status logic_version(struct task *task, int32_t version, struct err 
 			err, FATAL, "unknown_version",
 			"the log asks for logic version %d from here on, this program knows up to %d; run a newer program",
 			version, task->service->logic_version);
-	task->position.logic_version = version;
+	if (version >
+	    task->position.logic_version) /* one that comes again, later than its follower, takes nothing back */
+		task->position.logic_version = version;
 	return OK;
 }
 
@@ -549,6 +554,8 @@ static enum status take_first(struct task *task, const struct log_record *record
 	struct genesis genesis;
 	enum status status =
 		genesis_parse(record, task->service->input, task->partition, &task->decoded, &genesis, err);
+	if (status == OK)
+		status = seal_genesis(record, &genesis, task->secret, err);
 	return status == OK ? task_take_genesis(task, &genesis, err) : status;
 }
 
@@ -557,14 +564,19 @@ static void consume(struct task *task, const struct log_record *record)
 	struct task_position *position = &task->position;
 	position->last_offset = record->offset;
 	position->next_offset = record->offset + 1;
-	position->last_hash = hash_record(task->key, record);
-	position->input_hash = hash_running_input(task->key, position->input_hash, position->last_hash);
+	position->last_hash = hash_record(task->seal.key, record);
+	position->input_hash = hash_running_input(task->seal.key, position->input_hash, position->last_hash);
 }
 
 static enum status apply(struct fold *fold, enum task_verdict *verdict, struct err *err)
 {
 	struct header_stream stream;
 	*verdict = TASK_APPLIED;
+	if (!seal_holds(&fold->task->seal, fold->task->service->input, fold->task->partition, fold->record)) {
+		*verdict = TASK_FORGED;
+		note_gap(fold->task, "", GAP_FORGED_PARTITION, 0, 0, fold->record->offset, TASK_FORGED);
+		return OK;
+	}
 	if (genesis_is_control(fold->record)) {
 		*verdict = TASK_CONTROL;
 		return fold_control(fold, err);

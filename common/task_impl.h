@@ -8,6 +8,7 @@
 #include "task.h"
 
 #define GAP_UNKNOWN_PARTITION (-1)
+#define GAP_FORGED_PARTITION  (-2)
 
 enum headers_form { HEADERS_COMPACT, HEADERS_CLOUDEVENTS };
 
@@ -43,7 +44,9 @@ struct task {
 
 	/* meta */
 	bool has_genesis, single_replica;
-	uint8_t key[HASH_KEY_BYTES]; /* the installation */
+	uint8_t installation[16];
+	struct seal seal;            /* opened with the genesis, or with the file that has it */
+	const struct secret *secret; /* NULL: none was given */
 	struct task_position position;
 	int64_t stream_time_ms;
 	int64_t counts[TASK_VERDICTS];
@@ -60,7 +63,7 @@ struct task {
 	size_t row_table_count;
 	struct rows *rows;              /* of row_tables */
 	int64_t held_count, held_bytes; /* publisher's records that wait behind a dead letter of their key */
-	struct store_statement *put_meta, *put_topic, *put_inbound, *put_outbound, *put_gap, *delete_gap;
+	struct store_statement *put_meta, *put_topic, *put_inbound, *put_outbound, *put_gap, *delete_gap, *put_keyed;
 
 	struct accepts *accepts;
 	size_t accept_count;

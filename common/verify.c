@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* What is compared: the runtime's tables and the service's, but for the mark that is being caught up to. */
-static const char *const own_tables[] = {"meta", "topic", "inbound", "outbound", "gap"};
+static const char *const own_tables[] = {"meta", "topic", "inbound", "outbound", "gap", "keyed"};
 
 static const char *const letter_tables[] = {"letter", "held_key", "held"}; /* the last two where the service holds */
 
@@ -95,7 +95,7 @@ static void hash_row(struct compare *compare, struct store_statement *rows)
 		if (value.len)
 			buf_put(&row, value.bytes, value.len);
 	}
-	compare->hash = hash_bytes(task_installation(compare->file), row.data, row.len);
+	compare->hash = hash_bytes(task_seal(compare->file)->key, row.data, row.len);
 	buf_fini(&row);
 }
 
@@ -304,8 +304,11 @@ static enum status open_copy(const struct verify_config *config, const char *liv
 		return err_set(err, REJECT, "no_file", "%s does not exist: there is nothing to verify", live);
 	unlink(copy);
 	enum status status = store_copy(live, copy, err);
-	const struct task_config task = {
-		.service = config->service, .partition = config->partition, .path = copy, .scratch = true};
+	const struct task_config task = {.service = config->service,
+	                                 .partition = config->partition,
+	                                 .path = copy,
+	                                 .scratch = true,
+	                                 .secret = log_secret(config->log)};
 	return status == OK ? task_open(&task, out, err) : status;
 }
 

@@ -290,6 +290,12 @@ static bool open_one(struct worker *worker, enum worker_step *step)
 			continue;
 		struct err err = {0};
 		enum status status = worker_open_slot(worker, slot, &err);
+		worker->opened = worker->opened || status == OK;
+		if (err_is(&err, "secret") && status == FATAL &&
+		    !worker->opened) { /* no partition's fault: the program was set up so */
+			*step = finish(worker, FATAL, &err);
+			return true;
+		}
 		*step = status == OK ? WORKER_OPENED : set_aside(worker, slot, status, &err);
 		worker->assign_due = true;
 		/* Opening asks the log, and beside a slow one takes seconds: before the next file the membership is kept. */
@@ -484,7 +490,7 @@ static enum worker_step check_last(struct worker *worker, struct slot *slot, con
 	slot->expect_last = false;
 	worker->mark_due = true;
 	if (record->offset == position.last_offset &&
-	    hash_record(task_installation(slot->task), record) == position.last_hash)
+	    hash_record(task_seal(slot->task)->key, record) == position.last_hash)
 		return WORKER_CHECKED;
 	err_set(&err, FATAL, "forked",
 	        "%s/%d has another record at offset %lld than the one consumed at %lld: its history has changed (an unclean"
@@ -526,6 +532,18 @@ static bool caught_up(struct worker *worker, struct slot *slot)
 	return true;
 }
 
+/* Whoever may write to the topic can write many: every power of two is said. */
+static void say_forged(struct worker *worker, const struct slot *slot, const struct log_record *record)
+{
+	int64_t count = task_count(slot->task, TASK_FORGED);
+	if ((count & (count - 1)) == 0)
+		logging_write(
+			worker->config.logging, LOGGING_WARNING,
+			"a record claims to be a worker's and does not verify: it was not applied; find who writes it",
+			LOGGING_TEXT("topic", worker->full_input), LOGGING_INT("partition", slot->partition),
+			LOGGING_INT("offset", record->offset), LOGGING_INT("forged", count));
+}
+
 static enum worker_step fold_record(struct worker *worker, struct slot *slot, const struct log_record *record)
 {
 	struct err err = {0};
@@ -541,6 +559,8 @@ static enum worker_step fold_record(struct worker *worker, struct slot *slot, co
 	worker->polled_acks++;
 	worker->counts.folded++;
 	worker->counts.verdicts[verdict]++;
+	if (verdict == TASK_FORGED)
+		say_forged(worker, slot, record);
 	slot->folded_since_open++;
 	if (!slot->catching_up)
 		tracer_folded(worker->config.tracer, slot->task, record, verdict);
@@ -772,7 +792,8 @@ static size_t collect_marks(struct worker *worker, struct log_mark *marks)
 			continue;
 		struct log_mark *mark = &marks[count++];
 		*mark = (struct log_mark){.partition = slot->partition, .offset = position.next_offset};
-		mark_print(&position, mark->metadata);
+		mark_write(&position, task_seal(slot->task), worker->config.service->name, slot->partition,
+		           mark->metadata);
 		slot->marked_next = position.next_offset;
 		lock_set(slot->lock, LOCK_MARKING);
 	}

@@ -64,6 +64,7 @@ struct worker {
 	enum phase phase;
 	size_t commit_at; /* PHASE_COMMIT: the next slot */
 	bool joined;      /* an assignment has come */
+	bool opened;      /* a task was open */
 	bool assign_due;
 	bool poll_due; /* before the next file is opened */
 	bool rollback_due;

@@ -99,7 +99,8 @@ static enum status check_mark_record(struct worker *worker, const struct slot *s
 }
 
 /* Where outputs begin to go out again: the mark in the file while it is not confirmed, else the committed one. */
-static enum status find_target(struct worker *worker, struct slot *slot, bool *some, struct err *err)
+static enum status find_target(struct worker *worker, struct slot *slot, const struct seal *seal, bool *some,
+                               struct err *err)
 {
 	const char *kept = task_mark(slot->task);
 	struct task_position now, target;
@@ -119,7 +120,8 @@ static enum status find_target(struct worker *worker, struct slot *slot, bool *s
 	enum status status = log_consumer_committed(worker->consumer, &mark, err);
 	if (status != OK)
 		return err_context(err, status, "reading the mark");
-	if (mark.offset >= 0 && mark_parse(mark.metadata, mark.offset, &target)) {
+	if (mark.offset >= 0 &&
+	    mark_read(mark.metadata, mark.offset, seal, worker->config.service->name, slot->partition, &target)) {
 		slot->marked_next = target.next_offset;
 		slot->target = target;
 		*some = now.next_offset < target.next_offset;
@@ -135,10 +137,14 @@ static enum status find_target(struct worker *worker, struct slot *slot, bool *s
 static enum status open_mark(struct worker *worker, struct slot *slot, const struct genesis *genesis, struct err *err)
 {
 	bool some;
-	enum status status = find_target(worker, slot, &some, err);
+	struct seal seal;
+	enum status status = seal_open(genesis->installation, genesis->chain == CHAIN_KEY_KEYED,
+	                               log_secret(worker->config.log), &seal, err);
+	if (status == OK)
+		status = find_target(worker, slot, &seal, &some, err);
 	if (status != OK || !some)
 		return status;
-	status = check_mark_record(worker, slot, genesis->installation, &slot->target, err);
+	status = check_mark_record(worker, slot, seal.key, &slot->target, err);
 	if (status != OK)
 		return status;
 	char text[MARK_TEXT_MAX + 1];
@@ -169,7 +175,8 @@ static enum status open_task(struct worker *worker, struct slot *slot, struct er
 	                                   .full_sync = worker->config.full_sync,
 	                                   .reverse = worker->config.reverse,
 	                                   .vfs = worker->config.vfs,
-	                                   .full_input = worker->full_input};
+	                                   .full_input = worker->full_input,
+	                                   .secret = log_secret(worker->config.log)};
 	return task_open(&config, &slot->task, err);
 }
 

@@ -102,8 +102,10 @@ static int run(const struct config *config, const struct settings *settings)
 			exit_status = EXIT_PARTLY;
 		audit_close(audit);
 	}
-	if (status != OK)
+	if (status != OK) {
 		complain(&err);
+		exit_status = exit_status == EXIT_FAILED ? config_exit_status(&err) : exit_status;
+	}
 	log_close(log);
 	return exit_status;
 }

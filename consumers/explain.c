@@ -57,6 +57,7 @@ static int tell(const struct settings *settings, struct log *log, const char *or
 	int exit_status = EXIT_FAILED;
 	if (story_tell(&story, log, order_id, data, count, &err) != OK) {
 		fprintf(stderr, "tandem explain: %s\n", err.text);
+		exit_status = config_exit_status(&err);
 	} else if (!story.event_count && !story.placed && !story.cancel_requested) {
 		exit_status = unknown(&story);
 	} else {

@@ -78,7 +78,8 @@ static bool prove(struct demo *demo)
 static bool play(struct demo *demo)
 {
 	demo_say("An installation: its topics, each partition beginning with a genesis record.");
-	if (!demo_run(demo, "topics", "create", "--partitions", demo->partitions, NULL))
+	if (!demo_run(demo, "topics", "create", "--partitions", demo->partitions,
+	              demo->config->secret_file ? "--keyed" : NULL, NULL))
 		return false;
 	if (!publish_stock(demo) || !first_batch(demo) || !second_batch(demo))
 		return false;
@@ -108,7 +109,9 @@ static void say_what_next(const struct demo *demo)
 	const char *folder = demo->keep ? demo->folder : "/tmp/tandem-shop";
 	printf("\nAll of it holds. What to try next:\n");
 	if (!demo->keep)
-		printf("  %s demo --local %s %s\n", demo->program, folder, demo->csv ? demo->csv : "");
+		printf("  %s demo --local %s%s%s %s\n", demo->program, folder,
+		       demo->config->secret_file ? " --secret-file " : "",
+		       demo->config->secret_file ? demo->config->secret_file : "", demo->csv ? demo->csv : "");
 	for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
 		printf("  %s %s%s%s", demo->program, next[i].command, next[i].story ? " " : "",
 		       next[i].story ? demo->story : "");
@@ -118,6 +121,8 @@ static void say_what_next(const struct demo *demo)
 			printf(" --log local:%s/log", folder);
 		if (next[i].data)
 			printf(" --data %s/state", folder);
+		if (next[i].data && demo->config->secret_file)
+			printf(" --secret-file %s", demo->config->secret_file);
 		printf("\n");
 	}
 }

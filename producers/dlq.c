@@ -370,7 +370,8 @@ static int run_action(struct job *job, size_t action)
 		if (fflush(stdout) != 0 && exit_status == EXIT_DONE)
 			exit_status = EXIT_FAILED;
 	} else {
-		exit_status = failed(job, actions[action].name, err_is(&job->err, "usage") ? EXIT_USAGE : EXIT_FAILED);
+		exit_status = failed(job, actions[action].name,
+		                     err_is(&job->err, "usage") ? EXIT_USAGE : config_exit_status(&job->err));
 	}
 	letters_close(&job->letters);
 	log_close(log);

@@ -162,7 +162,7 @@ static int run(const struct settings *settings, const struct publish_options *op
 		publish_print(&result, options->dry_run, stdout);
 	fflush(stdout);
 	print_outcome(options, &result, status, &err);
-	return status == OK ? EXIT_DONE : result.sent.acknowledged ? EXIT_PARTLY : EXIT_FAILED;
+	return status == OK ? EXIT_DONE : result.sent.acknowledged ? EXIT_PARTLY : config_exit_status(&err);
 }
 
 /* With spans, where traces are begun and somebody wants them. */

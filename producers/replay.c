@@ -227,7 +227,7 @@ static int exit_of(enum status status, const struct err *err, bool some)
 		fprintf(stderr, "tandem replay: %s\n", err->text);
 	if (err_is(err, "usage"))
 		return EXIT_USAGE;
-	return some ? EXIT_PARTLY : EXIT_FAILED;
+	return some ? EXIT_PARTLY : config_exit_status(err);
 }
 
 /* ---- doing it ---- */
@@ -376,6 +376,7 @@ static struct log *open_target(const struct settings *settings, const struct con
 {
 	struct config other = *config;
 	other.log = url;
+	other.secret_file = NULL; /* the source's: what is written needs none */
 	if (settings->to_namespace)
 		other.name_space = settings->to_namespace;
 	return config_open_log(&other, exit_status);

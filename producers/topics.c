@@ -32,7 +32,7 @@ static const char examples[] =
 struct settings {
 	int64_t partitions;
 	struct config_list partitions_of;
-	bool single_replica, dry_run, json, yes;
+	bool single_replica, keyed, dry_run, json, yes;
 	int64_t wait_ms;
 };
 
@@ -53,7 +53,7 @@ typedef int action_run(struct job *job);
 static int failed(const struct job *job, const char *action)
 {
 	fprintf(stderr, "tandem topics %s: %s\n", action, job->err.text);
-	return EXIT_FAILED;
+	return config_exit_status(&job->err);
 }
 
 static void print_delete_command(const struct job *job)
@@ -85,6 +85,14 @@ static int32_t partition_total(const struct genesis_topic_array *topics)
 	return total;
 }
 
+/* That the secret is another installation's is said once, before every partition is looked at. */
+static bool wrong_secret(struct job *job)
+{
+	struct genesis genesis;
+	return log_secret(job->log) && installation_find(job->log, &job->arena, &genesis, &job->err) != OK &&
+	       err_is(&job->err, "secret");
+}
+
 /* ---- create ---- */
 
 static void print_plan(const struct job *job, bool single_replica)
@@ -104,11 +112,16 @@ static void print_plan(const struct job *job, bool single_replica)
 static int create(struct job *job)
 {
 	bool single = job->settings->single_replica, made;
-	if (replicas_decide(job, &single) != OK)
+	if (job->settings->keyed != (log_secret(job->log) != NULL))
+		return config_misuse(job->config, "create: found %s, expected both or neither",
+		                     job->settings->keyed ? "--keyed without --secret-file"
+		                                          : "--secret-file without --keyed");
+	if (wrong_secret(job) || replicas_decide(job, &single) != OK)
 		return failed(job, "create");
 	const struct create_request request = {.seam = &seam_system,
 	                                       .plan = job->plan,
 	                                       .single_replica = single,
+	                                       .keyed = job->settings->keyed,
 	                                       .dry_run = job->settings->dry_run,
 	                                       .patience_ms = PATIENCE_MS};
 	enum status status = create_run(&job->survey, &request, &made, &job->err);
@@ -159,6 +172,8 @@ static int check(struct job *job)
 {
 	struct genesis genesis;
 	bool pinned = installation_find(job->log, &job->arena, &genesis, &job->err) == OK;
+	if (wrong_secret(job))
+		return failed(job, "check");
 	if (pinned)
 		pinned_plan(job, &genesis);
 	job->survey.out = stdout;
@@ -345,6 +360,10 @@ static int topics_main(int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.single_replica,
 	         .help = "create: one replica, and no care for replicas ever after (alone with one broker)"},
+		{.name = "keyed",
+	         .kind = CONFIG_FLAG,
+	         .value = &settings.keyed,
+	         .help = "create: chains keyed with --secret-file's secret, so that nobody without it can forge an event"},
 		CONFIG_DRY_RUN_OPTION(&settings.dry_run, "create, delete: say what would be done"),
 		{.name = "yes", .kind = CONFIG_FLAG, .value = &settings.yes, .help = "delete: really do it"},
 		{.name = "wait",

@@ -2,6 +2,7 @@
 """Where the vectors of tests/test_hash.c come from: SipHash-2-4 from its paper (Aumasson, Bernstein 2012), in Python and
 without any code of ours, over byte strings put together as docs/wire.md says. Run it to print them again."""
 
+import hashlib
 import struct
 
 MASK = (1 << 64) - 1
@@ -69,6 +70,30 @@ def running_output(previous, topic, partition, number, chained):
     return siphash24(KEY, data)
 
 
+def derive(secret, purpose):
+    whole = hashlib.blake2b(secret, digest_size=32).digest()
+    return hashlib.blake2b(purpose + KEY, key=whole, digest_size=16).digest()
+
+
+def content(key, value, headers):
+    data = blob(key) + blob(value) + struct.pack(">i", len(headers))
+    for name, bytes_ in headers:
+        data += name + b"\0" + blob(bytes_)
+    return data
+
+
+def proof_event(start, number, chained, key, value, headers=()):
+    return siphash24(KEY, b"\x01" + struct.pack(">QQQ", start, number, chained) + content(key, value, headers))
+
+
+def proof_control(topic, partition, key, value, headers=()):
+    return siphash24(KEY, b"\x02" + topic + b"\0" + struct.pack(">i", partition) + content(key, value, headers))
+
+
+def proof_mark(service, partition, text):
+    return siphash24(KEY, b"\x03" + service + b"\0" + struct.pack(">i", partition) + text)
+
+
 def main():
     # The paper's own vector (its appendix A): key 00..0f, input 00..0e.
     assert siphash24(KEY, bytes(range(15))) == 0xA129CA6149BE45E5
@@ -79,8 +104,16 @@ def main():
     whole = record(41, 1700000000000, b"k", None, [(b"tandem", b"\x01"), (b"empty", b""), (b"null", None)])
     for name, value in (("start", start), ("first", first), ("second", second), ("long", long), ("record", whole),
                         ("running input", siphash24(KEY, struct.pack(">QQ", 0, whole))),
-                        ("running output", running_output(0, b"orders.dlq", 2, 9, first))):
+                        ("running output", running_output(0, b"orders.dlq", 2, 9, first)),
+                        ("proof, event", proof_event(start, 1, first, b"A-1", b"value")),
+                        ("proof, headers", proof_event(start, 1, first, b"A-1", b"value", [(b"empty", b""), (b"null", None)])),
+                        ("proof, null", proof_event(start, 2, second, None, None)),
+                        ("proof, control", proof_control(b"orders", 3, None, b"value")),
+                        ("proof, mark", proof_mark(b"order", 3, b"tandem1 1"))):
         print(f"{name:15} 0x{value:016x}")
+    # The installation id is KEY.
+    for purpose in (b"tandem1 chain", b"tandem1 proof"):
+        print(purpose.decode(), ", ".join(f"0x{b:02x}" for b in derive(b"0123456789abcdef0123456789abcdef", purpose)))
 
 
 main()

@@ -72,6 +72,23 @@ static void an_output_is_hashed_by_its_place_in_its_stream(void **state)
 	assert_true(hash_running_output(key, 0, "orders.dlq", 2, 9, FIRST) == 0x605e46b01efb375fu);
 }
 
+static void a_proof_is_a_hash_of_its_kind_place_and_content(void **state)
+{
+	(void)state;
+	const struct log_record event = {.key = {"A-1", 3}, .value = {"value", 5}};
+	const struct log_record null = {.key = {NULL, -1}, .value = {NULL, -1}};
+	const struct log_record control = {.key = {NULL, -1}, .value = {"value", 5}};
+	const struct log_header headers[] = {
+		{"empty", {"", 0}}, {"tandem", {"whatever it says", 16}}, {"null", {NULL, -1}}};
+	const struct log_record with_headers = {
+		.key = {"A-1", 3}, .value = {"value", 5}, .headers = headers, .header_count = 3};
+	assert_true(hash_proof_event(key, START, 1, FIRST, &event, "tandem") == 0x836b4aa7fc317a89u);
+	assert_true(hash_proof_event(key, START, 1, FIRST, &with_headers, "tandem") == 0xca6e01d1ccd3611eu);
+	assert_true(hash_proof_event(key, START, 2, SECOND, &null, "tandem") == 0x707433aa2a014294u);
+	assert_true(hash_proof_control(key, "orders", 3, &control, "tandem-proof") == 0xe37a6bd2ef8d716fu);
+	assert_true(hash_proof_mark(key, "order", 3, "tandem1 1") == 0x9e53399304ddfc84u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +97,7 @@ int main(void)
 		cmocka_unit_test(each_number_is_chained_to_the_one_before),
 		cmocka_unit_test(a_record_is_hashed_with_all_that_was_delivered),
 		cmocka_unit_test(an_output_is_hashed_by_its_place_in_its_stream),
+		cmocka_unit_test(a_proof_is_a_hash_of_its_kind_place_and_content),
 	};
 	return cmocka_run_group_tests_name("hash", tests, NULL, NULL);
 }

@@ -315,10 +315,11 @@ static void a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored(void
 		{not_counted, "bad_genesis", "does not count this partition", "restore the topic"},
 		{no_partitions, "bad_genesis", "0 partitions", "restore the topic"},
 		{too_many_partitions, "bad_genesis", "10001 partitions", "restore the topic"},
-		{listed_twice, "bad_genesis", "inventory 2 partitions, the second time it lists it", "restore the topic"},
+		{listed_twice, "bad_genesis", "inventory 2 partitions, the second time it lists it",
+	         "restore the topic"},
 		{too_many_topics, "bad_genesis", "lists more than 1000 topics", "restore the topic"},
 		{version_0, "bad_genesis", "logic version 0, expected 1 or more", "restore the topic"},
-		{keyed, "unknown_version", "chains of this installation are keyed", "or restore the topic"},
+		{keyed, "secret", "chains of this installation are keyed", "--secret-file"},
 		{without_dead_letters, "foreign_log", "does not name the topic orders.dlq",
 	         "create a new installation"},
 	};

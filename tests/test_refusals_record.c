@@ -282,7 +282,7 @@ static void a_header_of_a_newer_version_stays_until_the_log_is_restored(void **s
 {
 	(void)state;
 	struct stage stage;
-	static const char bytes[22] = {2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 'x'};
+	static const char bytes[22] = {3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 'x'};
 	const struct log_header header = {HEADER_STREAM, {bytes, sizeof bytes}};
 	stage_open(&stage, 2, 2);
 	struct stage_copy *copy = stage_save(&stage, "inventory");

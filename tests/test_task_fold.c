@@ -464,7 +464,7 @@ static void a_newer_header_version_halts(void **state)
 	struct records records;
 	records_begin(&records, "order", 0);
 	struct log_record record = an_order(&records, 1);
-	record = records_with_header(&records, &record, "tandem", "\2", 1);
+	record = records_with_header(&records, &record, "tandem", "\3", 1);
 	assert_string_equal(records_refused(&records, &record), "newer_header");
 	records_drop(&records);
 }

@@ -17,6 +17,7 @@
 #include "json.h"
 #include "log.h"
 #include "refold.h"
+#include "seal.h"
 #include "service.h"
 #include "task.h"
 
@@ -104,6 +105,7 @@ struct audit {
 	struct arena kept;  /* lives as long as the audit */
 	struct arena arena; /* what the last look found */
 	struct genesis genesis;
+	struct seal seal;
 	struct audit_view *views;
 	size_t view_count;
 	const char **left_out; /* services that the installation has not got, or nobody runs, and why */

@@ -162,7 +162,7 @@ struct found {
 static uint64_t next_chain(const struct audit *audit, const struct audit_view *source, const char *topic,
                            const struct log_record *record, const struct found *found)
 {
-	const uint8_t *key = audit->genesis.installation, *body = record->value.data;
+	const uint8_t *key = audit->seal.key, *body = record->value.data;
 	size_t len = record->value.len > 0 ? (size_t)record->value.len : 0;
 	uint64_t fingerprint = 0, chain = found->chain;
 	size_t input_len = strlen(source->service->input);
@@ -182,7 +182,8 @@ static void take_record(const struct audit *audit, const struct audit_view *sour
 {
 	struct header_stream stream;
 	if (header_stream_parse(record, &stream) != HEADER_VALID || stream.partition != source->partition ||
-	    strcmp(stream.service, source->service->name) != 0)
+	    strcmp(stream.service, source->service->name) != 0 ||
+	    !seal_holds(&audit->seal, topic, record->partition, record))
 		return;
 	bool known = found->any || found->all;
 	found->any = true;
@@ -306,9 +307,13 @@ static void add_gap(struct audit *audit, const struct audit_view *view, const st
 	struct audit_gap *out = &audit->gaps[audit->gap_count++];
 	*out = (struct audit_gap){.view = view, .gap = *gap};
 	if (!*gap->service) { /* dropped, and nobody waits for it */
-		out->what =
-			audit_text(audit, "find who writes a `tandem` header: tandem replay -t %s -p %d -o %lld -c 1",
-		                   view->service->input, view->partition, (long long)gap->first_offset);
+		out->what = audit_text(
+			audit,
+			gap->verdict == TASK_FORGED
+				? "find who writes what the secret does not verify: tandem replay -t %s"
+				  " -p %d -o %lld -c 1"
+				: "find who writes a `tandem` header: tandem replay -t %s -p %d -o %lld -c 1",
+			view->service->input, view->partition, (long long)gap->first_offset);
 		return;
 	}
 	/* A source that is not at its end may be about to send what is missing. */

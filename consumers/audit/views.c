@@ -4,6 +4,7 @@
 #include "command.h"
 #include "halt.h"
 #include "installation.h"
+#include "mark.h"
 #include "store.h"
 
 #include <stdio.h>
@@ -65,6 +66,9 @@ static void add_views(struct audit *audit, const struct service *service)
 enum status views_find(struct audit *audit, struct err *err)
 {
 	enum status status = installation_find(audit->config.log, &audit->kept, &audit->genesis, err);
+	if (status == OK)
+		status = seal_open(audit->genesis.installation, audit->genesis.chain == CHAIN_KEY_KEYED,
+		                   log_secret(audit->config.log), &audit->seal, err);
 	if (status != OK)
 		return status;
 	audit->left_out = arena_alloc(&audit->kept, command_count * sizeof *audit->left_out);
@@ -85,8 +89,7 @@ static int64_t next_offset_of(const char *path)
 	bool row;
 	if (store_open(&config, &store, NULL) != OK)
 		return -1;
-	if (store_prepare(store, "SELECT next_offset FROM meta", &s, NULL) == OK &&
-	    store_step(s, &row, NULL) == OK)
+	if (store_prepare(store, "SELECT next_offset FROM meta", &s, NULL) == OK && store_step(s, &row, NULL) == OK)
 		next = row ? store_int(s, 0) : 0;
 	store_close(store);
 	return next;
@@ -120,7 +123,9 @@ static int64_t lag_by_mark(struct audit *audit, const struct audit_view *view)
 {
 	struct log_mark mark = {.partition = view->partition};
 	const char *group = audit_text(audit, "tandem-%s", view->service->name);
-	if (log_committed(audit->config.log, group, view->service->input, &mark, NULL) != OK || mark.offset < 0)
+	struct task_position position;
+	if (log_committed(audit->config.log, group, view->service->input, &mark, NULL) != OK || mark.offset < 0 ||
+	    !mark_read(mark.metadata, mark.offset, &audit->seal, view->service->name, view->partition, &position))
 		return -1;
 	return view_lag_behind(audit, view, mark.offset);
 }
@@ -195,8 +200,11 @@ static enum status take_file(struct audit *audit, struct audit_view *view, struc
 	name_scratch(audit, view, "audit");
 	read_halt(audit, view);
 	enum status status = store_copy(view->path, view->scratch, err);
-	const struct task_config config = {
-		.service = view->service, .partition = view->partition, .path = view->scratch, .scratch = true};
+	const struct task_config config = {.service = view->service,
+	                                   .partition = view->partition,
+	                                   .path = view->scratch,
+	                                   .scratch = true,
+	                                   .secret = log_secret(audit->config.log)};
 	if (status == OK)
 		status = task_open(&config, &view->task, err);
 	unlink(view->scratch);

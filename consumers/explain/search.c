@@ -56,7 +56,7 @@ static void consider(struct story *story, const char *topic, const struct log_re
 {
 	struct arena arena = {0};
 	struct record_view view;
-	if (!has_key(record, story->order_id))
+	if (!has_key(record, story->order_id) || !seal_holds(&story->seal, topic, record->partition, record))
 		return;
 	record_view(record, &arena, &view);
 	if (story_is_about(story, &view) || !view.event) /* what cannot be decoded has its key to be told by */
@@ -336,6 +336,8 @@ static void consider_letter(struct story *story, const struct log_record *record
 {
 	struct arena arena = {0};
 	struct record_view view;
+	if (!seal_holds(&story->seal, "orders.dlq", record->partition, record))
+		return;
 	record_view(record, &arena, &view);
 	if (story_is_about(story, &view) || (!view.event && has_key(record, story->order_id)))
 		story_add(story, "orders.dlq", record);

@@ -183,6 +183,9 @@ enum status story_tell(struct story *story, struct log *log, const char *order_i
 	*story = (struct story){.log = log, .placed_offset = -1, .decided_offset = -1, .cancel_offset = -1};
 	story->order_id = arena_copy(&story->arena, order_id, strlen(order_id));
 	enum status status = genesis_read(log, "orders", 0, &story->arena, &story->genesis, err);
+	if (status == OK)
+		status = seal_open(story->genesis.installation, story->genesis.chain == CHAIN_KEY_KEYED,
+		                   log_secret(log), &story->seal, err);
 	if (status != OK)
 		return err_context(err, status, "topic orders");
 	story->partition =

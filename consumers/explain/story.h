@@ -19,6 +19,7 @@
 #include "log.h"
 #include "mem.h"
 #include "record_view.h"
+#include "seal.h"
 
 #define STORY_REACH 10000 /* records looked at each way from where one is expected */
 
@@ -47,7 +48,8 @@ struct story {
 	const char *order_id;
 	struct log *log;
 	struct genesis genesis; /* of orders */
-	int32_t partition;      /* of orders */
+	struct seal seal;
+	int32_t partition; /* of orders */
 
 	/* What the files know. */
 	bool placed, cancel_requested;

@@ -136,6 +136,10 @@ static void collect(struct arguments *arguments, const struct demo *demo, const 
 		add(arguments, "--namespace");
 		add(arguments, demo->name_space);
 	}
+	if (demo->config->secret_file && strcmp(first, "publish") != 0) { /* which needs none */
+		add(arguments, "--secret-file");
+		add(arguments, demo->config->secret_file);
+	}
 	if (takes_data(first)) {
 		add(arguments, "--data");
 		add(arguments, demo->data);

@@ -23,7 +23,8 @@ struct act {
 static bool of_dead_letter(const char *name)
 {
 	return strcmp(name, HEADER_STREAM) == 0 || strcmp(name, HEADER_STREAM_ORIGINAL) == 0 ||
-	       strcmp(name, REDRIVE_HEADER) == 0 || strncmp(name, "kafka_dlt-", strlen("kafka_dlt-")) == 0;
+	       strcmp(name, REDRIVE_HEADER) == 0 || strcmp(name, SEAL_CONTROL_HEADER) == 0 ||
+	       strncmp(name, "kafka_dlt-", strlen("kafka_dlt-")) == 0;
 }
 
 /* The publisher's record as it was, and which letter it is. */
@@ -97,6 +98,7 @@ static enum status send(void *arg, const struct letter *letter, const struct log
 		redriven(act, letter, record, &out);
 	if (status != OK)
 		return status;
+	seal_control(&act->letters->seal, act->letters->topic, out.partition, &act->arena, &out);
 	act->sent++;
 	return delivery_take(act->delivery, act->letters->topic, &out,
 	                     (struct delivery_origin){act->letters, letter->offset}, err);

@@ -77,6 +77,8 @@ static void look_at(const struct search *search, const struct log_record *record
 	struct redrive redrive;
 	struct header_stream stream;
 	arena_reset(arena);
+	if (!seal_holds(&search->letters->seal, search->letters->topic, record->partition, record))
+		return;
 	if (genesis_is_control(record)) {
 		look_at_control(search, record, arena);
 		return;

@@ -51,6 +51,9 @@ static enum status find_partitions(struct letters *letters, struct err *err)
 	if (status == OK && !found)
 		status = err_set(err, FATAL, "no_genesis", "topic %s is of no installation; see `tandem topics create`",
 		                 letters->dlq);
+	if (status == OK)
+		status = seal_open(letters->genesis.installation, letters->genesis.chain == CHAIN_KEY_KEYED,
+		                   log_secret(letters->log), &letters->seal, err);
 	if (status != OK)
 		return status;
 	const struct genesis_topic *topic = genesis_topic(&letters->genesis, letters->topic);
@@ -133,7 +136,7 @@ struct walk {
 static bool is_next(const struct walk *walk, const struct log_record *record, const struct header_stream *stream)
 {
 	const struct letters *letters = walk->letters;
-	const uint8_t *key = letters->genesis.installation;
+	const uint8_t *key = letters->seal.key;
 	if (!walk->whole && !walk->number)
 		return true;
 	if (stream->number != walk->number + 1)
@@ -150,7 +153,8 @@ static void walk_record(struct walk *walk, const struct log_record *record)
 	struct header_stream stream;
 	if (genesis_is_control(record))
 		return;
-	bool ours = header_stream_parse(record, &stream) == HEADER_VALID && stream.partition == record->partition &&
+	bool ours = seal_holds(&walk->letters->seal, walk->letters->dlq, record->partition, record) &&
+	            header_stream_parse(record, &stream) == HEADER_VALID && stream.partition == record->partition &&
 	            strcmp(stream.service, walk->letters->service) == 0;
 	if (ours && is_next(walk, record, &stream)) {
 		take(walk->letters, record, &stream);

@@ -15,6 +15,7 @@
 #include "genesis.h"
 #include "log.h"
 #include "mem.h"
+#include "seal.h"
 #include "seam.h"
 
 enum letter_state { LETTER_OPEN, LETTER_REDRIVEN, LETTER_DISCARDED, LETTER_STATES };
@@ -45,6 +46,7 @@ struct letters {
 	const char *topic, *dlq;
 	const char *service; /* that sends them */
 	struct genesis genesis;
+	struct seal seal;
 	int32_t partitions;
 	struct letters_partition *of;
 	struct letter *items;

@@ -1,6 +1,7 @@
 #include "create.h"
 
 #include "plan.h"
+#include "seal.h"
 
 #include <string.h>
 
@@ -64,6 +65,7 @@ struct writing {
 	struct survey *survey;
 	const struct create_request *request;
 	struct log_producer *producer;
+	struct seal seal;
 	struct err err; /* the first acknowledgement that was none */
 	enum status status;
 };
@@ -83,6 +85,7 @@ static enum status write_one(struct writing *writing, struct genesis *genesis, s
 {
 	struct log_record record;
 	enum status status = genesis_record(genesis, writing->survey->arena, &record, err);
+	seal_control(&writing->seal, genesis->topic, genesis->partition, writing->survey->arena, &record);
 	int topic = status == OK ? log_producer_topic(writing->producer, genesis->topic) : 0;
 	if (status == OK)
 		status = log_produce(writing->producer, topic, &record, 0, err);
@@ -130,7 +133,10 @@ static enum status write_genesis(struct survey *survey, const struct create_requ
                                  struct err *err)
 {
 	struct writing writing = {.survey = survey, .request = request};
-	enum status status = log_producer_open(survey->log, &writing.producer, err);
+	enum status status =
+		seal_open(genesis->installation, request->keyed, log_secret(survey->log), &writing.seal, err);
+	if (status == OK)
+		status = log_producer_open(survey->log, &writing.producer, err);
 	if (status == OK)
 		status = write_empty(&writing, genesis, err);
 	if (status == OK)
@@ -178,6 +184,7 @@ enum status create_run(struct survey *survey, const struct create_request *reque
 	if (status != OK)
 		return status;
 	survey_compare_genesis(survey, &request->plan, request->single_replica);
+	survey_compare_chain(survey, request->keyed);
 	survey_compare_topics(survey, request->single_replica);
 	if (survey->problems)
 		return err_set(err, FATAL, "refused", "nothing was made: %zu problem%s", survey->problems,
@@ -187,7 +194,7 @@ enum status create_run(struct survey *survey, const struct create_request *reque
 		return OK;
 	struct genesis genesis = {.topics = request->plan,
 	                          .single_replica = request->single_replica,
-	                          .chain = CHAIN_KEY_PUBLIC,
+	                          .chain = request->keyed ? CHAIN_KEY_KEYED : CHAIN_KEY_PUBLIC,
 	                          .logic_version = 1};
 	if (survey->found)
 		memcpy(genesis.installation, survey->genesis.installation, sizeof genesis.installation);

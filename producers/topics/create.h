@@ -10,6 +10,7 @@ struct create_request {
 	const struct seam *seam;
 	struct genesis_topic_array plan;
 	bool single_replica;
+	bool keyed; /* the log was opened with the secret */
 	bool dry_run;
 	int64_t patience_ms; /* how long the genesis records may take to be acknowledged */
 };

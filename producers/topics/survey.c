@@ -62,7 +62,7 @@ static enum status look(struct survey *survey, const char *topic, int32_t partit
 		*state = other(survey,
 		               arena_format(survey->arena, "%s/%d begins at offset %" PRId64 ", its genesis is gone",
 		                            topic, (int)partition, low));
-	else if (genesis_parse(&record, topic, partition, survey->arena, &genesis, &why) != OK)
+	else if (genesis_check(survey->log, &record, topic, partition, survey->arena, &genesis, &why) != OK)
 		*state = other(survey, why.text);
 	else
 		*state = judge(survey, &genesis);
@@ -163,6 +163,16 @@ static void compare_settings(struct survey *survey, const struct log_topic *foun
 		survey_problem(survey, "%s has %s=%s, expected %s%s", found->name, want[i].name,
 		               value ? value : "(not set)", enough ? "at least " : "", want[i].value);
 	}
+}
+
+void survey_compare_chain(struct survey *survey, bool keyed)
+{
+	bool found = survey->found && survey->genesis.chain == CHAIN_KEY_KEYED;
+	if (survey->found && found != keyed)
+		survey_problem(survey, "the installation that is there has %s chains, expected %s ones%s",
+		               chain_key_name(survey->genesis.chain),
+		               chain_key_name(keyed ? CHAIN_KEY_KEYED : CHAIN_KEY_PUBLIC),
+		               found ? " (--keyed --secret-file)" : "");
 }
 
 void survey_compare_topics(struct survey *survey, bool single_replica)

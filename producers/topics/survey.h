@@ -45,6 +45,9 @@ enum status survey_read(struct survey *survey, const struct genesis_topic_array 
 /* Problems of what was found against what is wanted: pinned counts, header forms, the replication policy. */
 void survey_compare_genesis(struct survey *survey, const struct genesis_topic_array *plan, bool single_replica);
 
+/* The problem of an installation whose chains are keyed where they are to be public, or the other way round. */
+void survey_compare_chain(struct survey *survey, bool keyed);
+
 /* Problems of the topics that are there: partition counts, replicas and settings. */
 void survey_compare_topics(struct survey *survey, bool single_replica);
 

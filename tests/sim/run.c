@@ -44,6 +44,7 @@ static void play(struct world *world)
 	for (int turn = 0; turn < TURNS_MAX && after > 0; turn++) {
 		if (dice_chance(&world->schedule, 150))
 			input_step(world);
+		forge_step(world);
 		bool moved = burst(world);
 		faults_turn(world);
 		idle = moved ? 0 : idle + 1;

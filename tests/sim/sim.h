@@ -15,6 +15,7 @@
 #include "events.h"
 #include "log.h"
 #include "log_memory.h"
+#include "seal.h"
 #include "worker.h"
 
 #include <stdbool.h>
@@ -57,6 +58,7 @@ struct plan {
 	int net_in_thousand; /* records whose writing goes wrong */
 	bool told;           /* the log says at once that a partition has another leader, where it loses a tail */
 	bool may[FAULT_CLASSES];
+	bool keyed; /* chains are, and somebody forges records: forge.c */
 };
 
 struct options {
@@ -121,6 +123,9 @@ struct world {
 	struct arena arena;
 	struct genesis_topic topics[SIM_TOPICS];
 	uint8_t installation[16];
+	struct seal seal; /* of the installation */
+	struct dice forger;
+	struct log_producer *forging; /* where chains are keyed */
 	char folder[200];
 	struct process processes[SIM_PROCESSES_MAX];
 	int process_count;
@@ -184,6 +189,12 @@ void watch_end(struct world *world, struct process *process, bool killed); /* be
 
 void world_trace(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3))); /* false */
+
+extern const struct secret world_secret; /* of an installation with keyed chains */
+
+/* forge.c */
+bool forge_decide(struct world *world); /* are the chains keyed? */
+void forge_step(struct world *world);   /* may write a record that is forged */
 
 /* input.c */
 void input_make(struct world *world);

@@ -14,7 +14,7 @@ static const char *const marks[MARK_KINDS] = {"lost", "older", "foreign"};
 
 static const char *const inputs[INPUT_KINDS] = {
 	"repeat",          "conflict",   "malformed", "empty",      "unknown type", "against the rules", "wrong key",
-	"wrong partition", "unnumbered", "stranger",  "bad header", "hostile time", "oversized",
+	"wrong partition", "unnumbered", "stranger",  "bad header", "hostile time", "oversized",         "forged",
 };
 
 static const char *const seen[SEEN_KINDS] = {

@@ -61,6 +61,7 @@ enum sim_input { /* what is not well meant, or comes twice */
 	         INPUT_BAD_HEADER,
 	         INPUT_HOSTILE_TIME,
 	         INPUT_OVERSIZED,
+	         INPUT_FORGED, /* where chains are keyed */
 	         INPUT_KINDS
 };
 

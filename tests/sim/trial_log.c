@@ -122,12 +122,12 @@ static void forge(struct trial *trial, struct log_mark *mark)
 	const struct log_record *last = &trial->records[trial->count - 1];
 	const struct task_position position = {.next_offset = last->offset + 1,
 	                                       .last_offset = last->offset,
-	                                       .last_hash = hash_record(world->installation, last),
+	                                       .last_hash = hash_record(world->seal.key, last),
 	                                       .input_hash = 1,
 	                                       .output_hash = 2,
 	                                       .logic_version = 1};
 	*mark = (struct log_mark){.partition = trial->partition, .offset = position.next_offset};
-	mark_print(&position, mark->metadata);
+	mark_write(&position, &world->seal, world_service(trial->service)->name, trial->partition, mark->metadata);
 	snprintf(group, sizeof group, "tandem-%s", world_service(trial->service)->name);
 	log_memory_mark(world->memory, group, world_service(trial->service)->input, mark);
 	world->last_mark[trial->service][trial->partition] = *mark;

@@ -54,9 +54,9 @@ static uint64_t chain_of(const struct world *world, int topic, int service, cons
 	if (!dead_letter)
 		event_split(record->value.data, len, &fingerprint, &body, &len);
 	if (!last->number)
-		previous = hash_chain_start(world->installation, world_service(service)->name, stream->partition,
+		previous = hash_chain_start(world->seal.key, world_service(service)->name, stream->partition,
 		                            world->topics[topic].name, record->partition);
-	return hash_chain(world->installation, previous, stream->number, fingerprint, &record->key, body, len);
+	return hash_chain(world->seal.key, previous, stream->number, fingerprint, &record->key, body, len);
 }
 
 static void keep_copy(struct view *view, struct view_stream *stream, const struct log_record *record)
@@ -146,7 +146,8 @@ static void read_record(struct world *world, struct view *view, int topic, const
 	struct view_log *log = &view->logs[topic][record->partition];
 	struct log_record *copy = arena_alloc(&view->arena, sizeof *copy);
 	log_record_copy(copy, record, &view->arena);
-	if (genesis_is_control(record))
+	if (genesis_is_control(record) ||
+	    !seal_holds(&world->seal, world->topics[topic].name, record->partition, record))
 		return;
 	switch (header_stream_parse(record, &stream)) {
 	case HEADER_NONE:

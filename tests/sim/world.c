@@ -15,6 +15,8 @@
 static const char *const topic_names[SIM_TOPICS] = {"orders",        "orders.dlq",   "inventory",
                                                     "inventory.dlq", "order-events", "order-events.dlq"};
 
+const struct secret world_secret = {"the simulator's secret, 32 bytes", 32};
+
 static int64_t wall(void *arg)
 {
 	const struct world *world = arg;
@@ -86,7 +88,8 @@ struct log *world_log(struct world *world)
 {
 	struct log *log;
 	struct err err = {0};
-	const struct log_config config = {.seam = &world->seam, .memory = world->memory};
+	const struct log_config config = {
+		.seam = &world->seam, .memory = world->memory, .secret = world->plan.keyed ? &world_secret : NULL};
 	must(log_open("local::memory:", &config, &log, &err), &err);
 	return log;
 }
@@ -94,15 +97,18 @@ struct log *world_log(struct world *world)
 static void make_topic(struct world *world, struct genesis *genesis, const struct genesis_topic *of)
 {
 	struct err err = {0};
+	struct seal seal;
 	struct log_setting settings[POLICY_SETTINGS_MAX];
 	struct log_topic topic = {.name = of->name, .partitions = of->partitions, .settings = settings};
 	topic.setting_count = policy_settings(true, settings);
 	must(log_topic_create(world->log, &topic, &err), &err);
+	must(seal_open(genesis->installation, world->plan.keyed, log_secret(world->log), &seal, &err), &err);
 	genesis->topic = of->name;
 	for (int32_t p = 0; p < of->partitions; p++) {
 		struct log_record record;
 		genesis->partition = p;
 		must(genesis_record(genesis, &world->arena, &record, &err), &err);
+		seal_control(&seal, of->name, p, &world->arena, &record);
 		record.offset = 0;
 		record.timestamp_ms = seam_wall_ms(&world->seam);
 		must(log_import(world->log, of->name, p, &record, 1, &err), &err);
@@ -121,12 +127,14 @@ static void topic_genesis(struct world *world, struct genesis *genesis)
 	qsort(topics, SIM_TOPICS, sizeof *topics, by_name);
 	*genesis = (struct genesis){.single_replica = true, .logic_version = 1, .topics = {topics, SIM_TOPICS}};
 	memcpy(genesis->installation, world->installation, sizeof genesis->installation);
+	genesis->chain = world->plan.keyed ? CHAIN_KEY_KEYED : CHAIN_KEY_PUBLIC;
 }
 
 void world_topics(struct world *world)
 {
 	struct genesis genesis;
 	seam_random(&world->seam, world->installation, sizeof world->installation);
+	must(seal_open(world->installation, world->plan.keyed, log_secret(world->log), &world->seal, NULL), NULL);
 	topic_genesis(world, &genesis);
 	for (int t = 0; t < SIM_TOPICS; t++)
 		make_topic(world, &genesis, &world->topics[t]);
@@ -190,6 +198,7 @@ void world_open(struct world *world, uint64_t seed, const struct options *option
 	vfs_reset(seed);
 	world->seam = (struct seam){wall, monotonic, numbers, world};
 	world->memory = log_memory_new(&world->seam);
+	world->plan.keyed = forge_decide(world);
 	world->log = world_log(world);
 	snprintf(world->folder, sizeof world->folder, "%s", options->folder);
 	for (int t = 0; t < SIM_TOPICS; t++) {
@@ -202,6 +211,8 @@ void world_open(struct world *world, uint64_t seed, const struct options *option
 		for (int32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
 			world->last_mark[s][p].offset = -1;
 	must(log_producer_open(world->log, &world->producer, &err), &err);
+	if (world->plan.keyed)
+		must(log_producer_open(world->log, &world->forging, &err), &err);
 	for (int t = 0; t < SIM_TOPICS; t++)
 		world->producer_topics[t] = log_producer_topic(world->producer, topic_names[t]);
 	world_topics(world);
@@ -213,6 +224,7 @@ void world_close(struct world *world)
 	for (int i = 0; i < world->process_count; i++)
 		world_drop(world, &world->processes[i]);
 	log_producer_close(world->producer);
+	log_producer_close(world->forging);
 	log_close(world->log);
 	log_memory_free(world->memory);
 	files_free(world);

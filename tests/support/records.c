@@ -42,37 +42,55 @@ static struct task *open_task(const struct records *records, const char *path, b
 {
 	struct err err = {0};
 	struct task *task = NULL;
-	const struct task_config config = {
-		.service = records->service, .partition = records->partition, .path = path, .reverse = reverse};
+	const struct task_config config = {.service = records->service,
+	                                   .partition = records->partition,
+	                                   .path = path,
+	                                   .reverse = reverse,
+	                                   .secret = records->secret};
 	check(task_open(&config, &task, &err), &err);
 	return task;
 }
 
-void records_begin_service(struct records *records, const struct service *service, int32_t partition, const char *path)
+static void begin(struct records *records, const struct service *service, int32_t partition, const char *path,
+                  const struct secret *secret)
 {
 	*records = (struct records){.service = service,
 	                            .partition = partition,
 	                            .path = path,
 	                            .reverse = getenv("TANDEM_REVERSE") != NULL,
-	                            .time_ms = 1700000000000};
+	                            .time_ms = 1700000000000,
+	                            .secret = secret};
 	assert_non_null(records->service);
-	records->task = open_task(records, path, records->reverse);
 	struct genesis genesis;
 	struct err err = {0};
 	struct log_record record;
+	check(seal_open(records_installation, secret != NULL, secret, &records->seal, &err), &err);
+	records->task = open_task(records, path, records->reverse);
 	records_genesis(&genesis, records->service->input, partition);
+	genesis.chain = secret ? CHAIN_KEY_KEYED : CHAIN_KEY_PUBLIC;
 	check(genesis_record(&genesis, &records->arena, &record, &err), &err);
+	seal_control(&records->seal, genesis.topic, partition, &records->arena, &record);
 	assert_int_equal(records_fold(records, &record), TASK_CONTROL);
+}
+
+void records_begin_service(struct records *records, const struct service *service, int32_t partition, const char *path)
+{
+	begin(records, service, partition, path, NULL);
 }
 
 void records_begin_file(struct records *records, const char *service, int32_t partition, const char *path)
 {
-	records_begin_service(records, command_service(service), partition, path);
+	begin(records, command_service(service), partition, path, NULL);
 }
 
 void records_begin(struct records *records, const char *service, int32_t partition)
 {
-	records_begin_file(records, service, partition, NULL);
+	begin(records, command_service(service), partition, NULL, NULL);
+}
+
+void records_begin_keyed(struct records *records, const char *service, int32_t partition, const struct secret *secret)
+{
+	begin(records, command_service(service), partition, NULL, secret);
 }
 
 void records_drop(struct records *records)
@@ -146,8 +164,7 @@ struct records_peer *records_peer(struct records *records, const char *service, 
 	struct records_peer *peer = &records->peers[records->peer_count++];
 	*peer = (struct records_peer){.partition = source};
 	snprintf(peer->service, sizeof peer->service, "%s", service);
-	peer->chain =
-		hash_chain_start(records_installation, service, source, records->service->input, records->partition);
+	peer->chain = hash_chain_start(records->seal.key, service, source, records->service->input, records->partition);
 	return peer;
 }
 
@@ -185,11 +202,12 @@ struct log_record records_numbered(struct records *records, const char *service,
 	                            .value = encoded(records, type, event)};
 	struct records_peer *peer = records_peer(records, service, source);
 	peer->number++;
-	peer->chain = hash_chain(records_installation, peer->chain, peer->number, type->fingerprint, &record.key,
+	peer->chain = hash_chain(records->seal.key, peer->chain, peer->number, type->fingerprint, &record.key,
 	                         (const uint8_t *)record.value.data + EVENT_HEADER_BYTES,
 	                         (size_t)record.value.len - EVENT_HEADER_BYTES);
 	struct header_stream stream = {.partition = source, .number = peer->number, .chain = peer->chain};
 	snprintf(stream.service, sizeof stream.service, "%s", service);
+	seal_event(&records->seal, &stream, records->service->input, &record);
 	return records_restreamed(records, &record, &stream);
 }
 

@@ -32,7 +32,9 @@ struct records {
 	int64_t offset, time_ms; /* of the next record; a test may move both forward */
 	struct records_peer peers[16];
 	size_t peer_count;
-	struct err err; /* of the last fold that failed */
+	struct err err;              /* of the last fold that failed */
+	const struct secret *secret; /* the installation's chains are keyed with it; NULL: public */
+	struct seal seal;
 };
 
 extern const uint8_t records_installation[HASH_KEY_BYTES]; /* 00 01 02 ... 0f */
@@ -42,6 +44,8 @@ void records_begin(struct records *records, const char *service, int32_t partiti
 void records_begin_file(struct records *records, const char *service, int32_t partition, const char *path);
 void records_begin_service(struct records *records, const struct service *service, int32_t partition,
                            const char *path); /* one of the test's own */
+/* The same in an installation whose chains are keyed. The secret outlives the records. */
+void records_begin_keyed(struct records *records, const char *service, int32_t partition, const struct secret *secret);
 void records_end(struct records *records);    /* the second fold; closes */
 void records_drop(struct records *records);   /* closes without it */
 void records_reopen(struct records *records); /* a file: closes, opens, and forgets what was not committed */

@@ -9,6 +9,7 @@
 #define ROWS   "test_rows.c"
 #define TOOLS  "test_refusals_tools.c"
 #define WAYS   "system/ways.c"
+#define KEYED  "test_keyed.c"
 
 const struct refusal_row refusals[] = {
 	{"common/worker.c", "forked", LOG, "another_record_where_the_last_one_was_is_a_fork_restored_or_folded_afresh"},
@@ -60,7 +61,6 @@ const struct refusal_row refusals[] = {
 	{"common/genesis.c", "bad_genesis", LOG, "a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored"},
 	{"common/genesis.c", "bad_genesis", LOG, "a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored"},
 	{"common/genesis.c", "bad_genesis", LOG, "a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored"},
-	{"common/genesis.c", "unknown_version", LOG, "a_genesis_that_makes_no_sense_halts_until_the_topic_is_restored"},
 	{"common/genesis.c", "no_genesis", LOG, "a_topic_that_was_not_made_by_us_halts_until_it_is_made_anew"},
 	{"common/genesis.c", "unknown_version", LOG, "a_genesis_that_cannot_be_read_halts_until_it_can"},
 	{"common/genesis.c", "bad_genesis", LOG, "a_genesis_that_cannot_be_read_halts_until_it_can"},
@@ -97,6 +97,16 @@ const struct refusal_row refusals[] = {
 	{"consumers/inventory.c", "malformed_command", RECORD, "a_command_with_lines_out_of_order_halts"},
 	{"consumers/inventory.c", "malformed_command", RECORD, "a_command_without_lines_halts"},
 	{"consumers/inventory.c", "illegal_transition", RECORD, "a_commit_of_nothing_halts"},
+	{"common/seal.c", "secret", KEYED, "the_first_record_opens_with_its_own_secret_alone"},
+	{"common/seal.c", "secret", KEYED, "the_first_record_opens_with_its_own_secret_alone"},
+	{"common/seal.c", "secret", KEYED, "the_first_record_opens_with_its_own_secret_alone"},
+	{"common/secret.c", "secret", KEYED, "a_secret_comes_from_a_file_that_others_may_not_read"},
+	{"common/secret.c", "secret", KEYED, "a_secret_comes_from_a_file_that_others_may_not_read"},
+	{"common/secret.c", "secret", KEYED, "a_secret_comes_from_a_file_that_others_may_not_read"},
+	{"common/secret.c", "secret", KEYED, "a_secret_comes_from_a_file_that_others_may_not_read"},
+	{"common/secret.c", "secret", KEYED, "a_secret_comes_from_a_file_that_others_may_not_read"},
+	{"common/secret.c", "secret", KEYED, "a_secret_comes_from_a_file_that_others_may_not_read"},
+	{"common/secret.c", "secret", KEYED, "a_secret_comes_from_a_file_that_others_may_not_read"},
 };
 
 const size_t refusal_count = sizeof refusals / sizeof *refusals;
