@@ -2,7 +2,9 @@
  * writes a record until it is acknowledged, so faults of the log make repeats of their own. */
 #include "sim.h"
 
+#include "genesis.h"
 #include "header.h"
+#include "redrive.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -268,6 +270,82 @@ static void add_nonsense(struct world *world)
 	}
 }
 
+/* ---- dead letters that come back ---- */
+
+static const char *dead_letters_of(int topic)
+{
+	return topic == SIM_ORDERS ? "orders.dlq" : "inventory.dlq";
+}
+
+/* Of the first few letters, which may have been sent by then, of its own partition or of another. */
+static void choose_letter(struct world *world, const struct item *item, struct redrive *out)
+{
+	struct dice *dice = &world->input;
+	int32_t count = world->topics[item->topic].partitions;
+	*out = (struct redrive){.partition = item->record.partition, .number = (uint64_t)dice_from(dice, 1, 3)};
+	if (dice_chance(dice, 300))
+		out->partition = dice_below(dice, count + 1);
+	snprintf(out->topic, sizeof out->topic, "%s",
+	         dead_letters_of(dice_chance(dice, 50) ? SIM_EVENTS : item->topic));
+}
+
+static void add_redrive(struct world *world, int n, int64_t *wanted)
+{
+	struct dice *dice = &world->input;
+	struct header_list list;
+	struct redrive redrive;
+	struct order_placed placed = make_order(world, 900 + n, wanted);
+	struct item *item = dice_chance(dice, 700)
+	                            ? add_order(world, &placed)
+	                            : add_receipt(world, dice_below(dice, world->plan.skus), 5000 + n, 3);
+	choose_letter(world, item, &redrive);
+	header_list_init(&list, &world->arena, 1);
+	redrive_add(&list, &redrive);
+	if (dice_chance(dice, 50))
+		list.items[0].value.len -= 11; /* cut in its topic, or before */
+	item->record.headers = list.items;
+	item->record.header_count = list.count;
+	item->kind = INPUT_REDRIVE;
+}
+
+static void add_discard(struct world *world)
+{
+	struct dice *dice = &world->input;
+	struct buf value = {0};
+	struct err err = {0};
+	struct header_list list;
+	struct redrive redrive;
+	int topic = dice_chance(dice, 700) ? SIM_ORDERS : SIM_INVENTORIES;
+	struct item *item = add(world, topic, dice_below(dice, world->topics[topic].partitions), NULL, NULL, -1);
+	choose_letter(world, item, &redrive);
+	const struct letter_discarded event = {.topic = redrive.topic,
+	                                       .partition = redrive.partition,
+	                                       .number = (int64_t)redrive.number - dice_chance(dice, 100),
+	                                       .why = "it was nothing"};
+	if (event_encode(&letter_discarded_type, &event, &value, &err) != OK)
+		world_fail(world, "the input cannot be encoded: %s", err.text);
+	item->record.value = (struct log_bytes){arena_copy(&world->arena, value.data, value.len), (int32_t)value.len};
+	buf_fini(&value);
+	header_list_init(&list, &world->arena, 1);
+	header_add_constant(&list, GENESIS_CONTROL_HEADER, "1");
+	item->record.headers = list.items;
+	item->record.header_count = list.count;
+	item->kind = INPUT_DISCARD;
+}
+
+/* In one seed of five, so that the others are what they were. */
+static void add_letters(struct world *world, int64_t *wanted)
+{
+	if (world->seed % 5 != 1)
+		return;
+	for (int n = dice_from(&world->input, 1, 8); n > 0; n--)
+		add_redrive(world, n, wanted);
+	for (int n = dice_below(&world->input, 3); n > 0; n--)
+		add_discard(world);
+	for (int n = dice_from(&world->input, 1, 4); n > 0; n--)
+		add_wrong_order(world); /* letters to come back */
+}
+
 static void shuffle(struct world *world, size_t from, size_t to)
 {
 	for (size_t i = to - from; i > 1; i--) {
@@ -282,6 +360,7 @@ void input_make(struct world *world)
 {
 	int64_t wanted[16] = {0};
 	make_orders(world, wanted);
+	add_letters(world, wanted);
 	size_t orders = world->item_count;
 	make_receipts(world, wanted);
 	for (int i = dice_below(&world->input, 2 + world->plan.orders / 2); i > 0; i--)
@@ -345,7 +424,10 @@ void input_step(struct world *world)
 	struct item *item = world->items_in_flight < IN_FLIGHT_MAX ? next_item(world) : NULL;
 	if (!item)
 		return;
-	enum status status = log_produce(world->producer, world->producer_topics[item->topic], &item->record,
+	struct log_record record = item->record;
+	if (item->kind == INPUT_REDRIVE || item->kind == INPUT_DISCARD)
+		seal_control(&world->seal, world->topics[item->topic].name, record.partition, &world->arena, &record);
+	enum status status = log_produce(world->producer, world->producer_topics[item->topic], &record,
 	                                 (uint64_t)(item - world->items), &err);
 	if (status != OK)
 		return; /* tried again */

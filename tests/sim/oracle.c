@@ -1,5 +1,7 @@
 #include "oracle.h"
 
+#include "redrive.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +56,50 @@ static bool in_place(const struct oracle *oracle, const struct oracle_given *giv
 	const struct log_bytes *has = &given->record->key;
 	return has->len == (int32_t)strlen(key) && memcmp(has->data, key, strlen(key)) == 0 &&
 	       log_partition_of(key, strlen(key), oracle->own_count) == oracle->partition;
+}
+
+/* ---- letters ---- */
+
+static bool is_known(const struct oracle *oracle, int32_t partition, int64_t number)
+{
+	int64_t sent = 0;
+	for (size_t i = 0; i < oracle->output_count; i++)
+		sent += oracle->outputs[i].to == TO_DEAD_LETTERS;
+	return partition >= 0 && partition < oracle->own_count && number >= 1 &&
+	       (partition != oracle->partition || number <= sent);
+}
+
+/* False: it was done before. */
+static bool do_once(struct oracle *oracle, int32_t partition, uint64_t number)
+{
+	for (size_t i = 0; i < oracle->done_count; i++)
+		if (oracle->done[i].partition == partition && oracle->done[i].number == number)
+			return false;
+	*GROW(oracle, oracle->done, oracle->done_count) = (struct oracle_letter){partition, number};
+	return true;
+}
+
+/* Is there nothing more to be done about it? */
+static bool letter(struct oracle *oracle, const struct oracle_given *given, const char *topic)
+{
+	struct redrive redrive;
+	if (given->from >= 0)
+		return false;
+	if (given->discarded) {
+		const struct letter_discarded *event = given->event;
+		if (strcmp(event->topic, topic) == 0 && is_known(oracle, event->partition, event->number))
+			do_once(oracle, event->partition, (uint64_t)event->number);
+		return true;
+	}
+	enum header_found found = redrive_parse(given->record, &redrive);
+	if (found == HEADER_NONE)
+		return false;
+	if (found != HEADER_VALID || strcmp(redrive.topic, topic) != 0 ||
+	    !is_known(oracle, redrive.partition, (int64_t)redrive.number)) {
+		dead_letter(oracle, given);
+		return true;
+	}
+	return !do_once(oracle, redrive.partition, redrive.number);
 }
 
 /* ---- orders ---- */
@@ -264,6 +310,8 @@ static void refused(struct oracle *oracle, const struct oracle_given *given)
 void oracle_take_order(struct oracle *oracle, const struct oracle_given *given)
 {
 	oracle->cause = given->record->offset;
+	if (letter(oracle, given, "orders.dlq"))
+		return;
 	if (given->from >= 0 && given->type == &stock_reserved_type)
 		reserved(oracle, given);
 	else if (given->from >= 0 && given->type == &stock_rejected_type)
@@ -389,6 +437,8 @@ static void end_hold(struct oracle *oracle, const char *order_id, bool commit)
 void oracle_take_inventory(struct oracle *oracle, const struct oracle_given *given)
 {
 	oracle->cause = given->record->offset;
+	if (letter(oracle, given, "inventory.dlq"))
+		return;
 	if (given->from >= 0 && given->type == &reserve_stock_type)
 		reserve(oracle, given);
 	else if (given->from >= 0 && given->type == &commit_stock_type)

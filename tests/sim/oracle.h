@@ -17,6 +17,7 @@ struct oracle_given {
 	const void *event;
 	int32_t from; /* the partition that sent it; -1: a publisher */
 	const struct log_record *record;
+	bool discarded; /* a control record: a letter that is given up */
 };
 
 enum oracle_to { TO_INVENTORY, TO_ORDERS, TO_EVENTS, TO_DEAD_LETTERS };
@@ -51,6 +52,11 @@ struct oracle_hold {
 	const struct stock_rejected *refusal;
 };
 
+struct oracle_letter { /* a dead letter that was redriven or discarded */
+	int32_t partition;
+	uint64_t number;
+};
+
 /* One partition of one service: arrays that grow in the arena. */
 struct oracle {
 	struct arena *arena;
@@ -60,7 +66,8 @@ struct oracle {
 	struct oracle_hold *holds;
 	const struct stock_received **receipts;
 	struct oracle_output *outputs;
-	size_t order_count, stock_count, hold_count, receipt_count, output_count;
+	struct oracle_letter *done;
+	size_t order_count, stock_count, hold_count, receipt_count, output_count, done_count;
 	int64_t cause;      /* the offset of what it is being given */
 	const char *absurd; /* it was given what cannot be; NULL: it was not */
 };

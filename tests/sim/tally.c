@@ -13,8 +13,9 @@ const char *const tally_classes[FAULT_CLASSES] = {
 static const char *const marks[MARK_KINDS] = {"lost", "older", "foreign"};
 
 static const char *const inputs[INPUT_KINDS] = {
-	"repeat",          "conflict",   "malformed", "empty",      "unknown type", "against the rules", "wrong key",
-	"wrong partition", "unnumbered", "stranger",  "bad header", "hostile time", "oversized",         "forged",
+	"repeat",    "conflict",        "malformed",  "empty",    "unknown type", "against the rules",
+	"wrong key", "wrong partition", "unnumbered", "stranger", "bad header",   "hostile time",
+	"oversized", "forged",          "redrive",    "discard",
 };
 
 static const char *const seen[SEEN_KINDS] = {

@@ -62,6 +62,8 @@ enum sim_input { /* what is not well meant, or comes twice */
 	         INPUT_HOSTILE_TIME,
 	         INPUT_OVERSIZED,
 	         INPUT_FORGED, /* where chains are keyed */
+	         INPUT_REDRIVE, /* what says that it is a dead letter, which may be one or not */
+	         INPUT_DISCARD,
 	         INPUT_KINDS
 };
 

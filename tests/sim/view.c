@@ -3,6 +3,7 @@
 #include "genesis.h"
 #include "hash.h"
 #include "header.h"
+#include "record_view.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +108,15 @@ static void take(struct view *view, struct view_log *log, const struct log_recor
 	decode(view, given);
 }
 
+/* Of control records only these say something that a fold needs. */
+static void take_discard(struct view *view, struct view_log *log, const struct log_record *record)
+{
+	if (record_type(record) != &letter_discarded_type)
+		return;
+	take(view, log, record, -1);
+	log->taken[log->count - 1].discarded = true;
+}
+
 static void take_numbered(struct world *world, struct view *view, int topic, const struct log_record *record,
                           const struct header_stream *stream)
 {
@@ -146,9 +156,12 @@ static void read_record(struct world *world, struct view *view, int topic, const
 	struct view_log *log = &view->logs[topic][record->partition];
 	struct log_record *copy = arena_alloc(&view->arena, sizeof *copy);
 	log_record_copy(copy, record, &view->arena);
-	if (genesis_is_control(record) ||
-	    !seal_holds(&world->seal, world->topics[topic].name, record->partition, record))
+	if (!seal_holds(&world->seal, world->topics[topic].name, record->partition, record))
 		return;
+	if (genesis_is_control(record)) {
+		take_discard(view, log, copy);
+		return;
+	}
 	switch (header_stream_parse(record, &stream)) {
 	case HEADER_NONE:
 		take(view, log, copy, -1);
