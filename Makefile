@@ -11,7 +11,7 @@ SANITIZE ?=
 comma := ,
 BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 CC ?= gcc
-PACKAGES := rdkafka avro-c jansson sqlite3 libsodium zlib libcurl
+PACKAGES := rdkafka avro-c jansson sqlite3 libsodium zlib libmicrohttpd libcurl
 TEST_PACKAGES := cmocka
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -177,9 +177,12 @@ system_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out %/whole.c,$(wildcard t
 system-local: $(bin) $(system_programs) | $(BUILD)/setup-disk ## processes, crashes, failing disks and wrong inputs over local:
 	@env -u KAFKA TANDEM_TEST_SECONDS=900 tests/run $(filter-out %/groups,$(system_programs))
 
-system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system ## the same over Kafka, a broker started for it or KAFKA=host:port
+system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system $(BUILD)/setup-observe ## the same over Kafka, a broker started for it or KAFKA=host:port
 	@BUILD=$(BUILD) VENV=$(venv) TANDEM_TEST_SECONDS=900 $(with_kafka) tests/run '$(conformance) kafka' \
 		$(filter-out %/inputs %/ways,$(system_programs)) $(wildcard tests/system/*.sh)
+
+observe: $(bin) | $(BUILD)/setup-observe ## what workers show of themselves, over local: (system-kafka has it, too)
+	@env -u KAFKA BUILD=$(BUILD) tests/run tests/system/observe.sh
 
 whole: $(bin) $(BUILD)/tests/system/whole | $(BUILD)/setup-system ## all of Online Retail over local: and over Kafka: RETAIL=online-retail.csv.xz
 	@env -u KAFKA $(BUILD)/tests/system/whole
@@ -357,7 +360,7 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check installed compat peers system test sanitize valgrind house \
+.PHONY: FORCE all observe bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check installed compat peers system test sanitize valgrind house \
 	fuzz fuzzers fuzz-corpus fuzz-seeds fuzz-keep tidy lint lint-docker demo install uninstall man clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:

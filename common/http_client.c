@@ -108,6 +108,8 @@ enum status http_client_open(const struct http_client_config *config, struct htt
 	for (size_t i = 0; i < config->header_count; i++)
 		add_header(&client->headers, config->headers[i]);
 	set_options(client, config->timeout_ms);
+	if (config->direct)
+		curl_easy_setopt(client->curl, CURLOPT_PROXY, "");
 	*out = client;
 	return OK;
 }

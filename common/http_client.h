@@ -18,6 +18,7 @@ struct http_client_config {
 	const char *const *headers; /* "Name: value", of every request */
 	size_t header_count;
 	int timeout_ms;             /* 0: 10000 */
+	bool direct;                /* without a proxy, whatever the environment says */
 	size_t answer_bytes_max;    /* 0: 1 MiB */
 	bool (*stopped)(void *arg); /* asked at least once a second while a request waits; true: give up. NULL: never */
 	void *arg;

@@ -24,6 +24,11 @@ bool log_name_valid(const char *name)
 	return len >= 1 && len <= NAME_LEN_MAX && name[0] != '.' && strspn(name, allowed) == len;
 }
 
+void log_set_statistics(struct log *log, const struct log_statistics *statistics)
+{
+	log->statistics = statistics;
+}
+
 const char *log_full_name(struct log *log, const char *name)
 {
 	struct log_name *known = log->names;

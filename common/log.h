@@ -59,6 +59,15 @@ const char *log_url(const struct log *log);
 const struct secret *log_secret(const struct log *log);        /* NULL: none was given */
 const char *log_full_name(struct log *log, const char *topic); /* with the namespace; valid until log_close */
 
+/* What the client library says of itself every interval_ms, as JSON: for consumers and producers that are opened later, in the
+ * thread that polls them. Borrowed until those are closed. On Kafka alone; the others say nothing. */
+struct log_statistics {
+	int interval_ms;
+	void (*take)(void *arg, const char *json, size_t len);
+	void *arg;
+};
+void log_set_statistics(struct log *log, const struct log_statistics *statistics);
+
 /* Waits until a consumer or a producer of this handle may have something to report, at most timeout_ms (>= 0).
  * May return early. Never blocks longer. */
 void log_wait(struct log *log, int timeout_ms);

@@ -77,6 +77,7 @@ struct log {
 	struct arena arena;           /* url, name_space, names; log.c's, lives until log_close */
 	struct log_name *names;       /* topics and groups with the namespace, interned */
 	struct secret *secret;        /* NULL: none */
+	const struct log_statistics *statistics; /* NULL: nobody wants any */
 };
 
 struct log_consumer {

@@ -194,6 +194,8 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 	enum status status = conf_fill(conf, log, role, more, err);
 	rd_kafka_conf_set_opaque(conf, client);
 	rd_kafka_conf_set_error_cb(conf, on_error);
+	if (role->polled)
+		kafka_statistics_set(log, conf, client);
 	if (status == OK) {
 		client->rk = rd_kafka_new(role->type, conf, text, sizeof text);
 		nudge_init(log, client);
@@ -257,6 +259,7 @@ bool kafka_client_close(struct kafka_client *client)
 	if (!rk)
 		return true;
 	client->rk = NULL;
+	client->statistics = NULL;
 	struct ending *ending = mem_zalloc(1, sizeof *ending);
 	ending->rk = rk;
 	pthread_mutex_init(&ending->lock, NULL);

@@ -7,6 +7,7 @@
  *   log_kafka_producer.c  the idempotent producer
  *   log_kafka_reader.c    readers without a group, single records, offsets
  *   log_kafka_admin.c     topics, groups, committed offsets
+ *   log_kafka_stats.c     what librdkafka says of itself
  *
  * Threads: librdkafka has its own, and calls back only from a poll of ours. A handle's two helper threads (a consumer's
  * watch, a producer's flush) touch nothing of ours but what their files say. */
@@ -27,6 +28,7 @@ struct kafka_client {
 	unsigned delivered;                  /* records since then */
 	size_t records, bytes;               /* delivered since there was nothing to deliver */
 	size_t records_enough, bytes_enough; /* with fewer it cannot have stopped fetching */
+	const struct log_statistics *statistics; /* NULL: none */
 };
 
 /* What librdkafka is to be: the defaults give way to the user's properties, the fixed ones do not. Both end with {0}. */
@@ -34,6 +36,7 @@ struct kafka_role {
 	rd_kafka_type_t type;
 	const struct log_setting *defaults, *fixed;
 	void (*prepare)(rd_kafka_conf_t *conf); /* callbacks; may be NULL */
+	bool polled;                            /* all the time, so that it may say statistics */
 };
 
 struct kafka_source; /* a client for a reader, kept for the next one */
@@ -111,6 +114,13 @@ void kafka_call_begin(struct kafka_call *call, struct kafka_log *log, struct kaf
 int kafka_call_slice_ms(const struct kafka_call *call); /* what to wait for next; 0: the time is over */
 /* Looks at the client's errors. False: given up, *status and err say why; `what` is what was tried. */
 bool kafka_call_go_on(struct kafka_call *call, const char *what, enum status *status, struct err *err);
+
+/* ---- log_kafka_stats.c ---- */
+
+/* The client gives its statistics to whom the log says, if anybody. */
+void kafka_statistics_set(const struct kafka_log *log, rd_kafka_conf_t *conf, struct kafka_client *client);
+/* A client that is polled for events has them there. Any other event: does nothing. */
+void kafka_statistics_event(const struct kafka_client *client, rd_kafka_event_t *event);
 
 /* ---- log_kafka_error.c ---- */
 

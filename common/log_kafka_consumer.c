@@ -66,6 +66,7 @@ struct kafka_consumer {
 
 static const struct kafka_role role = {
 	.type = RD_KAFKA_CONSUMER,
+	.polled = true,
 	.defaults =
 		(const struct log_setting[]){
 			{"partition.assignment.strategy", "range"},

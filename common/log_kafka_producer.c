@@ -39,6 +39,7 @@ struct kafka_producer {
 
 static const struct kafka_role role = {
 	.type = RD_KAFKA_PRODUCER,
+	.polled = true,
 	.defaults =
 		(const struct log_setting[]){
 			{"linger.ms", "20"},
@@ -220,7 +221,8 @@ bool kafka_producer_ack(struct log_producer *base, struct log_ack *ack)
 		if (!p->reports)
 			return false;
 		if (rd_kafka_event_type(p->reports) !=
-		    RD_KAFKA_EVENT_DR) { /* an error that passes, or one that reports tell */
+		    RD_KAFKA_EVENT_DR) { /* an error that passes, or one that reports tell, or statistics */
+			kafka_statistics_event(&p->client, p->reports);
 			rd_kafka_event_destroy(p->reports);
 			p->reports = NULL;
 		}

@@ -4,6 +4,7 @@
 #include "command.h"
 #include "interrupt.h"
 #include "logging.h"
+#include "observer.h"
 #include "seam.h"
 #include "trace_options.h"
 #include "tracer.h"
@@ -22,16 +23,17 @@ static const char examples[] =
 
 struct run {
 	struct service_args args;
-	const char *instance_id;
-	int64_t commit_interval_ms, commit_records, session_timeout_ms;
+	const char *instance_id, *listen;
+	int64_t commit_interval_ms, commit_records, session_timeout_ms, ready_lag_ms;
 	bool until_end, full_sync;
 	struct trace_options traces;
 };
 
-static void loop(struct worker *worker)
+static void loop(struct worker *worker, const struct worker_config *config, struct observer *observer)
 {
 	for (;;) {
 		enum worker_step step = worker_step(worker);
+		observer_turn(observer, worker, config, step == WORKER_IDLE);
 		if (step == WORKER_DONE)
 			return;
 		if (step == WORKER_IDLE)
@@ -51,7 +53,27 @@ static int exit_status_of(const struct service_args *args, enum status result, c
 	return config_exit_status(err);
 }
 
-static int run_worker(struct run *run, struct tracer *tracer, struct logging *logging)
+/* What it shows over HTTP; NULL where nobody asked for it. */
+static enum status open_observer(struct run *run, struct logging *logging, struct observer **out, struct err *err)
+{
+	const struct service_args *args = &run->args;
+	const struct observer_config config = {
+		.address = run->listen,
+		.seam = &seam_system,
+		.logging = logging,
+		.topic = args->service->input,
+		.full_topic = log_full_name(args->log, args->service->input),
+		.log_url = args->config.log,
+		.name_space = args->config.name_space,
+		.settings = args->config.settings,
+		.setting_count = args->config.setting_count,
+		.ready_lag_ms = run->ready_lag_ms,
+	};
+	*out = NULL;
+	return run->listen ? observer_open(&config, out, err) : OK;
+}
+
+static int run_worker(struct run *run, struct tracer *tracer, struct logging *logging, struct observer *observer)
 {
 	struct service_args *args = &run->args;
 	struct err err = {0};
@@ -71,13 +93,15 @@ static int run_worker(struct run *run, struct tracer *tracer, struct logging *lo
 		.until_end = run->until_end,
 		.full_sync = run->full_sync,
 		.tracer = tracer,
+		.meter = observer_meter(observer),
 		.reverse =
 			getenv("TANDEM_REVERSE") != NULL, /* for the tests: SELECTs without ORDER BY come backwards */
 	};
+	log_set_statistics(args->log, observer_statistics(observer));
 	enum status status = worker_open(&config, &worker, &err);
 	if (status != OK)
 		return exit_status_of(args, FATAL, &err);
-	loop(worker);
+	loop(worker, &config, observer);
 	status = worker_result(worker, &err);
 	struct worker_counts counts;
 	worker_counts(worker, &counts);
@@ -90,7 +114,7 @@ static int run_worker(struct run *run, struct tracer *tracer, struct logging *lo
 }
 
 /* With spans, where they are asked for. */
-static int run_traced(struct run *run, struct logging *logging)
+static int run_traced(struct run *run, struct logging *logging, struct observer *observer)
 {
 	struct service_args *args = &run->args;
 	struct err err = {0};
@@ -110,7 +134,7 @@ static int run_traced(struct run *run, struct logging *logging)
 	                                     .export = export,
 	                                     .one_in = run->traces.one_in};
 	struct tracer *tracer = export ? tracer_new(&config) : NULL;
-	int exit_status = run_worker(run, tracer, logging);
+	int exit_status = run_worker(run, tracer, logging, observer);
 	tracer_free(tracer);
 	span_export_close(export);
 	return exit_status;
@@ -122,7 +146,8 @@ int service_run(const struct service *service, int argc, char **argv)
 	                  .commit_interval_ms = 200,
 	                  .commit_records = 20000,
 	                  .session_timeout_ms = 45000,
-	                  .traces = TRACE_OPTIONS_DEFAULT};
+	                  .traces = TRACE_OPTIONS_DEFAULT,
+	                  .ready_lag_ms = 30000};
 	const struct config_option options[] = {
 		SERVICE_DATA_OPTION(&run.args),
 		SERVICE_PARTITIONS_OPTION(&run.args, "exactly these, without joining the group, like 0,2-4"),
@@ -160,6 +185,18 @@ int service_run(const struct service *service, int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &run.full_sync,
 	         .help = "fsync the task files at every commit (they can be rebuilt without)"},
+		{.name = "listen",
+	         .kind = CONFIG_TEXT,
+	         .value = &run.listen,
+	         .placeholder = "[HOST:]PORT",
+	         .help = "serve /livez, /readyz, /health and /metrics there; on 127.0.0.1 without HOST"},
+		{.name = "ready-lag",
+	         .kind = CONFIG_DURATION,
+	         .value = &run.ready_lag_ms,
+	         .min = 1000,
+	         .max = 86400000,
+	         .placeholder = "TIME",
+	         .help = "ready while the oldest record not folded is no older"},
 		TRACE_OPTIONS(&run.traces),
 	};
 	char usage[SERVICE_USAGE_ROOM];
@@ -180,8 +217,16 @@ int service_run(const struct service *service, int argc, char **argv)
 	logging_config.service = service->name;
 	logging_config.seam = &seam_system;
 	struct logging *logging = logging_new(&logging_config);
-	exit_status = run_traced(&run, logging);
-	logging_free(logging);
+	struct observer *observer;
+	struct err err = {0};
+	enum status status = open_observer(&run, logging, &observer, &err);
+	exit_status = status == REJECT ? EXIT_USAGE : EXIT_FAILED;
+	if (status == OK)
+		exit_status = run_traced(&run, logging, observer);
+	else
+		service_say(&run.args, "run", &err);
 	service_args_close(&run.args);
+	observer_close(observer);
+	logging_free(logging);
 	return exit_status;
 }

@@ -12,6 +12,7 @@
 #include "halt.h"
 #include "hash.h"
 #include "mark.h"
+#include "meter.h"
 #include "tracer.h"
 
 #include <stdio.h>
@@ -198,6 +199,7 @@ static enum worker_step set_aside(struct worker *worker, struct slot *slot, enum
 	slot->attempts++;
 	slot->retry_at_us = worker_now_us(worker) + backoff_us(slot);
 	bool halted = status == FATAL || (slot->attempts > ATTEMPTS_BEFORE_HALT && !err_is(why, "locked"));
+	meter_refused(worker->config.meter, why, halted);
 	if (!halted) {
 		slot->state = SLOT_WAITING;
 		say_problem(worker, slot, "task cannot go on now and is tried again", LOGGING_WARNING, why);
@@ -421,6 +423,7 @@ static enum worker_step send_one(struct worker *worker)
 	worker->counts.sent++;
 	worker->lingering = true;
 	tracer_sent(worker->config.tracer, output);
+	meter_sent(worker->config.meter, output);
 	slot->outputs_sent++;
 	if (slot->outputs_sent == count)
 		worker->sending = NULL;
@@ -550,9 +553,11 @@ static enum worker_step fold_record(struct worker *worker, struct slot *slot, co
 	enum task_verdict verdict;
 	size_t count;
 	tracer_begin(worker->config.tracer, record);
+	int64_t begun_us = meter_begin(worker->config.meter);
 	enum status status = task_fold(slot->task, record, &verdict, &err);
 	if (status != OK)
 		return set_aside(worker, slot, status, &err);
+	meter_folded(worker->config.meter, slot->task, record, verdict, begun_us);
 	if (!worker->batch_at_us)
 		worker->batch_at_us = worker_now_us(worker);
 	worker->batch_records++;
@@ -562,6 +567,7 @@ static enum worker_step fold_record(struct worker *worker, struct slot *slot, co
 	if (verdict == TASK_FORGED)
 		say_forged(worker, slot, record);
 	slot->folded_since_open++;
+	slot->last_ms = record->timestamp_ms;
 	if (!slot->catching_up)
 		tracer_folded(worker->config.tracer, slot->task, record, verdict);
 	task_outputs(slot->task, &count);
@@ -670,6 +676,7 @@ static enum worker_step take_marked(struct worker *worker, const struct log_even
 	if (!worker->marking)
 		return WORKER_POLLED; /* of an assignment that is gone */
 	worker->marking = false;
+	meter_mark_ends(worker->config.meter);
 	if (status == OK) {
 		if (!anything_open(worker))
 			show(worker, LOCK_READY);
@@ -742,6 +749,7 @@ static bool commit_is_due(struct worker *worker)
 static enum worker_step begin_commit(struct worker *worker)
 {
 	worker->phase = PHASE_ACKS;
+	meter_commit_held(worker->config.meter, worker->batch_records);
 	log_consumer_hold(worker->consumer, true);
 	if (worker->producer)
 		log_producer_flush(worker->producer);
@@ -767,6 +775,7 @@ static enum worker_step commit_one(struct worker *worker)
 	}
 	worker->phase = PHASE_RUN;
 	worker->mark_due = true;
+	meter_commit_done(worker->config.meter);
 	new_batch(worker);
 	log_consumer_hold(worker->consumer, worker->stopping);
 	return WORKER_COMMITTED;
@@ -808,6 +817,7 @@ static bool start_mark(struct worker *worker, enum worker_step *step)
 	struct log_mark *marks = mem_zalloc(worker->slot_count, sizeof *marks);
 	struct err err = {0};
 	worker->mark_due = false;
+	meter_mark_begins(worker->config.meter);
 	size_t count = collect_marks(worker, marks);
 	enum status status = count ? log_consumer_commit(worker->consumer, marks, count, &err) : OK;
 	mem_free(marks);
@@ -834,6 +844,7 @@ static enum worker_step commit_phase(struct worker *worker)
 			worker->phase = PHASE_COMMIT;
 			worker->waiting_us = 0;
 			worker->commit_at = 0;
+			meter_commit_acknowledged(worker->config.meter);
 			return WORKER_ACKED;
 		}
 		wait_for_acks(worker);
@@ -963,6 +974,21 @@ void worker_wait(struct worker *worker, int ms)
 
 /* ---- what it is doing ---- */
 
+bool worker_joined(const struct worker *worker)
+{
+	return worker->joined;
+}
+
+bool worker_stopping(const struct worker *worker)
+{
+	return worker->stopping;
+}
+
+const char *worker_topic(const struct worker *worker)
+{
+	return worker->full_input;
+}
+
 size_t worker_task_count(const struct worker *worker)
 {
 	return worker->slot_count;
@@ -994,6 +1020,11 @@ void worker_task(const struct worker *worker, size_t index, struct worker_task *
 		.suppressed = slot->suppressed,
 		.unacknowledged = worker->producer ? log_producer_pending(worker->producer) : 0,
 		.why = slot->state == SLOT_HALTED || slot->state == SLOT_WAITING ? &slot->why : NULL,
+		.halted = slot->state == SLOT_HALTED,
+		.stopped_next = slot->stopped_next,
+		.target_next = slot->target.next_offset,
+		.last_ms = slot->last_ms,
+		.db = slot->db,
 	};
 }
 

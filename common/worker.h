@@ -23,6 +23,7 @@
 #include "service.h"
 #include "task.h"
 
+struct meter;
 struct tracer;
 struct worker;
 
@@ -43,6 +44,7 @@ struct worker_config {
 	bool reverse;               /* reverse_unordered_selects, for tests */
 	const char *vfs;            /* SQLite VFS, for tests; NULL: the default */
 	struct tracer *tracer;      /* told what is handled and sent; borrowed. NULL: no spans */
+	struct meter *meter;        /* told what it does; borrowed. NULL: nothing is measured */
 };
 
 enum worker_step {
@@ -97,8 +99,16 @@ struct worker_task {
 	int64_t suppressed;      /* outputs not sent so since it was opened */
 	size_t unacknowledged;   /* outputs handed over and not acknowledged, of all tasks */
 	const struct err *why;   /* halted or backing off: why; else NULL */
+	bool halted;             /* shown to people; false while backing off */
+	int64_t stopped_next;    /* while it is not open: the offset it would go on at, if it ever was; else 0 */
+	int64_t target_next;     /* while catching up: where it ends */
+	int64_t last_ms;         /* the log's time of the last record folded since it was opened; 0: none */
+	const char *db;          /* its file */
 };
 
+bool worker_joined(const struct worker *worker);        /* it was told which partitions are its own */
+bool worker_stopping(const struct worker *worker);      /* worker_stop was called */
+const char *worker_topic(const struct worker *worker);  /* the input with its namespace; lives as long as the worker */
 size_t worker_task_count(const struct worker *worker);
 void worker_task(const struct worker *worker, size_t index, struct worker_task *out);
 

@@ -38,6 +38,7 @@ struct slot { /* one partition we own */
 	int attempts;         /* failures in a row */
 	int64_t stopped_next; /* next offset when it was put aside; to be passed before it counts as running */
 	int64_t folded_since_open;
+	int64_t last_ms; /* the log's time of the last record folded */
 	struct err why;
 	int64_t halted_since_ms;
 };
