@@ -12,6 +12,8 @@
 #define BUCKETS_MIN    1024
 #define SPARE_STEP     16 /* images of up to so many bytes more are of one class */
 #define SPARE_CLASSES  64
+#define SEEN_BLOCKS    32768 /* of 64 bytes; a power of two. Five million keys leave one wrong guess in five */
+#define SCAN_KEYS      16384 /* of a table that was not empty, read each time that all is forgotten */
 
 struct column {
 	enum store_kind kind; /* STORE_NULL: ANY */
@@ -24,8 +26,16 @@ struct table {
 	struct column columns[ROWS_COLUMNS_MAX];
 	size_t column_count, key_count;
 	struct store_statement *get, *insert, *update, *delete; /* update: NULL where there is nothing but a key */
-	struct image *last;   /* no key in SQLite is above it; NULL: there is none at all */
-	struct entry *recent; /* who was looked up last: a handler puts what it has just got */
+	struct image *last;           /* no key in SQLite is above it; NULL: there is none at all */
+	struct entry *recent;         /* who was looked up last: a handler puts what it has just got */
+	struct store_statement *scan; /* keys below one, from the highest down */
+	struct image *scanned;        /* keys from here on are held, or seen; NULL: none but those of `all` */
+	bool all;                     /* there are no others */
+};
+
+/* A filter of 512 bits a block, two bits a key: what is not in it was never put into it. */
+struct seen {
+	uint64_t words[SEEN_BLOCKS][8];
 };
 
 /* Values in one piece of memory: they, then their bytes, each with a NUL behind it. */
@@ -63,6 +73,7 @@ struct rows {
 	size_t bucket_count, entry_count, bytes;
 	struct arena memory; /* of entries and images, until all are forgotten */
 	struct image *spare[SPARE_CLASSES];
+	struct seen *seen;    /* keys of rows that SQLite has and that were forgotten; NULL: none was */
 	struct entry **dirty; /* every dirty one, in the order in which they became it */
 	size_t dirty_count, dirty_room;
 	struct change *changes;
@@ -187,9 +198,24 @@ static enum status read_columns(struct rows *rows, struct table *table, struct e
 	return status;
 }
 
-/* ` WHERE a = ?1 AND b = ?2` and ` SET c = ?3, d = ?4`, the names from the file. */
+/* `SELECT * FROM t WHERE (a, b) < (?1, ?2) ORDER BY 1 DESC, 2 DESC LIMIT 100` */
+static enum status prepare_scan(struct rows *rows, struct table *table, struct buf *names, struct err *err)
+{
+	struct buf sql = {0};
+	buf_putf(&sql, "SELECT * FROM %s WHERE (%s) < (", table->name, buf_text(names));
+	for (size_t i = 0; i < table->key_count; i++)
+		buf_putf(&sql, "%s?%d", i ? ", " : "", (int)i + 1);
+	for (size_t i = 0; i < table->key_count; i++)
+		buf_putf(&sql, "%s %d DESC", i ? "," : ") ORDER BY", (int)i + 1);
+	buf_putf(&sql, " LIMIT %d", SCAN_KEYS);
+	enum status status = store_prepare(rows->store, buf_text(&sql), &table->scan, err);
+	buf_fini(&sql);
+	return status;
+}
+
+/* ` WHERE a = ?1 AND b = ?2` and ` SET c = ?3, d = ?4`, the names from the file; and the key's, with commas. */
 static enum status list_columns(struct rows *rows, const struct table *table, struct buf *where, struct buf *set,
-                                struct err *err)
+                                struct buf *key_names, struct err *err)
 {
 	struct store_statement *s;
 	enum status status =
@@ -204,6 +230,8 @@ static enum status list_columns(struct rows *rows, const struct table *table, st
 			break;
 		bool key = store_int(s, 1) > 0;
 		struct buf *list = key ? where : set;
+		if (key)
+			buf_putf(key_names, "%s%s", key_names->len ? ", " : "", store_text(s, 0));
 		buf_putf(list, "%s %s = ?%d",
 		         !list->len ? key ? " WHERE" : " SET"
 		         : key      ? " AND"
@@ -245,13 +273,13 @@ static enum status read_row(const struct table *table, struct store_statement *s
 	return OK;
 }
 
-static void set_last(struct table *table, const struct store_value *key)
+static void set_key(const struct table *table, struct image **kept, const struct store_value *key)
 {
 	size_t size = image_size(key, table->key_count);
-	struct image *last = mem_alloc(size);
-	last->size = size;
-	mem_free(table->last);
-	table->last = image_fill(last, key, table->key_count);
+	struct image *image = mem_alloc(size);
+	image->size = size;
+	mem_free(*kept);
+	*kept = image_fill(image, key, table->key_count);
 }
 
 /* A key above all others is looked for in vain: ids that grow with time cost no search. */
@@ -271,17 +299,18 @@ static enum status find_last(struct rows *rows, struct table *table, struct err 
 	if (status == OK && row)
 		status = read_row(table, s, table->key_count, key, err);
 	if (status == OK && row)
-		set_last(table, key);
+		set_key(table, &table->last, key);
 	if (status == OK)
 		store_done(s);
+	table->all = !row;
 	buf_fini(&sql);
 	return status;
 }
 
 static enum status prepare(struct rows *rows, struct table *table, struct err *err)
 {
-	struct buf where = {0}, set = {0}, none = {0}, values = {0};
-	enum status status = list_columns(rows, table, &where, &set, err);
+	struct buf where = {0}, set = {0}, none = {0}, values = {0}, names = {0};
+	enum status status = list_columns(rows, table, &where, &set, &names, err);
 	for (size_t i = 0; i < table->column_count; i++)
 		buf_putf(&values, "%s?%d", i ? ", " : " VALUES (", (int)i + 1);
 	buf_putf(&values, ")");
@@ -295,6 +324,9 @@ static enum status prepare(struct rows *rows, struct table *table, struct err *e
 		status = compile(rows, "DELETE FROM", table, &none, &where, &table->delete, err);
 	if (status == OK)
 		status = find_last(rows, table, err);
+	if (status == OK && !table->all)
+		status = prepare_scan(rows, table, &names, err);
+	buf_fini(&names);
 	buf_fini(&where);
 	buf_fini(&set);
 	buf_fini(&none);
@@ -326,22 +358,15 @@ enum status rows_open(struct store *store, const char *const *tables, size_t cou
 
 /* ---- entries ---- */
 
-static void forget_all(struct rows *rows)
-{
-	memset(rows->buckets, 0, rows->bucket_count * sizeof *rows->buckets);
-	memset(rows->spare, 0, sizeof rows->spare);
-	for (size_t i = 0; i < rows->table_count; i++)
-		rows->tables[i].recent = NULL;
-	arena_reset(&rows->memory);
-	rows->entry_count = rows->bytes = 0;
-}
-
 void rows_close(struct rows *rows)
 {
 	if (!rows)
 		return;
-	for (size_t i = 0; i < rows->table_count; i++)
+	for (size_t i = 0; i < rows->table_count; i++) {
 		mem_free(rows->tables[i].last);
+		mem_free(rows->tables[i].scanned);
+	}
+	mem_free(rows->seen);
 	arena_fini(&rows->memory);
 	mem_free(rows->dirty);
 	mem_free(rows->changes);
@@ -431,6 +456,34 @@ static int compare_keys(const struct table *table, const struct image *a, const 
 	return 0;
 }
 
+/* One line of memory a key. */
+static uint64_t *seen_block(struct seen *seen, uint64_t hash)
+{
+	return seen->words[hash >> 32 & (SEEN_BLOCKS - 1)];
+}
+
+static void seen_add(struct seen *seen, uint64_t hash)
+{
+	uint64_t *words = seen_block(seen, hash);
+	words[hash >> 6 & 7] |= UINT64_C(1) << (hash & 63);
+	words[hash >> 15 & 7] |= UINT64_C(1) << (hash >> 9 & 63);
+}
+
+static bool seen_has(struct seen *seen, uint64_t hash)
+{
+	const uint64_t *words = seen_block(seen, hash);
+	return (words[hash >> 6 & 7] >> (hash & 63) & 1) && (words[hash >> 15 & 7] >> (hash >> 9 & 63) & 1);
+}
+
+/* Every key that SQLite has is held, or seen, or below what was scanned: a random key that is new costs no search either. */
+static bool never_written(const struct rows *rows, const struct entry *entry)
+{
+	const struct table *table = entry->table;
+	if (!table->all && !(table->scanned && compare_keys(table, &entry->key, table->scanned) >= 0))
+		return false;
+	return !rows->seen || !seen_has(rows->seen, entry->hash);
+}
+
 static bool beyond_last(const struct entry *entry)
 {
 	const struct image *last = entry->table->last;
@@ -442,7 +495,7 @@ static enum status load(struct rows *rows, struct entry *entry, struct err *err)
 	const struct table *table = entry->table;
 	struct store_statement *s = table->get;
 	struct store_value values[ROWS_COLUMNS_MAX];
-	if (beyond_last(entry))
+	if (beyond_last(entry) || never_written(rows, entry))
 		return OK;
 	for (size_t i = 0; i < table->key_count; i++)
 		store_value_bind(s, (int)i + 1, &entry->key.values[i]);
@@ -572,7 +625,7 @@ static int by_key(const void *a, const void *b)
 static void raise_last(const struct entry *highest)
 {
 	if (highest && beyond_last(highest))
-		set_last(highest->table, highest->key.values);
+		set_key(highest->table, &highest->table->last, highest->key.values);
 }
 
 static enum status write_entry(struct entry *entry, struct err *err)
@@ -585,6 +638,59 @@ static enum status write_entry(struct entry *entry, struct err *err)
 	for (size_t i = 0; i < (entry->row ? table->column_count : table->key_count); i++)
 		store_value_bind(s, (int)i + 1, &image->values[i]);
 	return store_run(s, err);
+}
+
+static enum status scan_some(struct rows *rows, struct table *table, struct err *err)
+{
+	struct store_statement *s = table->scan;
+	struct store_value key[ROWS_COLUMNS_MAX];
+	const struct image *from = table->scanned ? table->scanned : table->last;
+	if (!table->scanned) { /* the scan goes on below it */
+		set_key(table, &table->scanned, from->values);
+		from = table->scanned;
+		seen_add(rows->seen, hash_of(rows, table, from->values));
+	}
+	for (size_t i = 0; i < table->key_count; i++)
+		store_value_bind(s, (int)i + 1, &from->values[i]);
+	for (int count = 1;; count++) {
+		bool row;
+		enum status status = store_step(s, &row, err);
+		if (status == OK && row)
+			status = read_row(table, s, table->key_count, key, err);
+		if (status != OK)
+			return status;
+		table->all = !row;
+		if (!row)
+			return OK;
+		seen_add(rows->seen, hash_of(rows, table, key));
+		if (count == SCAN_KEYS) {
+			set_key(table, &table->scanned, key);
+			store_done(s);
+			return OK;
+		}
+	}
+}
+
+/* Nothing is dirty. */
+static enum status forget_all(struct rows *rows, struct err *err)
+{
+	enum status status = OK;
+	if (!rows->seen)
+		rows->seen = mem_zalloc(1, sizeof *rows->seen);
+	for (size_t i = 0; i < rows->bucket_count; i++)
+		for (const struct entry *entry = rows->buckets[i]; entry; entry = entry->next)
+			if (entry->stored)
+				seen_add(rows->seen, entry->hash);
+	memset(rows->buckets, 0, rows->bucket_count * sizeof *rows->buckets);
+	memset(rows->spare, 0, sizeof rows->spare);
+	arena_reset(&rows->memory);
+	rows->entry_count = rows->bytes = 0;
+	for (size_t i = 0; i < rows->table_count && status == OK; i++) {
+		rows->tables[i].recent = NULL;
+		if (!rows->tables[i].all)
+			status = scan_some(rows, &rows->tables[i], err);
+	}
+	return status;
 }
 
 enum status rows_flush(struct rows *rows, struct err *err)
@@ -608,7 +714,5 @@ enum status rows_flush(struct rows *rows, struct err *err)
 	}
 	raise_last(written);
 	rows->dirty_count = 0;
-	if (rows->bytes > ROWS_BYTES_MAX)
-		forget_all(rows);
-	return OK;
+	return rows->bytes > ROWS_BYTES_MAX ? forget_all(rows, err) : OK;
 }

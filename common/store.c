@@ -20,6 +20,10 @@ static const char *const own_sql[STORE_OWN_COUNT] = {"BEGIN IMMEDIATE", "COMMIT"
 
 #define HEADER_BYTES 100
 
+/* Of the WAL: 16 MB. Rows come in any order of their keys, so that between two checkpoints a page is written many times and moved
+ * into the file once; after a crash so much is read again. */
+#define CHECKPOINT_PAGES 4000
+
 struct store_statement {
 	sqlite3_stmt *stmt;
 	struct store *store;
@@ -144,8 +148,8 @@ static enum status pragmas(struct store *store, const struct store_config *confi
 	}
 	if (!config->path)
 		return OK;
-	snprintf(sql, sizeof sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;%s",
-	         config->full_sync ? "FULL" : "NORMAL", config->keep_wal ? "PRAGMA wal_autocheckpoint=0" : "");
+	snprintf(sql, sizeof sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=%d",
+	         config->full_sync ? "FULL" : "NORMAL", config->keep_wal ? 0 : CHECKPOINT_PAGES);
 	return store_exec(store, sql, err);
 }
 

@@ -398,6 +398,97 @@ static void more_than_the_bound_is_written_early_and_read_again(void **state)
 }
 
 /* The row with the highest key is written beside one above it that was undone. It must be found when it is no longer held. */
+#define MANY       3000
+#define NOTE_BYTES 12000 /* so that a few hundred rows are more than is held */
+
+static void put_large(struct scene *scene, int64_t a, const char *b, int64_t value)
+{
+	static const uint8_t note[NOTE_BYTES];
+	const struct store_value row[] = {value_int(a), value_text(b), value_int(value), value_blob(note, sizeof note)};
+	assert_int_equal(rows_put(scene->rows, PAIRS, row, &scene->err), OK);
+}
+
+/* The rows are closed and opened again on the tables that they have left. */
+static void open_again(struct scene *scene)
+{
+	keep(scene);
+	assert_int_equal(rows_flush(scene->rows, &scene->err), OK);
+	rows_close(scene->rows);
+	assert_int_equal(rows_open(scene->store, tables, 2, &scene->rows, &scene->err), OK);
+}
+
+/* A key that was never written is not looked for, one that was is found: before and after rows are forgotten, where the table was
+ * empty and where it was not, while what was there before is made known. */
+static void what_was_forgotten_is_known_to_be_there_and_nothing_else_is_lost(void **state)
+{
+	(void)state;
+	const char *given = getenv("TANDEM_SEED");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : 1, dice = seed;
+	static int64_t now[MANY];
+	struct scene scene;
+	begin(&scene);
+	memset(now, 0xff, sizeof now);
+	for (int step = 0; step < 30000; step++) {
+		char name[16];
+		int n = rand_r(&dice) % MANY;
+		snprintf(name, sizeof name, "n%d", n * 7919 % MANY);
+		if (get(&scene, n % 3 - 1, name) != now[n])
+			fail_msg("step %d of TANDEM_SEED=%u: %s is another; TANDEM_SEED=%u make run-test_rows", step,
+			         seed, name, seed);
+		switch (rand_r(&dice) % 16) {
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+			put_large(&scene, n % 3 - 1, name, step);
+			now[n] = step;
+			break;
+		case 4:
+			delete (&scene, n % 3 - 1, name);
+			now[n] = -1;
+			break;
+		case 5:
+			put_large(&scene, n % 3 - 1, name, step);
+			rows_undo(scene.rows);
+			break;
+		case 6:
+			if (rand_r(&dice) % 64 == 0)
+				open_again(&scene);
+		}
+		keep(&scene);
+	}
+	open_again(&scene);
+	int64_t count = 0;
+	for (int n = 0; n < MANY; n++)
+		count += now[n] >= 0;
+	assert_int_equal(in_table(&scene, "SELECT count(*) FROM pair"), count);
+	end(&scene);
+}
+
+/* Many small rows that were there before: found while they are made known, a part at a time. */
+static void rows_of_before_are_found_while_they_are_made_known(void **state)
+{
+	(void)state;
+	struct scene scene;
+	begin(&scene);
+	assert_int_equal(store_exec(scene.store,
+	                            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 39999)"
+	                            " INSERT INTO pair SELECT i * 7 % 1000, 'k' || i, i, NULL FROM n",
+	                            &scene.err),
+	                 OK);
+	open_again(&scene);
+	for (int64_t i = 0; i < 40000; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "k%d", (int)(i * 7919 % 40000));
+		assert_int_equal(get(&scene, i * 7919 % 40000 * 7 % 1000, name), i * 7919 % 40000);
+		assert_int_equal(get(&scene, i % 1000, "none"), -1);
+		if (i % 10 == 0)
+			put_large(&scene, i % 1000, "new", i);
+		keep(&scene);
+	}
+	end(&scene);
+}
+
 static void a_row_below_one_that_was_undone_is_found_again(void **state)
 {
 	(void)state;
@@ -434,6 +525,8 @@ int main(void)
 		cmocka_unit_test(a_stored_value_of_the_wrong_kind_is_corruption_and_not_read),
 		cmocka_unit_test(a_random_history_gives_what_an_array_gives),
 		cmocka_unit_test(more_than_the_bound_is_written_early_and_read_again),
+		cmocka_unit_test(what_was_forgotten_is_known_to_be_there_and_nothing_else_is_lost),
+		cmocka_unit_test(rows_of_before_are_found_while_they_are_made_known),
 		cmocka_unit_test(a_row_below_one_that_was_undone_is_found_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
