@@ -18,8 +18,9 @@
 #include <string.h>
 
 #define PENDING_MAX       200000
-#define PENDING_BYTES_MAX (64 * 1024 * 1024)
-#define COMMIT_BYTES      (8 * 1024 * 1024)
+#define PENDING_BYTES_MAX (4 * 1024 * 1024)
+#define COMMIT_BYTES      (4 * 1024 * 1024)
+#define QUEUE_BYTES_KEPT  (128 * 1024)
 #define SLOT_MAX          100000
 
 struct queued {
@@ -172,8 +173,14 @@ bool local_producers_ready(const struct local_log *log)
 
 /* ---- the writer thread ---- */
 
+/* Every partition has two of them: what a rush has made large is given back. */
 static void queue_reset(struct queue *queue)
 {
+	if (queue->bytes.room > QUEUE_BYTES_KEPT || queue->room * sizeof *queue->items > QUEUE_BYTES_KEPT) {
+		buf_fini(&queue->bytes);
+		mem_free(queue->items);
+		*queue = (struct queue){0};
+	}
 	queue->count = 0;
 	buf_reset(&queue->bytes);
 }

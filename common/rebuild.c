@@ -71,6 +71,7 @@ static enum status fold_to_mark(const struct rebuild_config *config, const char 
 	                                            .log = config->log,
 	                                            .partition = config->partition,
 	                                            .path = path,
+	                                            .scratch = true, /* one that is not finished is begun anew */
 	                                            .progress = config->progress,
 	                                            .arg = config->arg};
 	enum status status = refold_open(&refold_config, &refold, err);

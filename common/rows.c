@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is kept between two commits, and at most held within one. */
-#define ROWS_BYTES_MAX (4 << 20)
+#define ROWS_BYTES_MAX (3 << 20)
 #define BUCKETS_MIN    1024
 #define SPARE_STEP     16 /* images of up to so many bytes more are of one class */
 #define SPARE_CLASSES  64
-#define SEEN_BLOCKS    32768 /* of 64 bytes; a power of two. Five million keys leave one wrong guess in five */
-#define SCAN_KEYS      16384 /* of a table that was not empty, read each time that all is forgotten */
+#define SEEN_BLOCKS    16384 /* of 64 bytes; a power of two. Two million keys leave one wrong guess in five */
+#define SCAN_BYTES                                                                                                     \
+	192 /* of what is held: a key of a table that was not empty is read each time that all is forgotten */
 
 struct column {
 	enum store_kind kind; /* STORE_NULL: ANY */
@@ -70,7 +70,8 @@ struct rows {
 	size_t table_count;
 	uint64_t secrets[2];
 	struct entry **buckets; /* a power of two of them */
-	size_t bucket_count, entry_count, bytes;
+	size_t bucket_count, entry_count, bytes, bytes_max;
+	size_t scan_keys;    /* at a time */
 	struct arena memory; /* of entries and images, until all are forgotten */
 	struct image *spare[SPARE_CLASSES];
 	struct seen *seen;    /* keys of rows that SQLite has and that were forgotten; NULL: none was */
@@ -207,7 +208,7 @@ static enum status prepare_scan(struct rows *rows, struct table *table, struct b
 		buf_putf(&sql, "%s?%d", i ? ", " : "", (int)i + 1);
 	for (size_t i = 0; i < table->key_count; i++)
 		buf_putf(&sql, "%s %d DESC", i ? "," : ") ORDER BY", (int)i + 1);
-	buf_putf(&sql, " LIMIT %d", SCAN_KEYS);
+	buf_putf(&sql, " LIMIT %zu", rows->scan_keys);
 	enum status status = store_prepare(rows->store, buf_text(&sql), &table->scan, err);
 	buf_fini(&sql);
 	return status;
@@ -334,12 +335,15 @@ static enum status prepare(struct rows *rows, struct table *table, struct err *e
 	return status;
 }
 
-enum status rows_open(struct store *store, const char *const *tables, size_t count, struct rows **out, struct err *err)
+enum status rows_open(struct store *store, const char *const *tables, size_t count, size_t bytes_max, struct rows **out,
+                      struct err *err)
 {
 	struct rows *rows = mem_zalloc(1, sizeof *rows);
 	enum status status = OK;
 	rows->store = store;
 	hash_random(rows->secrets, sizeof rows->secrets);
+	rows->bytes_max = bytes_max ? bytes_max : ROWS_BYTES_MAX;
+	rows->scan_keys = rows->bytes_max / SCAN_BYTES + 1;
 	rows->table_count = count;
 	rows->tables = mem_zalloc(count, sizeof *rows->tables);
 	rows->bucket_count = BUCKETS_MIN;
@@ -608,7 +612,7 @@ enum status rows_keep(struct rows *rows, struct err *err)
 	for (size_t i = 0; i < rows->change_count; i++)
 		image_free(rows, rows->changes[i].row);
 	rows->change_count = 0;
-	return rows->bytes > ROWS_BYTES_MAX ? rows_flush(rows, err) : OK;
+	return rows->bytes > rows->bytes_max ? rows_flush(rows, err) : OK;
 }
 
 /* ---- flushing ---- */
@@ -652,7 +656,7 @@ static enum status scan_some(struct rows *rows, struct table *table, struct err 
 	}
 	for (size_t i = 0; i < table->key_count; i++)
 		store_value_bind(s, (int)i + 1, &from->values[i]);
-	for (int count = 1;; count++) {
+	for (size_t count = 1;; count++) {
 		bool row;
 		enum status status = store_step(s, &row, err);
 		if (status == OK && row)
@@ -663,7 +667,7 @@ static enum status scan_some(struct rows *rows, struct table *table, struct err 
 		if (!row)
 			return OK;
 		seen_add(rows->seen, hash_of(rows, table, key));
-		if (count == SCAN_KEYS) {
+		if (count == rows->scan_keys) {
 			set_key(table, &table->scanned, key);
 			store_done(s);
 			return OK;
@@ -714,5 +718,5 @@ enum status rows_flush(struct rows *rows, struct err *err)
 	}
 	raise_last(written);
 	rows->dirty_count = 0;
-	return rows->bytes > ROWS_BYTES_MAX ? forget_all(rows, err) : OK;
+	return rows->bytes > rows->bytes_max ? forget_all(rows, err) : OK;
 }

@@ -21,8 +21,9 @@ struct rows;
 #define ROWS_COLUMNS_MAX     64
 
 /* The tables must be there. FATAL "ddl": one whose key is not its first columns. The store outlives the rows. *out is the
- * caller's, whatever is returned. */
-enum status rows_open(struct store *store, const char *const *tables, size_t count, struct rows **out, struct err *err);
+ * caller's, whatever is returned. bytes_max: what is kept between two commits, and at most held within one; 0: 3 MiB. */
+enum status rows_open(struct store *store, const char *const *tables, size_t count, size_t bytes_max, struct rows **out,
+                      struct err *err);
 void rows_close(struct rows *rows); /* what is not flushed is gone. NULL is fine */
 
 /* *row: the row with this key, all its columns, until the next rows_keep or rows_undo; NULL: there is none. */

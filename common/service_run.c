@@ -144,7 +144,7 @@ int service_run(const struct service *service, int argc, char **argv)
 {
 	struct run run = {.args = {.service = service, .data = "data"},
 	                  .commit_interval_ms = 200,
-	                  .commit_records = 20000,
+	                  .commit_records = 100000,
 	                  .session_timeout_ms = 45000,
 	                  .traces = TRACE_OPTIONS_DEFAULT,
 	                  .ready_lag_ms = 30000};
@@ -161,7 +161,7 @@ int service_run(const struct service *service, int argc, char **argv)
 	         .min = 1,
 	         .max = 60000,
 	         .placeholder = "TIME",
-	         .help = "between two commits"},
+	         .help = "between two commits; while there is more to fold, up to five times that"},
 		{.name = "commit-records",
 	         .kind = CONFIG_INT,
 	         .value = &run.commit_records,

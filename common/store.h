@@ -19,7 +19,7 @@ struct store;
 struct store_statement;
 
 /* Of pages; a process has one store a partition, and a worker is to live in 64 MB. */
-#define STORE_CACHE_KIB 4096
+#define STORE_CACHE_KIB 3072
 
 enum store_mode {
 	STORE_WRITE,   /* create if missing, WAL, no automatic checkpoint unless the profile says so */

@@ -360,7 +360,8 @@ static enum status open_file(struct task *task, const struct task_config *config
 	if (status == OK && task->has_genesis)
 		status = seal_open(task->installation, task->seal.keyed, task->secret, &task->seal, err);
 	if (status == OK)
-		status = rows_open(task->store, task->row_tables, task->row_table_count, &task->rows, err);
+		status = rows_open(task->store, task->row_tables, task->row_table_count, config->held_bytes,
+		                   &task->rows, err);
 	if (status == OK && task->service->holds_rejected_keys)
 		status = read_rows(task, "SELECT coalesce(sum(held), 0), coalesce(sum(bytes), 0) FROM held_key",
 		                   read_held, err);

@@ -42,11 +42,12 @@ struct task;
 struct task_config {
 	const struct service *service;
 	int32_t partition;
-	const char *path; /* NULL: in memory */
-	bool scratch;     /* a throw-away file: no journal on disk, no fsync */
-	bool full_sync;   /* synchronous=FULL */
-	bool reverse;     /* reverse_unordered_selects, for tests */
-	const char *vfs;  /* NULL: the default */
+	const char *path;  /* NULL: in memory */
+	bool scratch;      /* a throw-away file: no journal on disk, no fsync */
+	bool full_sync;    /* synchronous=FULL */
+	bool reverse;      /* reverse_unordered_selects, for tests */
+	const char *vfs;   /* NULL: the default */
+	size_t held_bytes; /* of rows, before they are written and forgotten; 0: as rows_open has it */
 	const char *
 		full_input; /* the input topic's name with the namespace, for dead letters' headers; NULL: without one */
 	const struct secret

@@ -18,8 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COMMIT_INTERVAL_MS   200
-#define COMMIT_RECORDS       20000
+#define COMMIT_INTERVAL_MS 200
+#define COMMIT_RECORDS     100000
+#define BEHIND_INTERVALS                                                                                               \
+	5 /* a batch that was never at an end of the log: a page of a file is written once for more rows */
 #define ACKS_EVERY           64 /* records folded between two looks for acknowledgements */
 #define ACKS_A_STEP          1024
 #define BACKOFF_FIRST_MS     250
@@ -162,6 +164,7 @@ static void new_batch(struct worker *worker)
 {
 	worker->batch_at_us = 0;
 	worker->batch_records = 0;
+	worker->caught_up = false;
 }
 
 static bool anything_open(const struct worker *worker)
@@ -735,6 +738,12 @@ static bool all_read(const struct worker *worker)
 	return true;
 }
 
+static int64_t commit_at_us(const struct worker *worker)
+{
+	int64_t interval_us = worker->config.commit_interval_ms * 1000;
+	return worker->batch_at_us + interval_us * (worker->caught_up ? 1 : BEHIND_INTERVALS);
+}
+
 static bool commit_is_due(struct worker *worker)
 {
 	if (!worker->batch_at_us || !anything_open(worker))
@@ -743,7 +752,7 @@ static bool commit_is_due(struct worker *worker)
 		return true;
 	if (worker->config.until_end && all_read(worker))
 		return true;
-	return worker_now_us(worker) - worker->batch_at_us >= worker->config.commit_interval_ms * 1000;
+	return worker_now_us(worker) >= commit_at_us(worker);
 }
 
 static enum worker_step begin_commit(struct worker *worker)
@@ -933,8 +942,10 @@ static enum worker_step run_phase(struct worker *worker)
 	if (worker->config.until_end && ended(worker))
 		return ending(worker);
 	step = take_event(worker);
-	if (step == WORKER_IDLE)
+	if (step == WORKER_IDLE) {
+		worker->caught_up = true;
 		send_now(worker);
+	}
 	return step == WORKER_IDLE && take_acks(worker) ? WORKER_ACKED : step;
 }
 
@@ -959,9 +970,8 @@ void worker_wait(struct worker *worker, int ms)
 {
 	int64_t now = worker_now_us(worker), at = now + ms * 1000LL;
 	/* A commit under way waits for acknowledgements; the log wakes us for them. */
-	if (worker->phase == PHASE_RUN && worker->batch_at_us &&
-	    worker->batch_at_us + worker->config.commit_interval_ms * 1000 < at)
-		at = worker->batch_at_us + worker->config.commit_interval_ms * 1000;
+	if (worker->phase == PHASE_RUN && worker->batch_at_us && commit_at_us(worker) < at)
+		at = commit_at_us(worker);
 	for (size_t i = 0; i < worker->slot_count; i++) {
 		const struct slot *slot = &worker->slots[i];
 		if ((slot->state == SLOT_WAITING || slot->state == SLOT_HALTED) && slot->retry_at_us < at)

@@ -38,11 +38,12 @@ struct worker_config {
 	const char *instance_id;    /* static member, or NULL */
 	int session_timeout_ms;     /* 0: the log's default */
 	int64_t commit_interval_ms; /* 0: 200 */
-	int64_t commit_records_max; /* 0: 20000 */
+	int64_t commit_records_max; /* 0: 100000 */
 	bool until_end;             /* ends when what was there at the start is folded, committed and marked */
 	bool full_sync;             /* synchronous=FULL for the files */
 	bool reverse;               /* reverse_unordered_selects, for tests */
 	const char *vfs;            /* SQLite VFS, for tests; NULL: the default */
+	size_t held_bytes;          /* of rows, a task; 0: as rows_open has it */
 	struct tracer *tracer;      /* told what is handled and sent; borrowed. NULL: no spans */
 	struct meter *meter;        /* told what it does; borrowed. NULL: nothing is measured */
 };

@@ -175,6 +175,7 @@ static enum status open_task(struct worker *worker, struct slot *slot, struct er
 	                                   .full_sync = worker->config.full_sync,
 	                                   .reverse = worker->config.reverse,
 	                                   .vfs = worker->config.vfs,
+	                                   .held_bytes = worker->config.held_bytes,
 	                                   .full_input = worker->full_input,
 	                                   .secret = log_secret(worker->config.log)};
 	return task_open(&config, &slot->task, err);

@@ -31,7 +31,7 @@ static void begin(struct scene *scene)
 	assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH}, &scene->store, &scene->err), OK);
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
 		assert_int_equal(store_exec(scene->store, tables[i], &scene->err), OK);
-	assert_int_equal(rows_open(scene->store, tables, 2, &scene->rows, &scene->err), OK);
+	assert_int_equal(rows_open(scene->store, tables, 2, 0, &scene->rows, &scene->err), OK);
 	assert_int_equal(store_begin(scene->store, &scene->err), OK);
 }
 
@@ -286,7 +286,7 @@ static void a_table_whose_key_is_not_its_first_columns_is_refused(void **state)
 		struct err err = {0};
 		assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH}, &store, &err), OK);
 		assert_int_equal(store_exec(store, wrong[i], &err), OK);
-		assert_int_equal(rows_open(store, &wrong[i], 1, &rows, &err), FATAL);
+		assert_int_equal(rows_open(store, &wrong[i], 1, 0, &rows, &err), FATAL);
 		assert_true(err_is(&err, "ddl"));
 		rows_close(rows);
 		store_close(store);
@@ -308,7 +308,7 @@ static void a_stored_value_of_the_wrong_kind_is_corruption_and_not_read(void **s
 		assert_int_equal(store_open(&(struct store_config){.mode = STORE_SCRATCH}, &store, &err), OK);
 		assert_int_equal(store_exec(store, loose, &err), OK);
 		assert_int_equal(store_exec(store, wrong[i], &err), OK);
-		assert_int_equal(rows_open(store, &loose, 1, &rows, &err), OK);
+		assert_int_equal(rows_open(store, &loose, 1, 0, &rows, &err), OK);
 		assert_int_equal(rows_get(rows, 0, &one, &row, &err), FATAL);
 		assert_true(err_is(&err, "corrupt"));
 		assert_null(row);
@@ -414,7 +414,7 @@ static void open_again(struct scene *scene)
 	keep(scene);
 	assert_int_equal(rows_flush(scene->rows, &scene->err), OK);
 	rows_close(scene->rows);
-	assert_int_equal(rows_open(scene->store, tables, 2, &scene->rows, &scene->err), OK);
+	assert_int_equal(rows_open(scene->store, tables, 2, 0, &scene->rows, &scene->err), OK);
 }
 
 /* A key that was never written is not looked for, one that was is found: before and after rows are forgotten, where the table was

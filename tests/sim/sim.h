@@ -48,6 +48,7 @@ struct plan {
 	bool fixed;         /* partitions are given, no group */
 	bool named;         /* static members */
 	bool reverse, full_sync;
+	size_t held_bytes; /* of rows a task */
 	int64_t commit_interval_ms, commit_records_max;
 	int session_timeout_ms;
 	int orders, skus, lines_max;

@@ -261,7 +261,8 @@ void world_start(struct world *world, struct process *process)
 	                                     .commit_interval_ms = plan->commit_interval_ms,
 	                                     .commit_records_max = plan->commit_records_max,
 	                                     .full_sync = plan->full_sync,
-	                                     .reverse = plan->reverse};
+	                                     .reverse = plan->reverse,
+	                                     .held_bytes = plan->held_bytes};
 	world_trace(world, "%s starts", process->name);
 	must(worker_open(&config, &process->worker, &err), &err);
 	process->awake_at_us = 0;
