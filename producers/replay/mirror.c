@@ -8,6 +8,7 @@
 
 #define BATCH_RECORDS_MAX 5000
 #define BATCH_BYTES_MAX   (16 << 20)
+#define SKEW_MS           500 /* between this machine's clock and a broker's, either way */
 
 struct mirror {
 	const struct mirror_config *config;
@@ -16,6 +17,8 @@ struct mirror {
 	const char **topics;
 	size_t topic_count;
 	bool installation; /* all of one: record 0 must be there */
+	bool has_until;
+	int64_t until_ms;
 	struct arena batch_arena;
 	struct log_record *batch;
 	size_t batch_count, batch_bytes;
@@ -100,6 +103,25 @@ static enum status make_topic(struct mirror *mirror, const char *name, struct er
 	return mirror->config->dry_run ? OK : log_topic_create(mirror->config->target, &topic, err);
 }
 
+/* ---- one moment ---- */
+
+/* Everything that is there when this is called is before the cut; and nothing that is appended once it has returned. */
+static enum status cut(struct mirror *mirror, struct err *err)
+{
+	const struct mirror_config *config = mirror->config;
+	int64_t skew_ms = log_is_local(config->source) ? 1 : SKEW_MS; /* one clock for all of a local log */
+	int64_t cut_ms = seam_wall_ms(config->seam) + skew_ms;
+	int64_t begun_us = seam_monotonic_us(config->seam), left_ms;
+	while ((left_ms = 2 * skew_ms - (seam_monotonic_us(config->seam) - begun_us) / 1000) > 0) {
+		if (config->stopped && config->stopped())
+			return err_set(err, RETRY, "interrupted", "interrupted");
+		log_wait(config->source, (int)left_ms);
+	}
+	mirror->has_until = true;
+	mirror->until_ms = config->has_until && config->until_ms < cut_ms ? config->until_ms : cut_ms;
+	return OK;
+}
+
 /* ---- records ---- */
 
 static enum status flush(struct mirror *mirror, const struct replay_slice *slice, struct err *err)
@@ -169,7 +191,7 @@ static enum status read_topic(struct mirror *mirror, const char *name, struct er
 	const struct mirror_config *config = mirror->config;
 	const struct replay_sink sink = {.take = mirror_take, .arg = mirror};
 	const struct replay_selection selection = {
-		.to_offset = -1, .has_until = config->has_until, .until_ms = config->until_ms};
+		.to_offset = -1, .has_until = mirror->has_until, .until_ms = mirror->until_ms};
 	struct replay_run run = {.log = config->source,
 	                         .seam = config->seam,
 	                         .selection = &selection,
@@ -192,12 +214,15 @@ static enum status read_topic(struct mirror *mirror, const char *name, struct er
 
 enum status mirror_run(const struct mirror_config *config, struct mirror_result *result, struct err *err)
 {
-	struct mirror mirror = {.config = config, .result = result};
+	struct mirror mirror = {
+		.config = config, .result = result, .has_until = config->has_until, .until_ms = config->until_ms};
 	*result = (struct mirror_result){0};
 	mirror.batch = mem_zalloc(BATCH_RECORDS_MAX, sizeof *mirror.batch);
 	enum status status = config->target ? check_empty(&mirror, err) : OK;
 	if (status == OK)
 		status = choose_topics(&mirror, err);
+	if (status == OK && mirror.installation)
+		status = cut(&mirror, err);
 	for (size_t i = 0; i < mirror.topic_count && status == OK; i++)
 		status = read_topic(&mirror, mirror.topics[i], err);
 	mem_free(mirror.batch);

@@ -1,6 +1,11 @@
 /* mirror: topics into a new, empty local log, record by record as they are: offsets with their holes, timestamps, keys,
  * headers, genesis. What folds the mirror comes to the same state, so files of a production log are verified against it
- * offline. Kafka gives its own offsets and takes no mirror. */
+ * offline. Kafka gives its own offsets and takes no mirror.
+ *
+ * A mirror of a whole installation is one moment of it: it holds what the log dates before a time just after the mirror was
+ * asked for. So no worker's event is in it without what that answers; what folds the mirror numbers its own events behind
+ * those that are there. The time is the brokers': between two of them it must differ by less than an event takes through a
+ * worker, and from this machine's by less than half a second. */
 #ifndef TANDEM_REPLAY_MIRROR_H
 #define TANDEM_REPLAY_MIRROR_H
 
@@ -11,7 +16,7 @@ struct mirror_config {
 	const struct seam *seam;
 	const char *const *topics; /* none: every topic of the source's installation */
 	size_t topic_count;
-	bool has_until;
+	bool has_until; /* what is dated before until_ms alone */
 	int64_t until_ms;
 	bool dry_run;
 	bool (*stopped)(void); /* NULL: never */
