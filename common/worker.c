@@ -834,6 +834,8 @@ static bool start_mark(struct worker *worker, enum worker_step *step)
 	if (count) {
 		worker->marking = true;
 		worker->counts.marks++;
+	} else if (!anything_open(worker)) {
+		show(worker, LOCK_READY); /* else take_marked does */
 	}
 	if (status != OK) {
 		struct log_event refused = {.kind = LOG_COMMITTED, .status = status, .err = err};

@@ -1,4 +1,5 @@
 /* The worker as a whole: how it stops, ends, backs off and marks. */
+#include "lock.h"
 #include "support/stage.h"
 
 #include <setjmp.h>
@@ -36,6 +37,25 @@ static void a_refused_mark_keeps_the_file_and_looks_at_everything_again(void **s
 	stage_recovers(&stage, STAGE_ORDER, STAGE_ALL);
 	worker_counts(stage.workers[STAGE_ORDER].worker, &counts);
 	assert_int_equal(counts.halts, 0);
+	stage_close(&stage);
+}
+
+/* What `status` shows of it. */
+static void a_task_that_was_folded_in_silence_is_ready_though_it_needs_no_mark(void **state)
+{
+	(void)state;
+	struct stage stage;
+	stage_open(&stage, 2, 2);
+	stage_stop(&stage, STAGE_ORDER);
+	stage_delete(&stage, STAGE_ORDER, 0);
+	stage_start(&stage, STAGE_ORDER);
+	stage_rest(&stage);
+	for (int32_t p = 0; p < 2; p++) {
+		pid_t pid;
+		enum lock_state shown;
+		assert_true(lock_holder(stage_path(&stage, STAGE_ORDER, p, ".lock"), &pid, &shown));
+		assert_string_equal(lock_state_name(shown), "ready");
+	}
 	stage_close(&stage);
 }
 
@@ -279,6 +299,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_refused_mark_keeps_the_file_and_looks_at_everything_again),
+		cmocka_unit_test(a_task_that_was_folded_in_silence_is_ready_though_it_needs_no_mark),
 		cmocka_unit_test(a_stop_commits_and_marks_the_open_batch),
 		cmocka_unit_test(a_stop_that_waits_for_acknowledgements_gives_up_after_30_s),
 		cmocka_unit_test(
