@@ -11,9 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-#define TICKS_A_BATCH 4 /* what is less than a batch goes out after so many ticks */
+#define TICK_MS       250
+#define TICKS_A_BATCH 2 /* what is less than a batch goes out after so many ticks */
 #define TRIES         5
-#define FLUSH_MS      2000
+#define FLUSH_MS      5000
 #define PAUSE_MS      1000
 #define SAY_EVERY_US  60000000
 #define ANSWER_BYTES  65536
@@ -219,7 +220,7 @@ static void *run(void *arg)
 	struct span_export *export = arg;
 	bool closing = false;
 	for (int ticks = 0; !closing; ticks++) {
-		rest(export, SPAN_EXPORT_TICK_MS);
+		rest(export, export->config.tick_ms ? export->config.tick_ms : TICK_MS);
 		closing = is_closing(export);
 		if (closing || ticks >= TICKS_A_BATCH || waiting(export) >= SPAN_EXPORT_BATCH) {
 			for (ticks = 0; waiting(export);)

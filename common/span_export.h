@@ -2,7 +2,7 @@
  *
  * Whoever puts a span never waits: not for the collector, and not for a lock, since there is none between the two threads:
  * a ring of SPAN_EXPORT_ROOM places, one writer, one reader. Where it is full the span is dropped and counted. The thread
- * looks at the ring every SPAN_EXPORT_TICK_MS, and sends what is there when it is a batch, or waited a second.
+ * looks at the ring four times a second, and sends what is there when it is a batch, or waited half a second.
  *
  * A batch that the collector cannot take now (no connection, no answer in time, status 429, 502, 503, 504: OTLP 1.x, "retryable")
  * is tried again a few times, with growing pauses; one that it refuses is dropped. What was dropped is said in the log when it
@@ -20,9 +20,8 @@
 #include "seam.h"
 #include "span.h"
 
-#define SPAN_EXPORT_ROOM    8192
-#define SPAN_EXPORT_BATCH   512
-#define SPAN_EXPORT_TICK_MS 250
+#define SPAN_EXPORT_ROOM  8192
+#define SPAN_EXPORT_BATCH 512
 
 struct span_export_config {
 	const char *url;            /* the whole of it: http://localhost:4318/v1/traces */
@@ -32,8 +31,9 @@ struct span_export_config {
 	struct logging *logging;   /* NULL: says nothing. Used by the thread */
 	const struct seam *seam;   /* for how often things are said; used by the thread */
 	int timeout_ms;            /* of a request. 0: 10000 */
-	int flush_ms;              /* at most so long span_export_close waits for the collector. 0: 2000 */
+	int flush_ms;              /* at most so long span_export_close waits for the collector. 0: 5000 */
 	int pause_ms;              /* before the first try again, doubled at each. 0: 1000 */
+	int tick_ms;               /* between two looks at the ring. 0: 250 */
 };
 
 struct span_export;

@@ -1,6 +1,7 @@
 /* publish: what reaches the log, over local::memory: with its faults. */
 #include "../producers/publish/run.h"
 #include "events.h"
+#include "hash.h"
 #include "log_memory.h"
 #include "support/installation.h"
 
@@ -307,6 +308,84 @@ static void cloudevents_name_the_natural_key(void **state)
 	arena_fini(&arena);
 }
 
+/* How many of the records in both topics have a traceparent, and a hash over all of those. */
+static int64_t traced(uint64_t *hash)
+{
+	static const char *const topics[] = {"orders", "inventory"};
+	static const uint8_t key[HASH_KEY_BYTES];
+	int64_t count = 0;
+	for (int topic = 0; topic < 2; topic++) {
+		for (int32_t partition = 0; partition < PARTITIONS + topic; partition++) {
+			struct arena arena = {0};
+			struct log_record record;
+			bool found = true;
+			for (int64_t offset = 1; found; offset++) {
+				assert_int_equal(log_read_at(f.log, topics[topic], partition, offset, &arena, &record,
+				                             &found, &f.err),
+				                 OK);
+				const struct log_header *header = found ? header_find(&record, "traceparent") : NULL;
+				if (!header)
+					continue;
+				assert_true(header_trace_valid(header));
+				count++;
+				*hash += hash_bytes(key, header->value.data, (size_t)header->value.len); /* of a set */
+			}
+			arena_fini(&arena);
+		}
+	}
+	return count;
+}
+
+static void no_trace_is_begun_by_itself(void **state)
+{
+	(void)state;
+	uint64_t hash = 0;
+	install();
+	assert_int_equal(publish(), OK);
+	assert_int_equal(traced(&hash), 0);
+}
+
+static void traces_are_begun_for_the_share_that_is_asked_for(void **state)
+{
+	(void)state;
+	uint64_t hash = 0;
+	install();
+	f.options.sender.traces = (struct traces_config){.one_in = 4, .ids = TRACES_SEED};
+	f.options.sender.cloudevents = true; /* beside it */
+	assert_int_equal(publish(), OK);
+	assert_in_range(traced(&hash), 30, 80); /* of 220 */
+}
+
+static void a_seed_gives_the_same_traces_again_and_another_one_others(void **state)
+{
+	(void)state;
+	uint64_t once = 0, twice = 0, more = 0;
+	install();
+	f.options.sender.traces = (struct traces_config){.one_in = 1, .ids = TRACES_SEED, .seed = 1};
+	assert_int_equal(publish(), OK);
+	assert_int_equal(traced(&once), 220);
+	assert_int_equal(publish(), OK);
+	assert_int_equal(traced(&twice), 440);
+	assert_true(twice == 2 * once);
+	f.options.sender.traces.seed = 2;
+	assert_int_equal(publish(), OK);
+	assert_int_equal(traced(&more), 660);
+	assert_true(more != 3 * once);
+}
+
+static void traces_are_drawn_at_random_else(void **state)
+{
+	(void)state;
+	static const uint8_t key[HASH_KEY_BYTES];
+	uint64_t hash = 0;
+	install();
+	f.options.sender.traces = (struct traces_config){.one_in = 1};
+	assert_int_equal(publish(), OK);
+	assert_int_equal(traced(&hash), 220);
+	static const char drawn[] = "00-07070707070707070707070707070707-0707070707070707-01"; /* fake_random */
+	assert_true(hash == 220 * hash_bytes(key, drawn, strlen(drawn)));
+}
+
 #define GOOD "{\"type\":\"OrderCancelRequested\",\"event\":{\"order_id\":\"536365\",\"requested_at\":1}}\n"
 
 static void json_lines_are_published(void **state)
@@ -515,6 +594,10 @@ int main(void)
 		TEST(an_interrupted_run_is_resumed_by_running_it_again),
 		TEST(a_dry_run_needs_no_log),
 		TEST(cloudevents_name_the_natural_key),
+		TEST(no_trace_is_begun_by_itself),
+		TEST(traces_are_begun_for_the_share_that_is_asked_for),
+		TEST(a_seed_gives_the_same_traces_again_and_another_one_others),
+		TEST(traces_are_drawn_at_random_else),
 		TEST(json_lines_are_published),
 		TEST(a_file_with_a_wrong_line_is_not_begun),
 		TEST(a_stream_is_published_up_to_the_first_wrong_line),
