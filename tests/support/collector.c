@@ -102,24 +102,23 @@ static int keep(struct collector *collector, struct request *request, const char
 	return status;
 }
 
+/* One request a connection: clients that stay connected would keep the others out. */
 static void serve(struct collector *collector, int fd)
 {
 	struct request request;
-	while (read_request(collector, fd, &request)) {
-		const char *answer;
-		int status = keep(collector, &request, &answer);
-		if (status == COLLECTOR_HANGS) {
-			ready(collector, fd); /* until the client gives up, or the end */
-			return;
-		}
-		char *text =
-			mem_format("HTTP/1.1 %d said\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(answer), answer);
-		ssize_t sent = send(fd, text, strlen(text), MSG_NOSIGNAL);
-		bool whole = sent == (ssize_t)strlen(text);
-		mem_free(text);
-		if (!whole)
-			return;
+	const char *answer;
+	if (!read_request(collector, fd, &request))
+		return;
+	int status = keep(collector, &request, &answer);
+	if (status == COLLECTOR_HANGS) {
+		ready(collector, fd); /* until the client gives up, or the end */
+		return;
 	}
+	char *text = mem_format("HTTP/1.1 %d said\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", status,
+	                        strlen(answer), answer);
+	if (send(fd, text, strlen(text), MSG_NOSIGNAL) > 0)
+		shutdown(fd, SHUT_WR);
+	mem_free(text);
 }
 
 static void *run(void *arg)
