@@ -459,6 +459,45 @@ static void a_source_that_went_back_is_found(void **state)
 	end(&scene);
 }
 
+/* An event of a history that the source has lost since stands before the last one of the history it has. */
+static void a_number_that_the_source_never_came_to_is_found_wherever_it_stands(void **state)
+{
+	(void)state;
+	struct scene scene;
+	struct log_record records[2];
+	struct header_stream before;
+	struct arena arena = {0};
+	int64_t high;
+	char sql[160];
+	begin(&scene);
+	stop(&scene);
+	int32_t p = 0;
+	for (tail_of(&scene, "order-events", p, &high); high < 4; tail_of(&scene, "order-events", p, &high))
+		p++;
+	for (int i = 0; i < 2; i++) { /* the last one first */
+		bool found;
+		assert_int_equal(
+			log_read_at(scene.flow.log, "order-events", p, high - 1 - i, &arena, &records[i], &found, NULL),
+			OK);
+		assert_true(found);
+	}
+	log_memory_truncate(scene.flow.memory, "order-events", p, high - 2);
+	records[0].offset = high - 2;
+	records[1].offset = high - 1;
+	records[0].timestamp_ms = records[1].timestamp_ms;
+	assert_int_equal(log_import(scene.flow.log, "order-events", p, records, 2, NULL), OK);
+	assert_int_equal(header_stream_parse(&records[1], &before), HEADER_VALID);
+	snprintf(sql, sizeof sql,
+	         "UPDATE outbound SET number = %lld, chain = %lld WHERE topic = 'order-events' AND partition = %d",
+	         (long long)before.number, (long long)before.chain, (int)p);
+	change(&scene, "order", p, sql);
+	look(&scene, AUDIT_DIFFERS);
+	assert_int_equal(only(&scene, AUDIT_DIFFERS)->received, before.number + 1);
+	assert_int_equal(only(&scene, AUDIT_DIFFERS)->sent, before.number);
+	arena_fini(&arena);
+	end(&scene);
+}
+
 static void a_file_that_is_ahead_of_its_log_is_found(void **state)
 {
 	(void)state;
@@ -760,6 +799,7 @@ int main(void)
 		cmocka_unit_test(a_dead_letter_that_was_lost_is_found),
 		cmocka_unit_test(the_same_number_with_another_hash_is_found),
 		cmocka_unit_test(a_source_that_went_back_is_found),
+		cmocka_unit_test(a_number_that_the_source_never_came_to_is_found_wherever_it_stands),
 		cmocka_unit_test(a_file_that_is_ahead_of_its_log_is_found),
 		cmocka_unit_test(open_gaps_are_reported),
 		cmocka_unit_test(a_fork_is_told_with_what_heals_it),

@@ -154,8 +154,9 @@ static void compare_reader(struct audit *audit, const struct audit_view *source,
 /* ---- the last record in a topic ---- */
 
 struct found {
-	uint64_t number, chain; /* up to this one nothing is missing, of what was read */
-	bool any, all;          /* something of the source was there; the whole topic was read */
+	uint64_t number, chain;          /* up to this one nothing is missing, of what was read */
+	uint64_t highest, highest_chain; /* taken or not */
+	bool any, all;                   /* something of the source was there; the whole topic was read */
 };
 
 /* The hash that an event of the stream must carry behind the last one that was taken. */
@@ -187,6 +188,10 @@ static void take_record(const struct audit *audit, const struct audit_view *sour
 		return;
 	bool known = found->any || found->all;
 	found->any = true;
+	if (stream.number > found->highest) {
+		found->highest = stream.number;
+		found->highest_chain = stream.chain;
+	}
 	if (known &&
 	    (stream.number != found->number + 1 || stream.chain != next_chain(audit, source, topic, record, found)))
 		return;
@@ -234,8 +239,10 @@ static void compare_topic(struct audit *audit, const struct audit_view *source, 
 	if (status == OK && !sent && !found.any)
 		return;
 	struct audit_stream *stream = add_stream(audit, source, topic, partition, sent);
-	stream->received = found.number;
-	stream->received_chain = found.chain;
+	/* What the source never sent, as its state has it, is no event that waits for earlier ones: it is of another history. */
+	bool beyond = found.highest > stream->sent;
+	stream->received = beyond ? found.highest : found.number;
+	stream->received_chain = beyond ? found.highest_chain : found.chain;
 	if (status != OK) {
 		stream->verdict = AUDIT_UNSEEN;
 		stream->what = audit_text(audit, "%s", err.text);
