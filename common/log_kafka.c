@@ -23,6 +23,8 @@
 #define SHORT_UNTIL_US 10000
 #define SLICE_MS       50
 
+#define REST_AFTER_US 2000000
+
 #define CLOSE_S 5 /* what the end of an instance may take */
 
 #define NUDGE_EVERY_US     5000
@@ -40,11 +42,19 @@ static const struct log_setting common_defaults[] = {
 	{0},
 };
 
-/* Asks, and never makes a topic by asking: that is why it is no producer. */
+/* Asks, and never makes a topic by asking: that is why it is no producer. Of a single record it fetches as little more as it
+ * can. */
 static const struct kafka_role asking = {
 	.type = RD_KAFKA_CONSUMER,
-	.defaults = (const struct log_setting[]){{0}},
-	.fixed = (const struct log_setting[]){{"allow.auto.create.topics", "false"}, {0}},
+	.defaults =
+		(const struct log_setting[]){
+			{"fetch.wait.max.ms", "1"},
+			{"fetch.error.backoff.ms", "50"},
+			{"fetch.message.max.bytes", "16384"},
+			{"queued.min.messages", "1"},
+			{0},
+		},
+	.fixed = (const struct log_setting[]){KAFKA_READING, {0}},
 };
 
 /* ---- clients ---- */
@@ -283,7 +293,7 @@ enum status kafka_asking_open(struct kafka_log *log, const struct log_setting *m
 {
 	char timeout[12]; /* an answer that never comes ends with the call's time, not after a minute */
 	snprintf(timeout, sizeof timeout, "%d", log->base.timeout_ms < 300000 ? log->base.timeout_ms : 300000);
-	const struct log_setting fixed[] = {{"allow.auto.create.topics", "false"}, {"socket.timeout.ms", timeout}, {0}};
+	const struct log_setting fixed[] = {KAFKA_READING, {"socket.timeout.ms", timeout}, {0}};
 	struct kafka_role role = asking;
 	role.fixed = fixed;
 	return kafka_client_open(log, &role, more, client, err);
@@ -300,7 +310,7 @@ struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status
 void kafka_call_begin(struct kafka_call *call, struct kafka_log *log, struct kafka_client *client)
 {
 	rd_kafka_poll(client->rk, 0);
-	int64_t now_us = seam_monotonic_us(log->base.seam);
+	int64_t now_us = log->asked_us = seam_monotonic_us(log->base.seam);
 	*call = (struct kafka_call){log, client, now_us, now_us + (int64_t)log->base.timeout_ms * 1000, client->error};
 	client->error = RD_KAFKA_RESP_ERR_NO_ERROR; /* unless this call fails too */
 }
@@ -363,6 +373,22 @@ void kafka_wakeup_remove(struct kafka_log *log, struct kafka_wakeup *wakeup)
 	rd_kafka_queue_io_event_enable(wakeup->queue, -1, NULL, 0);
 }
 
+/* Clients that only ask are connected for a while: every one has threads of its own that wake up each second. One is closed at
+ * a time: beside a broker that hangs it takes CLOSE_S, and the caller has a membership to keep. */
+static void rest(struct kafka_log *log)
+{
+	if (!log->asked_us || seam_monotonic_us(log->base.seam) - log->asked_us < REST_AFTER_US)
+		return;
+	if (log->idle) {
+		kafka_sources_close(log);
+	} else if (log->asker.client.rk) {
+		kafka_asker_close(log);
+	} else {
+		kafka_client_close(&log->client);
+		log->asked_us = 0;
+	}
+}
+
 /* What was written to the descriptor since the last time may have been polled already: then the caller comes again. */
 static void kafka_wait(struct log *base, int timeout_ms)
 {
@@ -373,6 +399,7 @@ static void kafka_wait(struct log *base, int timeout_ms)
 	for (const struct kafka_wakeup *wakeup = log->wakeups; wakeup; wakeup = wakeup->next)
 		if (rd_kafka_queue_length(wakeup->queue) > 0)
 			return;
+	rest(log);
 	poll(&(struct pollfd){.fd = log->wake_fd, .events = POLLIN}, 1, timeout_ms);
 }
 

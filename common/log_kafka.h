@@ -39,6 +39,14 @@ struct kafka_role {
 	bool polled;                            /* all the time, so that it may say statistics */
 };
 
+/* What every client has that reads without a group. */
+#define KAFKA_READING                                                                                                  \
+	{"auto.commit.enable", "false"}, {"auto.offset.reset", "error"}, {"isolation.level", "read_committed"},        \
+		{"check.crcs", "true"}, {"enable.partition.eof", "true"},                                              \
+	{                                                                                                              \
+		"allow.auto.create.topics", "false"                                                                    \
+	}
+
 struct kafka_source; /* a client for a reader, kept for the next one */
 
 struct kafka_log {
@@ -49,7 +57,7 @@ struct kafka_log {
 	bool debug;  /* the user asked for librdkafka's debug lines: they go to stderr */
 	int wake_fd; /* eventfd: something may be there */
 	struct kafka_wakeup *wakeups;
-	struct kafka_client client; /* admin, metadata, offsets; opened at first use */
+	struct kafka_client client; /* admin, metadata, offsets, single records; opened at first use */
 	struct {
 		char *group;
 		struct kafka_client client;
@@ -58,9 +66,9 @@ struct kafka_log {
 		const char *topic; /* interned by log.c */
 		int32_t partitions;
 		int64_t at_us;
-	} known;                     /* the topic last asked for, and when */
-	struct kafka_source *idle;   /* clients of closed readers */
-	struct kafka_source *single; /* the client of log_read_at, NULL before the first */
+	} known;                   /* the topic last asked for, and when */
+	struct kafka_source *idle; /* clients of closed readers */
+	int64_t asked_us;          /* when a call was last begun */
 };
 
 /* A queue that log_wait wakes up for. */

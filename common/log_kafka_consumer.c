@@ -72,10 +72,10 @@ static const struct kafka_role role = {
 			{"partition.assignment.strategy", "range"},
 			{"fetch.wait.max.ms", "100"},
 			{"fetch.error.backoff.ms", "100"},
-			{"fetch.message.max.bytes", "524288"},
-			{"fetch.max.bytes", "4194304"},
+			{"fetch.message.max.bytes", "131072"},
+			{"fetch.max.bytes", "2097152"},
 			{"queued.min.messages", "10000"},
-			{"queued.max.messages.kbytes", "8192"},
+			{"queued.max.messages.kbytes", "4096"},
 			{0},
 		},
 	.fixed =

@@ -44,7 +44,8 @@ static const struct kafka_role role = {
 		(const struct log_setting[]){
 			{"linger.ms", "20"},
 			{"compression.type", "lz4"},
-			{"queue.buffering.max.kbytes", "16384"},
+			{"queue.buffering.max.messages", "10000"},
+			{"queue.buffering.max.kbytes", "8192"},
 			{0},
 		},
 	.fixed =
@@ -200,6 +201,14 @@ static void ack_fill(const struct kafka_producer *p, const rd_kafka_message_t *m
 	                        (int)message->partition);
 }
 
+/* What was reported is in librdkafka's queue, and counts there, as long as its reports live. */
+static void reports_drop(struct kafka_producer *p)
+{
+	if (p->reports)
+		rd_kafka_event_destroy(p->reports);
+	p->reports = NULL;
+}
+
 bool kafka_producer_ack(struct log_producer *base, struct log_ack *ack)
 {
 	struct kafka_producer *p = (struct kafka_producer *)base;
@@ -213,18 +222,18 @@ bool kafka_producer_ack(struct log_producer *base, struct log_ack *ack)
 		if (message) {
 			ack_fill(p, message, ack);
 			p->pending--;
+			if (rd_kafka_event_message_count(p->reports) == 0)
+				reports_drop(p);
 			return true;
 		}
-		if (p->reports)
-			rd_kafka_event_destroy(p->reports);
+		reports_drop(p);
 		p->reports = rd_kafka_queue_poll(p->queue, 0);
 		if (!p->reports)
 			return false;
 		if (rd_kafka_event_type(p->reports) !=
 		    RD_KAFKA_EVENT_DR) { /* an error that passes, or one that reports tell, or statistics */
 			kafka_statistics_event(&p->client, p->reports);
-			rd_kafka_event_destroy(p->reports);
-			p->reports = NULL;
+			reports_drop(p);
 		}
 	}
 }
@@ -271,8 +280,7 @@ void kafka_producer_close(struct log_producer *base)
 	               RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 	flusher_stop(p);
 	kafka_wakeup_remove(kafka_of(base->log), &p->wakeup);
-	if (p->reports)
-		rd_kafka_event_destroy(p->reports);
+	reports_drop(p);
 	rd_kafka_queue_destroy(p->queue);
 	for (int i = 0; i < p->topic_count; i++)
 		rd_kafka_topic_destroy(p->topics[i]);

@@ -27,13 +27,6 @@ struct kafka_reader {
 	struct log_record record;
 };
 
-#define COMMON_FIXED                                                                                                   \
-	{"auto.commit.enable", "false"}, {"auto.offset.reset", "error"}, {"isolation.level", "read_committed"},        \
-		{"check.crcs", "true"}, {"enable.partition.eof", "true"}, {"allow.auto.create.topics", "false"},       \
-	{                                                                                                              \
-		0                                                                                                      \
-	}
-
 static const struct kafka_role streaming = {
 	.type = RD_KAFKA_CONSUMER,
 	.defaults =
@@ -45,21 +38,7 @@ static const struct kafka_role streaming = {
 			{"queued.max.messages.kbytes", "16384"},
 			{0},
 		},
-	.fixed = (const struct log_setting[]){COMMON_FIXED},
-};
-
-/* For one record: it fetches as little ahead as it can. */
-static const struct kafka_role picking = {
-	.type = RD_KAFKA_CONSUMER,
-	.defaults =
-		(const struct log_setting[]){
-			{"fetch.wait.max.ms", "1"},
-			{"fetch.error.backoff.ms", "50"},
-			{"fetch.message.max.bytes", "16384"},
-			{"queued.min.messages", "1"},
-			{0},
-		},
-	.fixed = (const struct log_setting[]){COMMON_FIXED},
+	.fixed = (const struct log_setting[]){KAFKA_READING, {0}},
 };
 
 /* ---- records ---- */
@@ -102,11 +81,10 @@ bool kafka_record(const rd_kafka_message_t *message, struct kafka_headers *heade
 
 /* ---- clients ---- */
 
-static enum status source_open(struct kafka_log *log, const struct kafka_role *role, struct kafka_source **out,
-                               struct err *err)
+static enum status source_open(struct kafka_log *log, struct kafka_source **out, struct err *err)
 {
 	struct kafka_source *source = mem_zalloc(1, sizeof *source);
-	enum status status = kafka_client_open(log, role, NULL, &source->client, err);
+	enum status status = kafka_client_open(log, &streaming, NULL, &source->client, err);
 	if (status != OK) {
 		mem_free(source);
 		return status;
@@ -130,15 +108,12 @@ void kafka_sources_close(struct kafka_log *log)
 		log->idle = source->next;
 		source_close(source);
 	}
-	if (log->single)
-		source_close(log->single);
-	log->single = NULL;
 }
 
 static enum status source_take(struct kafka_log *log, struct kafka_source **out, struct err *err)
 {
 	if (!log->idle)
-		return source_open(log, &streaming, out, err);
+		return source_open(log, out, err);
 	*out = log->idle;
 	log->idle = log->idle->next;
 	return OK;
@@ -157,22 +132,22 @@ static void source_give(struct kafka_log *log, struct kafka_source *source)
 	log->idle = source;
 }
 
-static enum status source_start(struct kafka_source *source, rd_kafka_topic_t *topic, int32_t partition, int64_t offset,
-                                struct err *err)
+static enum status start(struct kafka_client *client, rd_kafka_queue_t *queue, rd_kafka_topic_t *topic,
+                         int32_t partition, int64_t offset, struct err *err)
 {
-	if (rd_kafka_consume_start_queue(topic, partition, offset, source->queue) == 0) {
-		kafka_client_nudge(&source->client);
+	if (rd_kafka_consume_start_queue(topic, partition, offset, queue) == 0) {
+		kafka_client_nudge(client);
 		return OK;
 	}
 	return kafka_err(err, rd_kafka_last_error(), NULL, "%s/%d", rd_kafka_topic_name(topic), (int)partition);
 }
 
 /* After it nothing of this partition comes from the queue any more. */
-static void source_stop(struct kafka_source *source, rd_kafka_topic_t *topic, int32_t partition)
+static void stop(rd_kafka_queue_t *queue, rd_kafka_topic_t *topic, int32_t partition)
 {
 	rd_kafka_message_t *message;
 	rd_kafka_consume_stop(topic, partition);
-	while ((message = rd_kafka_consume_queue(source->queue, 0)))
+	while ((message = rd_kafka_consume_queue(queue, 0)))
 		rd_kafka_message_destroy(message);
 	rd_kafka_topic_destroy(topic);
 }
@@ -201,7 +176,7 @@ enum status kafka_reader_open(struct log *base, const char *topic, int32_t parti
 		return status;
 	}
 	reader->topic = rd_kafka_topic_new(reader->source->client.rk, topic, NULL);
-	status = source_start(reader->source, reader->topic, partition, offset, err);
+	status = start(&reader->source->client, reader->source->queue, reader->topic, partition, offset, err);
 	if (status == OK)
 		*out = &reader->base;
 	else
@@ -301,7 +276,7 @@ void kafka_reader_close(struct log_reader *base)
 {
 	struct kafka_reader *reader = (struct kafka_reader *)base;
 	batch_drop(reader);
-	source_stop(reader->source, reader->topic, reader->partition);
+	stop(reader->source->queue, reader->topic, reader->partition);
 	source_give(kafka_of(base->log), reader->source);
 	mem_free(reader->headers.items);
 	mem_free(reader);
@@ -345,16 +320,16 @@ enum status kafka_read_at(struct log *base, const char *topic, int32_t partition
 {
 	struct kafka_log *log = kafka_of(base);
 	enum status status = kafka_partition_check(log, topic, partition, err);
-	if (status == OK && !log->single)
-		status = source_open(log, &picking, &log->single, err);
-	if (status != OK || offset < 0)
+	struct kafka_client *client = status == OK ? kafka_log_client(log, &status, err) : NULL;
+	if (!client || offset < 0)
 		return status;
 	struct kafka_call call;
-	kafka_call_begin(&call, log, &log->single->client);
-	rd_kafka_topic_t *rkt = rd_kafka_topic_new(log->single->client.rk, topic, NULL);
-	status = source_start(log->single, rkt, partition, offset, err);
+	kafka_call_begin(&call, log, client);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(client->rk);
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(client->rk, topic, NULL);
+	status = start(client, queue, rkt, partition, offset, err);
 	for (bool done = false; status == OK && !done;) {
-		rd_kafka_message_t *message = rd_kafka_consume_queue(log->single->queue, kafka_call_slice_ms(&call));
+		rd_kafka_message_t *message = rd_kafka_consume_queue(queue, kafka_call_slice_ms(&call));
 		if (message) {
 			status = pick(message, offset, arena, record, found, &done, err);
 			rd_kafka_message_destroy(message);
@@ -362,7 +337,8 @@ enum status kafka_read_at(struct log *base, const char *topic, int32_t partition
 			err_context(err, status, "%s/%d at offset %" PRId64, topic, (int)partition, offset);
 		}
 	}
-	source_stop(log->single, rkt, partition);
+	stop(queue, rkt, partition);
+	rd_kafka_queue_destroy(queue);
 	if (status == RETRY) { /* perhaps because it is not there any more */
 		log->known.topic = NULL;
 		enum status there = kafka_partition_check(log, topic, partition, err);

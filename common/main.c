@@ -5,6 +5,7 @@
 #include "service_main.h"
 #include "version.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,8 +53,13 @@ static int unknown(const char *name)
 	return EXIT_USAGE;
 }
 
+/* One arena for the program, one for the threads of its libraries: with one a thread, what one thread takes and another gives
+ * back stays where nobody takes it again. */
+#define ARENAS_MAX 2
+
 int main(int argc, char **argv)
 {
+	mallopt(M_ARENA_MAX, ARENAS_MAX);
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;

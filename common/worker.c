@@ -396,6 +396,14 @@ static void wait_for_acks(struct worker *worker)
 	worker->rollback_due = true;
 }
 
+/* Nothing more can be folded now: nothing is gained by waiting for more to send. Where more can, batches fill. */
+static void send_now(struct worker *worker)
+{
+	if (worker->lingering && worker->producer)
+		log_producer_flush(worker->producer);
+	worker->lingering = false;
+}
+
 static enum worker_step send_one(struct worker *worker)
 {
 	struct slot *slot = worker->sending;
@@ -432,14 +440,6 @@ static enum worker_step send_one(struct worker *worker)
 		worker->sending = NULL;
 	show_folding(worker, slot);
 	return WORKER_SENT;
-}
-
-/* Nothing more is there to be folded: nothing is gained by waiting for more to send. Where there is, batches fill. */
-static void send_now(struct worker *worker)
-{
-	if (worker->lingering && worker->producer)
-		log_producer_flush(worker->producer);
-	worker->lingering = false;
 }
 
 /* What no retry cures is cured at the log: says what to do there. */
