@@ -6,6 +6,7 @@
 #include "lag_watch.h"
 #include "metrics.h"
 #include "process_metrics.h"
+#include "tracer.h"
 #include "worker_metrics.h"
 
 #include <pthread.h>
@@ -106,6 +107,7 @@ static void write_page(struct observer *observer, const struct worker *worker, c
 	buf_reset(&observer->next);
 	worker_metrics(worker, config, observer->lag, &observer->next);
 	kafka_metrics_put(observer->kafka, &observer->next);
+	tracer_metrics(config->tracer, &observer->next);
 	pthread_mutex_lock(&observer->lock);
 	struct buf old = observer->page;
 	observer->page = observer->next;

@@ -86,6 +86,7 @@ struct task_output {
 	uint64_t number, chain;
 	struct log_record record;      /* key, value, headers, partition; lives until the next task_fold */
 	const struct event_type *type; /* NULL for a dead letter */
+	int64_t cause;                 /* offset of the record it comes of: the one just folded, or one that was held */
 };
 
 const struct task_output *task_outputs(const struct task *task, size_t *count);

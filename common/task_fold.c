@@ -217,6 +217,7 @@ static void number_output(struct fold *fold, struct task_output *output, size_t 
 	streams_touch(&task->outbound, stream);
 	output->number = stream->number;
 	output->chain = stream->chain;
+	output->cause = fold->record->offset;
 	task->position.output_hash = hash_running_output(task->seal.key, task->position.output_hash, output->topic,
 	                                                 output->partition, output->number, output->chain);
 

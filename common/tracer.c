@@ -5,6 +5,7 @@
 #include "hash.h"
 #include "header.h"
 #include "mem.h"
+#include "metrics.h"
 
 #include <string.h>
 
@@ -13,10 +14,11 @@
 struct tracer {
 	struct tracer_config config;
 	struct trace_clock clock;
-	bool sampled; /* the record being handled */
-	int64_t begun_us, folded_us;
-	struct header_trace trace; /* its */
-	uint64_t span;             /* that handled it */
+	/* the record being handled */
+	int32_t partition;
+	bool sampled;
+	struct header_trace trace;
+	int64_t begun_us, folded_us; /* folded_us 0: it is in no sampled trace */
 };
 
 struct tracer *tracer_new(const struct tracer_config *config)
@@ -50,25 +52,32 @@ bool trace_chosen(const uint8_t trace[SPAN_TRACE_BYTES], int64_t n)
 	return random < (UINT64_C(1) << 56) / (uint64_t)n;
 }
 
+static bool sampled(const struct tracer *tracer, const struct log_record *record, struct header_trace *trace)
+{
+	const struct log_header *header = header_find(record, HEADER_TRACE);
+	return header && header_trace_parse(header, trace) && trace->sampled &&
+	       trace_chosen(trace->id, tracer->config.one_in);
+}
+
 void tracer_begin(struct tracer *tracer, const struct log_record *record)
 {
 	if (!tracer)
 		return;
-	const struct log_header *header = header_find(record, HEADER_TRACE);
-	tracer->sampled = header && header_trace_parse(header, &tracer->trace) && tracer->trace.sampled &&
-	                  trace_chosen(tracer->trace.id, tracer->config.one_in);
+	tracer->partition = record->partition;
+	tracer->folded_us = 0;
+	tracer->sampled = sampled(tracer, record, &tracer->trace);
 	if (tracer->sampled)
 		tracer->begun_us = trace_now_us(&tracer->clock);
 }
 
-/* H(K, service 00 topic 00 partition (4) offset (8)); never 0. */
-static uint64_t span_of(const struct tracer *tracer, const struct task *task, const struct log_record *record)
+/* Of the span that handles a record: H(K, service 00 topic 00 partition (4) offset (8)); never 0. */
+static uint64_t span_of(const struct tracer *tracer, const struct task *task, int32_t partition, int64_t offset)
 {
 	struct buf place = {0};
 	buf_put(&place, tracer->config.service, strlen(tracer->config.service) + 1);
 	buf_put(&place, tracer->config.input, strlen(tracer->config.input) + 1);
-	buf_put_be32(&place, (uint32_t)record->partition);
-	buf_put_be64(&place, (uint64_t)record->offset);
+	buf_put_be32(&place, (uint32_t)partition);
+	buf_put_be64(&place, (uint64_t)offset);
 	uint64_t id = hash_bytes(task_installation(task), place.data, place.len);
 	buf_fini(&place);
 	return id ? id : 1;
@@ -95,6 +104,7 @@ static const char *error_of(const struct task *task, enum task_verdict verdict)
 	case TASK_GAP:
 	case TASK_FORK:
 	case TASK_UNKNOWN_SOURCE:
+	case TASK_FORGED:
 		return task_verdict_name(verdict);
 	default:
 		return NULL;
@@ -107,9 +117,8 @@ void tracer_folded(struct tracer *tracer, const struct task *task, const struct 
 	if (!tracer || !tracer->sampled)
 		return;
 	tracer->folded_us = trace_now_us(&tracer->clock);
-	tracer->span = span_of(tracer, task, record);
 	struct span span = {
-		.id = tracer->span,
+		.id = span_of(tracer, task, record->partition, record->offset),
 		.parent = tracer->trace.span,
 		.kind = SPAN_CONSUMER,
 		.start_us = tracer->begun_us,
@@ -126,20 +135,19 @@ void tracer_folded(struct tracer *tracer, const struct task *task, const struct 
 	span_export_put(tracer->config.export, &span);
 }
 
-void tracer_sent(struct tracer *tracer, const struct task_output *output)
+void tracer_sent(struct tracer *tracer, const struct task *task, const struct task_output *output)
 {
 	struct header_trace own;
-	if (!tracer || !tracer->sampled || !output->type) /* a dead letter keeps its record's traceparent */
+	/* A dead letter keeps its record's traceparent. */
+	if (!tracer || !output->type || !sampled(tracer, &output->record, &own))
 		return;
-	const struct log_header *header = header_find(&output->record, HEADER_TRACE);
-	if (!header || !header_trace_parse(header, &own))
-		return;
+	int64_t now_us = trace_now_us(&tracer->clock);
 	struct span span = {
 		.id = own.span,
-		.parent = tracer->span,
+		.parent = span_of(tracer, task, tracer->partition, output->cause),
 		.kind = SPAN_PRODUCER,
-		.start_us = tracer->folded_us,
-		.end_us = trace_now_us(&tracer->clock),
+		.start_us = tracer->folded_us ? tracer->folded_us : now_us,
+		.end_us = now_us,
 		.topic = log_full_name(tracer->config.log, output->topic),
 		.partition = output->partition,
 		.offset = -1,
@@ -148,4 +156,18 @@ void tracer_sent(struct tracer *tracer, const struct task_output *output)
 	memcpy(span.trace, own.id, sizeof span.trace);
 	span_set_key(&span, &output->record.key);
 	span_export_put(tracer->config.export, &span);
+}
+
+void tracer_metrics(const struct tracer *tracer, struct buf *page)
+{
+	static const char name[] = "tandem_spans_total";
+	struct span_export_counts counts;
+	if (!tracer)
+		return;
+	span_export_counts(tracer->config.export, &counts);
+	metrics_family(page, name, "counter", "Spans of traces: taken by the collector, or dropped, and why.");
+	metrics_sample(page, name, counts.taken, METRICS_TEXT("result", "taken"));
+	metrics_sample(page, name, counts.full, METRICS_TEXT("result", "no_room"));
+	metrics_sample(page, name, counts.refused, METRICS_TEXT("result", "refused"));
+	metrics_sample(page, name, counts.given_up, METRICS_TEXT("result", "given_up"));
 }

@@ -6,7 +6,8 @@
  *          └─ send TOPIC    id: the one in the event's traceparent, which the fold has chosen (docs/wire.md)
  *
  * Both ids come from places in the log, so what is folded twice gives the same spans twice. The fold knows nothing of this:
- * the worker says what it did, and only of what goes out (not while it catches up). A trace is sampled where its flag says so,
+ * the worker says what it did, and only of what goes out (not while it catches up). What a record that was held sends, later, is
+ * below its own span, which has the verdict "held". A trace is sampled where its flag says so,
  * and of those one in one_in, chosen by the trace's id alone: every service chooses the same. A NULL tracer does nothing. One
  * thread. */
 #ifndef TANDEM_TRACER_H
@@ -30,11 +31,15 @@ struct tracer;
 struct tracer *tracer_new(const struct tracer_config *config);
 void tracer_free(struct tracer *tracer); /* NULL is fine */
 
-/* Before and behind task_fold; the record's outputs are handed over before the next record begins. */
+/* Before and behind task_fold; what it sends is told before the next record begins. */
 void tracer_begin(struct tracer *tracer, const struct log_record *record);
 void tracer_folded(struct tracer *tracer, const struct task *task, const struct log_record *record,
                    enum task_verdict verdict);
-void tracer_sent(struct tracer *tracer, const struct task_output *output); /* the producer has taken it */
+/* The producer has taken it. */
+void tracer_sent(struct tracer *tracer, const struct task *task, const struct task_output *output);
+
+/* Adds its family to the page of metrics; nothing without a tracer. */
+void tracer_metrics(const struct tracer *tracer, struct buf *page);
 
 /* ---- shared with publishers ---- */
 

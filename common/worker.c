@@ -433,7 +433,7 @@ static enum worker_step send_one(struct worker *worker)
 	}
 	worker->counts.sent++;
 	worker->lingering = true;
-	tracer_sent(worker->config.tracer, output);
+	tracer_sent(worker->config.tracer, slot->task, output);
 	meter_sent(worker->config.meter, output);
 	slot->outputs_sent++;
 	if (slot->outputs_sent == count)

@@ -2,6 +2,7 @@
 #include "header.h"
 #include "support/collector.h"
 #include "support/flow.h"
+#include "support/gated.h"
 #include "tracer.h"
 
 #include <setjmp.h>
@@ -298,6 +299,50 @@ static void what_is_folded_twice_gives_the_same_spans(void **state)
 	assert_int_equal(repeats, 1);
 }
 
+/* What waited behind a dead letter of its key goes out when that one is taken: in its own trace, below its own span. */
+static void what_was_held_sends_in_its_own_trace(void **state)
+{
+	(void)state;
+	struct records records;
+	records_begin_service(&records, &gated_holds, 0, NULL);
+	const char *key = gated_key(&records, 1), *other = "00-af7651916cd43dd8448eb211c80319c0-b7ad6b7169203331-01";
+	const struct log_record shut = gated_order(&records, key, "EUR", 1),
+				waits = gated_order(&records, key, "GBP", 2);
+	struct log_record again = gated_redrive(&records, &shut, 0, 1);
+	const struct {
+		struct log_record record;
+		enum task_verdict verdict;
+		bool turned;
+	} steps[] = {
+		{records_with_header(&records, &shut, "traceparent", "00-" TRACE "-" PARENT "-01", 55), TASK_REJECTED,
+	         false},
+		{records_with_header(&records, &waits, "traceparent", other, 55), TASK_HELD, false},
+		{records_with_header(&records, &again, "traceparent", "00-" TRACE "-" PARENT "-01", 55), TASK_APPLIED,
+	         true},
+	};
+	for (size_t i = 0; i < 3; i++) {
+		size_t count;
+		if (steps[i].turned)
+			gated_turn(&records);
+		struct log_record record = steps[i].record;
+		tracer_begin(f.tracers[ORDER], &record);
+		assert_int_equal(records_fold(&records, &record), steps[i].verdict);
+		record.offset = records.offset - 1;
+		tracer_folded(f.tracers[ORDER], records.task, &record, steps[i].verdict);
+		const struct task_output *outputs = task_outputs(records.task, &count);
+		for (size_t o = 0; o < count; o++)
+			tracer_sent(f.tracers[ORDER], records.task, &outputs[o]);
+	}
+	assert_int_equal(collect(), 3 + 2);
+	const json_t *held = child_of("b7ad6b7169203331", "process orders");
+	assert_non_null(held);
+	assert_string_equal(collector_attribute(held, "tandem.verdict"), "held");
+	const json_t *sent = child_of(text_of(held, "spanId"), "send order-events");
+	assert_non_null(sent);
+	assert_string_equal(text_of(sent, "traceId"), "af7651916cd43dd8448eb211c80319c0");
+	records_end(&records);
+}
+
 /* Rows, positions and every output's hash are what they are without. */
 static void spans_change_nothing_of_what_is_folded(void **state)
 {
@@ -403,6 +448,7 @@ int main(void)
 		TEST(what_was_not_applied_has_an_error),
 		TEST(what_is_folded_in_silence_is_in_no_span),
 		TEST(what_is_folded_twice_gives_the_same_spans),
+		TEST(what_was_held_sends_in_its_own_trace),
 		TEST(spans_change_nothing_of_what_is_folded),
 		TEST(one_in_n_is_chosen_by_the_traces_id_alone),
 		TEST(a_trace_is_sent_by_every_service_or_by_none),
