@@ -174,10 +174,12 @@ static void put_accepted(const struct page *page, const char *name, const struct
 		               METRICS_TEXT("topic", page->topic), METRICS_INT("partition", task->partition));
 }
 
+/* While it is computed again, from 1 on, the number says nothing of what was sent. */
 static void put_sent(const struct page *page, const char *name, const struct worker_task *task)
 {
 	size_t count = 0;
-	const struct task_stream *streams = task->task ? task_outbound(task->task, &count) : NULL;
+	const struct task_stream *streams =
+		task->task && !task->catching_up ? task_outbound(task->task, &count) : NULL;
 	for (size_t i = 0; i < count; i++)
 		metrics_sample(page->out, name, (int64_t)streams[i].number,
 		               METRICS_TEXT("source", page->config->service->name),

@@ -188,17 +188,47 @@ static void every_halt_has_a_section_that_says_what_to_do(void **state)
 	arena_fini(&arena);
 }
 
-static void every_section_is_of_a_halt_that_there_is(void **state)
+static void find_alerts(struct codes *codes, struct arena *arena)
+{
+	static const char source[] = "docker/prometheus/rules.yml", before[] = "- alert: ";
+	for (const char *at = read_all(source, arena); (at = strstr(at, before)) != NULL;) {
+		at += strlen(before);
+		assert_true(codes->count < CODES_MAX);
+		assert_int_equal(sscanf(at, "%63[A-Za-z0-9]", codes->items[codes->count].code), 1);
+		codes->items[codes->count++].source = source;
+	}
+}
+
+static void every_alert_has_a_section_and_a_test(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	struct codes alerts = {0};
+	const char *document = read_all("docs/operations.md", &arena),
+		   *tests = read_all("docker/prometheus/rules_test.yml", &arena);
+	find_alerts(&alerts, &arena);
+	assert_true(alerts.count >= 8);
+	for (size_t i = 0; i < alerts.count; i++) {
+		const char *code = alerts.items[i].code;
+		expect_section(document, code, alerts.items[i].source, &arena);
+		if (!strstr(tests, arena_format(&arena, "\n        alertname: %s\n        exp_alerts:\n          - ", code)))
+			fail_msg("docker/prometheus/rules_test.yml has no case where %s fires", code);
+	}
+	arena_fini(&arena);
+}
+
+static void every_section_is_of_a_halt_or_an_alert_that_there_is(void **state)
 {
 	(void)state;
 	struct arena arena = {0};
 	struct codes codes = {0}, sections = {0};
 	const char *document = read_all("docs/operations.md", &arena);
 	find_halts(&codes, &arena);
+	find_alerts(&codes, &arena);
 	for (const char *at = document; (at = strstr(at, "\n### ")) != NULL; at++)
 		for (const char *from = at, *end = at + strcspn(at + 1, "\n");
 		     (from = strchr(from, '`')) && from < end;) {
-			assert_int_equal(sscanf(from, "`%63[a-z_0-9]`", sections.items[sections.count].code), 1);
+			assert_int_equal(sscanf(from, "`%63[A-Za-z_0-9]`", sections.items[sections.count].code), 1);
 			from += strlen(sections.items[sections.count++].code) + 2;
 		}
 	assert_true(sections.count > 40);
@@ -240,7 +270,8 @@ int main(void)
 		cmocka_unit_test(every_refusal_in_the_sources_has_its_test),
 		cmocka_unit_test(every_test_that_a_refusal_names_is_there),
 		cmocka_unit_test(every_halt_has_a_section_that_says_what_to_do),
-		cmocka_unit_test(every_section_is_of_a_halt_that_there_is),
+		cmocka_unit_test(every_alert_has_a_section_and_a_test),
+		cmocka_unit_test(every_section_is_of_a_halt_or_an_alert_that_there_is),
 		cmocka_unit_test(every_reason_of_a_dead_letter_is_explained),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,3 +54,36 @@ well() { # SERVICE...
 unwell() { # SERVICE
 	! "$tandem" health "${url[$1]}/readyz"
 }
+
+# start_prometheus SERVICE...: one that scrapes these workers every second, with the alert rules; its address in $prometheus.
+start_prometheus() {
+	local targets="" service port
+	for service in "$@"; do
+		targets+="${targets:+, }\"${url[$service]#http://}\""
+	done
+	cat >prometheus.yml <<-Y
+		global: {scrape_interval: 1s, evaluation_interval: 1s}
+		rule_files: ["$root/docker/prometheus/rules.yml"]
+		scrape_configs: [{job_name: tandem, static_configs: [{targets: [$targets]}]}]
+	Y
+	for _ in 1 2 3 4 5; do # somebody else may have been faster with the port
+		port=$((${TANDEM_PORTS%%-*} + RANDOM % 90))
+		prometheus=http://127.0.0.1:$port
+		prometheus --config.file=prometheus.yml --storage.tsdb.path=tsdb --web.listen-address="${prometheus#http://}" \
+			>prometheus.log 2>&1 &
+		prometheus_pid=$!
+		children+=($!)
+		until curl -sf --max-time 5 "$prometheus/-/ready" >/dev/null; do
+			kill -0 "$prometheus_pid" 2>/dev/null || continue 2
+			sleep 0.1
+		done
+		return 0
+	done
+	verdict 1 "prometheus did not start: $(tail -n 3 prometheus.log)"
+}
+
+# answers EXPRESSION: a number for it, at least one; "NaN" is none.
+answers() {
+	curl -sS --max-time 5 --get --data-urlencode "query=$1" "$prometheus/api/v1/query" >answer || return 1
+	jq -e '.status == "success" and ([.data.result[].value[1] | select(. != "NaN")] | length > 0)' answer
+}

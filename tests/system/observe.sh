@@ -4,6 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
+export TANDEM_PORTS=${TANDEM_PORTS:-20000-29999}
 . tests/support/expect.sh
 . "$root/tests/support/workers.sh"
 setup_log
@@ -39,6 +40,45 @@ if [ -n "${KAFKA:-}" ]; then
 	expect 0 'promtool takes that, too' promtool check metrics <metrics
 fi
 
+# ---- alert rules and dashboards ----
+rules=$root/docker/prometheus
+expect 0 'promtool takes the rules' promtool check rules "$rules/rules.yml"
+expect 0 'and the configuration' promtool check config "$rules/prometheus.yml"
+expect 0 'each alert speaks where it must, and nowhere else' promtool test rules "$rules/rules_test.yml"
+start_prometheus order inventory
+await 'Prometheus has the workers' answers 'sum(up{job="tandem"}) == 2'
+"$tandem" publish --only orders --skus 20 --orders 300 --seed 5 >out 2>err
+echo '{"type":"OrderPlaced","event":{"order_id":"wrong","currency":"GBP","placed_at":0,"lines":[]}}' >wrong.jsonl
+expect 0 'an order that is refused' "$tandem" publish wrong.jsonl
+await 'it is a dead letter' page_says order '^tandem_dead_letters_total{topic="[^"]*",reason="invalid_lines"} 1$'
+panels=0
+while read -r expression; do
+	# librdkafka tells nothing on local:
+	[ -n "${KAFKA:-}" ] || [[ $expression != *tandem_kafka_* ]] || continue
+	await "a panel has data: $expression" answers "${expression//\$__rate_interval/5m}"
+	panels=$((panels + 1))
+done < <(jq -r '.panels[].targets[]?.expr' "$root/docker/grafana/tandem.json")
+expect 0 'every panel was asked for' test "$panels" -ge 20
+every_metric_is_there() { # that rules and dashboards name; of halts and refusals there are none yet
+	grep -ohE 'tandem_[a-z_]+' "$rules/rules.yml" "$root/docker/grafana/tandem.json" | sort -u | grep -vE '^tandem_task_(halted|refusals_total)$' |
+		while read -r name; do
+			[ -n "${KAFKA:-}" ] || [[ $name != tandem_kafka_* ]] || continue
+			answers "count({__name__=\"$name\"})" >/dev/null || { echo "there is no $name"; exit 1; }
+		done
+}
+await 'every metric that an alert or a panel names is there' every_metric_is_there
+await 'an alert is raised for the dead letter' answers 'ALERTS{alertname="TandemDeadLetters",reason="invalid_lines"}'
+kill "$prometheus_pid"
+wait "$prometheus_pid"
+documented() {
+	local name
+	for name in $(page order | sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p'); do
+		[[ $name == tandem_kafka_* || $name == process_* ]] || grep -q "\`$name\`" "$root/docs/reference.md" ||
+			{ echo "docs/reference.md does not list $name"; return 1; }
+	done
+}
+expect 0 'every metric is in the reference' documented
+
 # ---- a task is halted: alive, not ready, and it says where to look ----
 end_worker order
 cp state/order/0.db kept.db
@@ -73,7 +113,6 @@ if [ -n "${KAFKA_PID:-}" ]; then
 	kill -CONT "$KAFKA_PID"
 	await 'it is ready again' well order inventory
 fi
-[ -z "${OBSERVE_MORE:-}" ] || . "$OBSERVE_MORE"
 
 end_worker order
 end_worker inventory
