@@ -16,6 +16,7 @@ struct reading {
 	const struct seam *seam;
 	struct arena *arena;
 	struct status_report *out;
+	bool glance;
 };
 
 typedef void row_function(struct reading *, struct store_statement *, size_t at);
@@ -221,21 +222,30 @@ static enum status find_tables(struct reading *reading, struct err *err)
 	return OK;
 }
 
+static enum status read_streams(struct reading *reading, struct err *err)
+{
+	struct status_report *out = reading->out;
+	enum status status = read_rows(reading, "inbound", "service, partition, number", sizeof *out->inbound,
+	                               (void **)&out->inbound, &out->inbound_count, read_inbound, err);
+	if (status == OK)
+		status = read_rows(reading, "outbound", "topic, partition, number", sizeof *out->outbound,
+		                   (void **)&out->outbound, &out->outbound_count, read_outbound, err);
+	return status;
+}
+
 static enum status read_tables(struct reading *reading, struct err *err)
 {
 	struct status_report *out = reading->out;
 	enum status status = read_meta(reading, err);
-	if (status == OK)
-		status = read_rows(reading, "inbound", "service, partition, number", sizeof *out->inbound,
-		                   (void **)&out->inbound, &out->inbound_count, read_inbound, err);
-	if (status == OK)
-		status = read_rows(reading, "outbound", "topic, partition, number", sizeof *out->outbound,
-		                   (void **)&out->outbound, &out->outbound_count, read_outbound, err);
+	if (status == OK && !reading->glance)
+		status = read_streams(reading, err);
 	if (status == OK)
 		status = read_rows(reading, "gap",
 		                   "service, partition, first_missing, highest, first_offset, count, verdict",
 		                   sizeof *out->gaps, (void **)&out->gaps, &out->gap_count, read_gap, err);
-	if (status == OK && reading->service->holds_rejected_keys)
+	if (status != OK || reading->glance)
+		return status;
+	if (reading->service->holds_rejected_keys)
 		status = read_held_keys(reading, err);
 	return status == OK ? count_rows(reading, err) : status;
 }
@@ -272,10 +282,11 @@ static void ask_log(struct reading *reading)
 	out->log_error = arena_copy(reading->arena, err.text, strlen(err.text));
 }
 
-enum status status_read(const struct service *service, const char *data, int32_t partition, struct log *log,
-                        const struct seam *seam, struct arena *arena, struct status_report *out, struct err *err)
+static enum status look(struct reading *reading, const char *data, int32_t partition, struct err *err)
 {
-	struct reading reading = {.service = service, .log = log, .seam = seam, .arena = arena, .out = out};
+	const struct service *service = reading->service;
+	struct arena *arena = reading->arena;
+	struct status_report *out = reading->out;
 	*out = (struct status_report){.partition = partition};
 	const char *path = arena_format(arena, "%s/%s/%d.db", data, service->name, partition);
 	out->running = lock_holder(arena_format(arena, "%s/%s/%d.lock", data, service->name, partition), &out->pid,
@@ -283,7 +294,22 @@ enum status status_read(const struct service *service, const char *data, int32_t
 	out->halted =
 		halt_read(arena_format(arena, "%s/%s/%d.halt", data, service->name, partition), arena, &out->halt);
 	out->has_file = access(path, F_OK) == 0;
-	enum status status = out->has_file ? read_file(&reading, path, err) : OK;
-	ask_log(&reading);
+	enum status status = out->has_file ? read_file(reading, path, err) : OK;
+	ask_log(reading);
 	return status;
+}
+
+enum status status_read(const struct service *service, const char *data, int32_t partition, struct log *log,
+                        const struct seam *seam, struct arena *arena, struct status_report *out, struct err *err)
+{
+	struct reading reading = {.service = service, .log = log, .seam = seam, .arena = arena, .out = out};
+	return look(&reading, data, partition, err);
+}
+
+enum status status_glance(const struct service *service, const char *data, int32_t partition, struct log *log,
+                          const struct seam *seam, struct arena *arena, struct status_report *out, struct err *err)
+{
+	struct reading reading = {
+		.service = service, .log = log, .seam = seam, .arena = arena, .out = out, .glance = true};
+	return look(&reading, data, partition, err);
 }

@@ -68,6 +68,10 @@ struct status_report {
 enum status status_read(const struct service *service, const char *data, int32_t partition, struct log *log,
                         const struct seam *seam, struct arena *arena, struct status_report *out, struct err *err);
 
+/* The same without rows, streams and held keys, which take the time of a look at whole tables: for who looks every second. */
+enum status status_glance(const struct service *service, const char *data, int32_t partition, struct log *log,
+                          const struct seam *seam, struct arena *arena, struct status_report *out, struct err *err);
+
 /* What to do about a fork in the stream from service/source to topic/partition: no resend heals it. */
 const char *status_fork_advice(struct arena *arena, const char *service, int32_t source, const char *topic,
                                int32_t partition, int64_t first_missing);

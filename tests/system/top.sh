@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# tandem top beside running, halted and stopped workers: as a table, on a terminal, as JSON.
+set -u
+cd "$(dirname "$0")/../.."
+root=$PWD
+. tests/support/expect.sh
+. "$root/tests/support/workers.sh"
+setup_log
+
+expect 2 'an unknown service is wrong usage' "$tandem" top orders
+expect 2 'a folder without files is wrong usage' "$tandem" top
+holds 'and it says so' "holds no service's files"
+expect 0 'topics' "$tandem" topics create --partitions 2 --single-replica
+start_worker order
+start_worker inventory
+await 'both workers are ready' well order inventory
+expect 0 'stock' "$tandem" publish --only receipts --skus 20 --stock 100000
+"$tandem" publish --only orders --skus 20 --orders 4000 --rate 2000 >published 2>&1 &
+publisher=$!
+folds() { # a rate is shown for a partition of each service
+	"$tandem" top --count 1 --interval 300ms -J >looked &&
+		jq -se 'map(select(.records_per_second > 0).service) | unique == ["inventory", "order"]' looked
+}
+await 'records are folded meanwhile' folds
+wait "$publisher"
+expect 0 'all is folded' "$tandem" audit --wait --timeout 120s
+expect 0 'two looks' "$tandem" top --count 2 --interval 200ms
+cp out shown
+expect 0 'a heading, totals and a row a partition, twice' test "$(wc -l <shown)" -eq 12
+expect 0 'in 80 columns' awk 'length > 80 { exit 1 }' shown
+expect 0 'nothing is behind' awk '$1 == "order" || $1 == "inventory" { n++; if ($5 != 0 || $6 != 0) exit 1 } END { exit n != 8 }' shown
+expect 1 'no control characters where it is no terminal' grep -q $'\033' shown
+expect 0 'one service' "$tandem" top order --count 1 --interval 200ms
+expect 1 'and no other' grep -q '^inventory' out
+expect 0 'on a terminal' timeout 60 script -qec "stty cols 80 rows 5; '$tandem' top --count 2 --interval 200ms" screen
+expect 0 'the table stays in its place' grep -q $'\033\\[H' screen
+expect 0 'and says what does not fit' grep -q 'and 3 more' screen
+
+# A task whose file is broken, and a service that is stopped.
+end_worker inventory
+head -c 20000 /dev/urandom >broken
+end_worker order
+cp broken state/order/1.db
+rm -f state/order/1.db-wal state/order/1.db-shm
+start_worker order
+shows_halt() { "$tandem" top --count 1 --interval 200ms | grep -qE '^order +1  halted .* [a-z_]+$'; }
+await 'a halted task is shown with its reason' shows_halt
+expect 0 'and the others as they are' "$tandem" top --count 1 --interval 200ms
+cp out shown
+expect 0 'running' grep -qE '^order +0  ready' shown
+expect 0 'stopped' grep -qE '^inventory +0  stopped' shown
+"$tandem" top --interval 200ms >forever 2>&1 &
+children+=($!)
+looked() { grep -q SERVICE forever; }
+await 'it goes on' looked
+kill -TERM "${children[-1]}"
+wait "${children[-1]}"
+verdict $? "it ends when it is told to: status $?"
+end_worker order
+finish
