@@ -313,12 +313,12 @@ static enum status prepare(struct rows *rows, struct table *table, struct err *e
 	struct buf where = {0}, set = {0}, none = {0}, values = {0}, names = {0};
 	enum status status = list_columns(rows, table, &where, &set, &names, err);
 	for (size_t i = 0; i < table->column_count; i++)
-		buf_putf(&values, "%s?%d", i ? ", " : " VALUES (", (int)i + 1);
-	buf_putf(&values, ")");
+		buf_putf(&values, "%sc%zu", i ? ", " : " SELECT ", i);
+	buf_putf(&values, " FROM feed");
 	if (status == OK)
 		status = compile(rows, "SELECT * FROM", table, &none, &where, &table->get, err);
 	if (status == OK)
-		status = compile(rows, "INSERT INTO", table, &values, &none, &table->insert, err);
+		status = compile(rows, "INSERT OR ROLLBACK INTO", table, &values, &none, &table->insert, err);
 	if (status == OK && set.len)
 		status = compile(rows, "UPDATE", table, &set, &where, &table->update, err);
 	if (status == OK)
@@ -632,16 +632,65 @@ static void raise_last(const struct entry *highest)
 		set_key(highest->table, &highest->table->last, highest->key.values);
 }
 
-static enum status write_entry(struct entry *entry, struct err *err)
+/* Dirty entries of one table, by key. */
+struct run {
+	struct entry **at, **end;
+};
+
+/* The next one that SQLite has no row for: a feed of the INSERT, which takes them all. */
+static const struct store_value *next_new(void *arg)
+{
+	struct run *run = arg;
+	while (run->at < run->end) {
+		struct entry *entry = *run->at++;
+		if (!entry->dirty || !entry->row || entry->stored)
+			continue;
+		entry->dirty = false;
+		entry->stored = true;
+		return entry->row->values;
+	}
+	return NULL;
+}
+
+static enum status write_changed(struct entry *entry, struct err *err)
 {
 	const struct table *table = entry->table;
 	const struct image *image = entry->row ? entry->row : &entry->key;
-	struct store_statement *s = !entry->row ? table->delete : entry->stored ? table->update : table->insert;
-	if (!s || (!entry->row && !entry->stored))
+	struct store_statement *s = entry->row ? table->update : table->delete;
+	if (!s || !entry->stored)
 		return OK;
 	for (size_t i = 0; i < (entry->row ? table->column_count : table->key_count); i++)
 		store_value_bind(s, (int)i + 1, &image->values[i]);
 	return store_run(s, err);
+}
+
+static enum status write_table(struct table *table, struct run all, struct err *err)
+{
+	struct run fresh = all;
+	const struct entry *highest = NULL;
+	enum status status = OK;
+	bool any_new = false;
+	for (struct entry **at = all.at; at < all.end; at++) {
+		struct entry *entry = *at;
+		entry->listed = false;
+		if (!entry->dirty) /* what made it so was undone */
+			continue;
+		highest = entry;
+		any_new = any_new || (entry->row && !entry->stored);
+	}
+	if (any_new)
+		status = store_run_fed(table->insert, next_new, &fresh, err);
+	for (struct entry **at = all.at; at < all.end && status == OK; at++) {
+		struct entry *entry = *at;
+		if (!entry->dirty)
+			continue;
+		status = write_changed(entry, err);
+		entry->dirty = false;
+		entry->stored = entry->row != NULL;
+	}
+	if (status == OK)
+		raise_last(highest);
+	return status;
 }
 
 static enum status scan_some(struct rows *rows, struct table *table, struct err *err)
@@ -699,24 +748,17 @@ static enum status forget_all(struct rows *rows, struct err *err)
 
 enum status rows_flush(struct rows *rows, struct err *err)
 {
-	const struct entry *written = NULL; /* the last one; they come in order */
+	enum status status = OK;
 	if (rows->dirty_count)
 		qsort(rows->dirty, rows->dirty_count, sizeof *rows->dirty, by_key);
-	for (size_t i = 0; i < rows->dirty_count; i++) {
-		struct entry *entry = rows->dirty[i];
-		entry->listed = false;
-		if (!entry->dirty) /* what made it so was undone */
-			continue;
-		if (written && written->table != entry->table)
-			raise_last(written);
-		enum status status = write_entry(entry, err);
-		if (status != OK)
-			return status;
-		entry->dirty = false;
-		entry->stored = entry->row != NULL;
-		written = entry;
+	for (size_t from = 0, to; from < rows->dirty_count && status == OK; from = to) {
+		struct table *table = rows->dirty[from]->table;
+		for (to = from + 1; to < rows->dirty_count && rows->dirty[to]->table == table;)
+			to++;
+		status = write_table(table, (struct run){rows->dirty + from, rows->dirty + to}, err);
 	}
-	raise_last(written);
+	if (status != OK)
+		return status;
 	rows->dirty_count = 0;
 	return rows->bytes > rows->bytes_max ? forget_all(rows, err) : OK;
 }

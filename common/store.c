@@ -4,6 +4,7 @@
 #include "store.h"
 
 #include "bytes.h"
+#include "store_feed.h"
 
 #include <sqlite3.h>
 
@@ -37,7 +38,8 @@ struct store {
 	struct store_statement *own[STORE_OWN_COUNT];
 	struct store_statement *statements; /* all of them */
 	char *path;
-	enum status broken; /* OK while it is not */
+	struct store_feed feed; /* of the statement that is run */
+	enum status broken;     /* OK while it is not */
 	struct err why;
 };
 
@@ -185,6 +187,8 @@ enum status store_open(const struct store_config *config, struct store **out, st
 		rc = sqlite3_busy_timeout(store->db, config->busy_timeout_ms);
 	if (rc == SQLITE_OK && config->deterministic)
 		rc = forbid_functions(store->db);
+	if (rc == SQLITE_OK)
+		rc = store_feed_register(store->db, &store->feed);
 	if (rc == SQLITE_OK && config->keep_wal)
 		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (rc == SQLITE_OK)
@@ -441,6 +445,15 @@ void store_done(struct store_statement *statement)
 	sqlite3_reset(statement->stmt);
 	statement->running = false;
 	statement->bind_error = SQLITE_OK;
+}
+
+enum status store_run_fed(struct store_statement *statement, store_feed_next next, void *arg, struct err *err)
+{
+	struct store_feed *feed = &statement->store->feed;
+	*feed = (struct store_feed){next, arg};
+	enum status status = store_run(statement, err);
+	*feed = (struct store_feed){0};
+	return status;
 }
 
 int64_t store_int(struct store_statement *statement, int column)

@@ -83,6 +83,12 @@ void store_bind_null(struct store_statement *statement, int index);
 /* Steps. *row: a row is there and its columns can be read until the next step, bind or done; false: finished (and reset). */
 enum status store_step(struct store_statement *statement, bool *row, struct err *err);
 
+/* Rows that one execution of a statement takes, all of them: it selects from the table `feed`, whose columns are c0, c1, and so
+ * on. next gives them one after the other, each until it is called again; NULL: there are no more. */
+#define STORE_FEED_COLUMNS 64
+typedef const struct store_value *(*store_feed_next)(void *arg);
+enum status store_run_fed(struct store_statement *statement, store_feed_next next, void *arg, struct err *err);
+
 /* Steps a statement that gives no row, and resets it. */
 enum status store_run(struct store_statement *statement, struct err *err);
 void store_done(struct store_statement *statement); /* resets; after reading one row of several */

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -124,6 +125,60 @@ static void only_lower_case_hexadecimal_digits_make_a_uuid(void **state)
 	arena_fini(&arena);
 }
 
+struct feed {
+	struct store_value row[3];
+	int64_t at, count;
+	char text[16];
+};
+
+static const struct store_value *next_row(void *arg)
+{
+	struct feed *feed = arg;
+	if (feed->at == feed->count)
+		return NULL;
+	snprintf(feed->text, sizeof feed->text, "t%d", (int)feed->at);
+	feed->row[0] = (struct store_value){.kind = STORE_INT, .number = feed->at++};
+	feed->row[1] =
+		(struct store_value){.kind = STORE_TEXT, .len = (uint32_t)strlen(feed->text), .bytes = feed->text};
+	feed->row[2] = (struct store_value){.kind = STORE_BLOB};
+	return feed->row;
+}
+
+static void a_feed_is_taken_whole_by_one_statement_and_what_contradicts_it_breaks_the_store(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	struct store *store = memory(true);
+	struct store_statement *insert, *sum, *count;
+	struct feed feed = {.count = 1000}, again = {.at = 999, .count = 1001}, none = {0};
+	bool row;
+	assert_int_equal(store_exec(store,
+	                            "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL, c BLOB NOT NULL) STRICT",
+	                            &err),
+	                 OK);
+	assert_int_equal(store_prepare(store, "INSERT OR ROLLBACK INTO t SELECT c0, c1, c2 FROM feed", &insert, &err),
+	                 OK);
+	assert_int_equal(store_prepare(store, "SELECT count(*), sum(a), min(b), sum(length(c)) FROM t", &sum, &err),
+	                 OK);
+	assert_int_equal(store_prepare(store, "SELECT count(*) FROM feed", &count, &err), OK);
+	assert_int_equal(store_begin(store, &err), OK);
+	assert_int_equal(store_run_fed(insert, next_row, &feed, &err), OK);
+	assert_int_equal(store_run_fed(insert, next_row, &none, &err), OK);
+	assert_int_equal(store_step(sum, &row, &err), OK);
+	assert_int_equal(store_int(sum, 0), 1000);
+	assert_int_equal(store_int(sum, 1), 499500);
+	assert_string_equal(store_text(sum, 2), "t0");
+	assert_int_equal(store_int(sum, 3), 0);
+	store_done(sum);
+	assert_int_equal(store_step(count, &row, &err), OK); /* outside of such a run it is empty */
+	assert_int_equal(store_int(count, 0), 0);
+	store_done(count);
+	assert_int_equal(store_run_fed(insert, next_row, &again, &err), FATAL);
+	assert_true(err_is(&err, "constraint"));
+	assert_int_equal(store_commit(store, &err), FATAL);
+	store_close(store);
+}
+
 static void the_linter_wants_strict_tables_without_floats_or_computed_defaults(void **state)
 {
 	(void)state;
@@ -197,6 +252,7 @@ int main(void)
 		cmocka_unit_test(clocks_and_random_numbers_fail),
 		cmocka_unit_test(a_canonical_uuid_is_kept_in_16_bytes_and_anything_else_as_text),
 		cmocka_unit_test(only_lower_case_hexadecimal_digits_make_a_uuid),
+		cmocka_unit_test(a_feed_is_taken_whole_by_one_statement_and_what_contradicts_it_breaks_the_store),
 		cmocka_unit_test(the_linter_wants_strict_tables_without_floats_or_computed_defaults),
 		cmocka_unit_test(a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandoned_is_gone),
 	};
