@@ -197,11 +197,19 @@ $(cluster): $(call object,$(wildcard tests/cluster/*.c)) $(test_objects) $(lib)
 system-cluster: $(bin) $(cluster) | $(BUILD)/setup-system ## brokers that die, hang, restart, are cut off, lose what they acknowledged: ROUNDS=1
 	@TANDEM_ROUNDS=$(ROUNDS) TANDEM_TEST_SECONDS=$$((1800 * $(ROUNDS))) tests/run $(cluster) tests/cluster/replace.sh; status=$$?; $(recovery_table); exit $$status
 
+# A broker that wants to know who asks: certificates, passwords, access control.
+secure := $(BUILD)/secure
+$(secure): $(call object,$(wildcard tests/secure/*.c)) $(test_objects) $(lib)
+	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
+
+system-secure: $(bin) $(secure) | $(BUILD)/setup-system ## TLS, client certificates, SASL and access control on a broker
+	@TANDEM_TEST_SECONDS=900 tests/system/kafka/with-secure.sh tests/run $(secure)
+
 recovery_table = tests/support/recovery.sh $(BUILD)/recovery.tsv
 
 system: ## all of them, and how long it took to recover from each fault
 	@rm -f $(BUILD)/recovery.tsv; status=0; \
-	for suite in system-local system-kafka system-cluster; do $(MAKE) --no-print-directory $$suite || status=1; done; \
+	for suite in system-local system-kafka system-secure system-cluster; do $(MAKE) --no-print-directory $$suite || status=1; done; \
 	$(recovery_table); exit $$status
 
 test: ## everything that is tested; the last line says what passed

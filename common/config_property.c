@@ -47,7 +47,7 @@ const char *config_property_refused(const char *name, const char *value, int lib
 
 static bool is_secret(const char *name)
 {
-	static const char *const words[] = {"password", "secret", "token", "ssl.key.pem", "jaas"};
+	static const char *const words[] = {"password", "secret", "token", "ssl.key.pem", "jaas", "oauthbearer.config"};
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
 		if (strcasestr(name, words[i]))
 			return true;
@@ -85,13 +85,27 @@ static bool take(struct config_state *state, struct config *config, const char *
 	return true;
 }
 
-static bool take_pair(struct config_state *state, struct config *config, const char *pair)
+/* What stands on a command line everybody on the machine can read. */
+static bool refuse_shown(struct config_state *state, const char *name)
+{
+	return config_complain(
+		state,
+		"'-X %s=...': a command line can be read by every user of this machine; put the value into a"
+		" file: -X %s-file=PATH",
+		name, name);
+}
+
+static bool take_pair(struct config_state *state, struct config *config, const char *pair, bool shown)
 {
 	const char *equals = strchr(pair, '=');
 	if (!equals || equals == pair)
 		return config_complain(state, "'-X %s': found no name=value, expected for example -X client.id=shop",
 		                       pair);
-	return take(state, config, arena_copy(&state->arena, pair, (size_t)(equals - pair)), equals + 1);
+	const char *name = arena_copy(&state->arena, pair, (size_t)(equals - pair));
+	size_t len = strlen(name);
+	if (shown && is_secret(name) && !(len > 5 && strcmp(name + len - 5, "-file") == 0))
+		return refuse_shown(state, name);
+	return take(state, config, name, equals + 1);
 }
 
 /* TANDEM_X_SSL_CA_LOCATION=path is ssl.ca.location, TANDEM_X_SASL_PASSWORD_FILE=path is sasl.password-file. */
@@ -113,10 +127,10 @@ static bool from_environment(const char *variable)
 	       variable[sizeof ENV_PREFIX - 1] != '=';
 }
 
-static bool take_list(struct config_state *state, struct config *config, const struct config_list *list)
+static bool take_list(struct config_state *state, struct config *config, const struct config_list *list, bool shown)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		if (!take_pair(state, config, list->items[i]))
+		if (!take_pair(state, config, list->items[i], shown))
 			return false;
 	}
 	return true;
@@ -129,13 +143,13 @@ bool config_properties(struct config_state *state, struct config *config)
 	for (char **variable = environ; *variable; variable++)
 		room += from_environment(*variable);
 	config->settings = arena_alloc(&state->arena, room * sizeof *config->settings);
-	if (!take_list(state, config, in_file))
+	if (!take_list(state, config, in_file, false))
 		return false;
 	for (char **variable = environ; *variable; variable++) {
 		if (from_environment(*variable) && !take_environment(state, config, *variable))
 			return false;
 	}
-	return take_list(state, config, in_flags);
+	return take_list(state, config, in_flags, true);
 }
 
 void config_print_properties(const struct config *config)

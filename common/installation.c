@@ -30,7 +30,8 @@ enum status installation_find(struct log *log, struct arena *arena, struct genes
 	if (status == OK && !any)
 		status = err_set(
 			err, FATAL, "no_genesis",
-			"%s: no topic begins with a genesis, expected an installation's; see `tandem topics create`",
+			"%s: no topic begins with a genesis, expected an installation's; see `tandem topics create`, or the"
+			" right to see its topics is missing (Describe)",
 			log_url(log));
 	return status;
 }

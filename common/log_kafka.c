@@ -59,15 +59,43 @@ static const struct kafka_role asking = {
 
 /* ---- clients ---- */
 
+#define SCRAM_SINCE 0x020601ff /* 2.6.1: before, the client's nonce came twice, which brokers of version 4 refuse */
+
+static void say_refused(struct kafka_client *client, const char *reason)
+{
+	static const char after[] = " (after "; /* ...: how long in which state, and how often */
+	const char *end = strstr(reason, after);
+	if (client->scram_fails)
+		snprintf(
+			client->why, sizeof client->why,
+			"librdkafka %s cannot log in to Kafka 4 by SCRAM, whatever the password is: use librdkafka 2.6.1 or "
+			"newer, client certificates, or SASL/PLAIN over TLS (with Kafka up to 3.9: the user or the password is "
+			"wrong)",
+			rd_kafka_version_str());
+	else
+		snprintf(
+			client->why, sizeof client->why,
+			"%.*s; expected credentials that the broker takes: -X sasl.username and sasl.password-file, or "
+			"ssl.certificate.location and ssl.key.location; and ssl.ca.location",
+			(int)(end ? end - reason : 200), reason);
+}
+
 static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
 	(void)rk;
 	struct kafka_client *client = opaque;
+	if (kafka_certificate_refused(reason))
+		error = RD_KAFKA_RESP_ERR__AUTHENTICATION;
 	if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
 	    (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->error != RD_KAFKA_RESP_ERR__AUTHENTICATION))
 		client->error = error;
-	if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+	if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION)
+		say_refused(client, reason);
+	else if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		snprintf(client->why, sizeof client->why, "%s", reason);
+	else if (!*client->why) /* of a connection that is closed at once librdkafka says nothing */
+		snprintf(client->why, sizeof client->why,
+		         "no broker answers there, or it expects another security.protocol (-X security.protocol=ssl)");
 }
 
 /* The value may be a secret, and librdkafka's text may hold it. */
@@ -120,6 +148,14 @@ static enum status conf_fill(rd_kafka_conf_t *conf, const struct kafka_log *log,
 	if (role->type == RD_KAFKA_CONSUMER && !setting_of(log, "fetch.queue.backoff.ms"))
 		rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", NULL, 0);
 	return status;
+}
+
+static bool scram_fails(const struct kafka_log *log)
+{
+	const char *mechanism = setting_of(log, "sasl.mechanism");
+	if (!mechanism)
+		mechanism = setting_of(log, "sasl.mechanisms"); /* its other name */
+	return mechanism && strncasecmp(mechanism, "SCRAM", strlen("SCRAM")) == 0 && rd_kafka_version() < SCRAM_SINCE;
 }
 
 /* With a mechanism that has its own way to a name, credentials must not appear from nowhere. */
@@ -200,7 +236,7 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 {
 	char text[200];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	*client = (struct kafka_client){0};
+	*client = (struct kafka_client){.scram_fails = scram_fails(log)};
 	enum status status = conf_fill(conf, log, role, more, err);
 	rd_kafka_conf_set_opaque(conf, client);
 	rd_kafka_conf_set_error_cb(conf, on_error);

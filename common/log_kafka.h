@@ -22,7 +22,8 @@
 struct kafka_client {
 	rd_kafka_t *rk;
 	rd_kafka_resp_err_t error;   /* _ALL_BROKERS_DOWN or _AUTHENTICATION, since a call that got its answer */
-	char why[300];               /* the last error's text that says more than "all brokers are down" */
+	bool scram_fails;            /* with brokers of version 4, whatever the password: this librdkafka is too old */
+	char why[400];               /* the last error's text that says more than "all brokers are down" */
 	const char *user, *password; /* see kafka_client_nudge; NULL: it cannot be nudged */
 	int64_t nudged_us;
 	unsigned delivered;                  /* records since then */
@@ -138,6 +139,13 @@ enum status kafka_classify(rd_kafka_resp_err_t error, const char **code);
 /* err_set with both, and the text: what, then librdkafka's (`why`, or its own name for the error where NULL). */
 enum status kafka_err(struct err *err, rd_kafka_resp_err_t error, const char *why, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* Where status says not_authorized: the text names the ACL that is missing. Returns status. */
+enum status kafka_denied(struct err *err, enum status status, const char *operation, const char *resource,
+                         const char *name);
+
+/* Has the broker, or have we, refused the other's certificate? reason: what librdkafka's error callback says. */
+bool kafka_certificate_refused(const char *reason);
 
 /* ---- log_kafka_reader.c ---- */
 

@@ -31,6 +31,7 @@ static enum status metadata_get(struct kafka_log *log, const char *topic, const 
 			break;
 		if (kafka_classify(error, &code) != RETRY) {
 			status = kafka_err(err, error, NULL, "%s: metadata", log->base.url);
+			kafka_denied(err, status, "Describe", "Topic", topic ? topic : "*");
 			break;
 		}
 		if (!kafka_call_go_on(&call, "metadata", &status, err))
@@ -66,7 +67,8 @@ static enum status topic_check(struct kafka_log *log, const char *topic, int32_t
 	if (missing(found))
 		status = err_set(err, FATAL, "unknown_topic", "there is no topic %s", topic);
 	else if (found->err && found->err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
-		status = kafka_err(err, found->err, NULL, "topic %s", topic);
+		status = kafka_denied(err, kafka_err(err, found->err, NULL, "topic %s", topic), "Describe", "Topic",
+		                      topic);
 	else
 		*partitions = found->partition_cnt;
 	rd_kafka_metadata_destroy(metadata);
@@ -246,6 +248,7 @@ enum status kafka_topic_create(struct log *base, const struct log_topic *topic, 
 		const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(q.answer);
 		const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(result, &count);
 		status = topic_result(results, count, "create topic", topic->name, err);
+		kafka_denied(err, status, "Create", "Topic", topic->name);
 	}
 	rd_kafka_NewTopic_destroy(fresh);
 	question_end(&q);
@@ -268,6 +271,7 @@ enum status kafka_topic_delete(struct log *base, const char *name, struct err *e
 		const rd_kafka_DeleteTopics_result_t *result = rd_kafka_event_DeleteTopics_result(q.answer);
 		const rd_kafka_topic_result_t **results = rd_kafka_DeleteTopics_result_topics(result, &count);
 		status = topic_result(results, count, "delete topic", name, err);
+		kafka_denied(err, status, "Delete", "Topic", name);
 	}
 	rd_kafka_DeleteTopic_destroy(old);
 	question_end(&q);
@@ -334,7 +338,8 @@ enum status kafka_topic_describe(struct log *base, const char *name, struct aren
 	const rd_kafka_metadata_topic_t *topic = topic_in(metadata, name);
 	out->exists = !missing(topic);
 	if (out->exists && topic->err && topic->err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
-		status = kafka_err(err, topic->err, NULL, "topic %s", name);
+		status = kafka_denied(err, kafka_err(err, topic->err, NULL, "topic %s", name), "Describe", "Topic",
+		                      name);
 	if (out->exists) {
 		out->partitions = topic->partition_cnt;
 		out->replicas = topic->partition_cnt > 0 ? topic->partitions[0].replica_cnt : 0;
@@ -386,6 +391,13 @@ void kafka_asker_close(struct kafka_log *log)
 	log->asker.group = NULL;
 }
 
+static enum status denied_of(struct err *err, enum status status, rd_kafka_resp_err_t error, const char *group,
+                             const char *topic)
+{
+	bool of_group = error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+	return kafka_denied(err, status, "Describe", of_group ? "Group" : "Topic", of_group ? group : topic);
+}
+
 /* A coordinator may be on the move, or still reading: it is asked again, within the call's time. */
 enum status kafka_committed(struct log *base, const char *group, const char *topic, struct log_mark *mark,
                             struct err *err)
@@ -410,7 +422,8 @@ enum status kafka_committed(struct log *base, const char *group, const char *top
 		if (!error)
 			return OK;
 		if (kafka_classify(error, &code) != RETRY)
-			return kafka_err(err, error, NULL, "group %s: what is committed", group);
+			return denied_of(err, kafka_err(err, error, NULL, "group %s: what is committed", group), error,
+			                 group, topic);
 		if (!kafka_call_go_on(&call, "read what is committed", &status, err))
 			return err_context(err, status, "group %s", group);
 		rd_kafka_poll(log->asker.client.rk, LOOK_AGAIN_MS);
@@ -432,8 +445,10 @@ static enum status group_delete(struct kafka_log *log, const char *group, struct
 			rd_kafka_DeleteGroups_result_groups(rd_kafka_event_DeleteGroups_result(q.answer), &count);
 		const rd_kafka_error_t *error = count == 1 ? rd_kafka_group_result_error(groups[0]) : NULL;
 		if (error && rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND)
-			status = kafka_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error),
-			                   "delete group %s", group);
+			status = kafka_denied(err,
+			                      kafka_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error),
+			                                "delete group %s", group),
+			                      "Delete", "Group", group);
 	}
 	rd_kafka_DeleteGroup_destroy(old);
 	question_end(&q);

@@ -290,9 +290,11 @@ static bool tell_group_failed(struct kafka_consumer *c, const rd_kafka_message_t
 	const char *code;
 	if (kafka_classify(error, &code) != FATAL)
 		return false; /* librdkafka tries again by itself; _MAX_POLL_EXCEEDED shows as a revocation */
-	tell_failed(event, -1, -1,
-	            kafka_err(&event->err, error, *why ? why : rd_kafka_message_errstr(message), "group %s, topic %s",
-	                      c->group, c->topic));
+	bool of_group = error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+	enum status status = kafka_err(&event->err, error, *why ? why : rd_kafka_message_errstr(message),
+	                               "group %s, topic %s", c->group, c->topic);
+	tell_failed(event, -1, -1, status);
+	kafka_denied(&event->err, status, "Read", of_group ? "Group" : "Topic", of_group ? c->group : c->topic);
 	return true;
 }
 
@@ -320,6 +322,7 @@ static void tell_error(struct kafka_consumer *c, const rd_kafka_message_t *messa
 	tell_failed(event, message->partition, reading->next,
 	            kafka_err(&event->err, message->err, rd_kafka_message_errstr(message), "%s/%d at offset %" PRId64,
 	                      c->topic, (int)message->partition, reading->next));
+	kafka_denied(&event->err, event->status, "Read", "Topic", c->topic);
 }
 
 static bool tell_rebalance(struct kafka_consumer *c, struct log_event *event)
@@ -370,6 +373,8 @@ static enum status commit_status(const struct kafka_consumer *c, rd_kafka_event_
 	if (!error)
 		return OK;
 	enum status status = kafka_err(err, error, NULL, "group %s: commit", c->group);
+	bool of_group = error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+	kafka_denied(err, status, "Read", of_group ? "Group" : "Topic", of_group ? c->group : c->topic);
 	if (!c->joins && err_is(err, "fenced"))
 		return err_set(err, FATAL, "group_busy", "group %s has members: a group runs here", c->group);
 	return status;

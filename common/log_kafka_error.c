@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define E(name) RD_KAFKA_RESP_ERR_##name
 
@@ -110,4 +112,27 @@ enum status kafka_err(struct err *err, rd_kafka_resp_err_t error, const char *wh
 	vsnprintf(what, sizeof what, format, args);
 	va_end(args);
 	return err_set(err, status, code, "%s: %s", what, why && *why ? why : rd_kafka_err2str(error));
+}
+
+enum status kafka_denied(struct err *err, enum status status, const char *operation, const char *resource,
+                         const char *name)
+{
+	struct err found;
+	if (status == OK || !err || !err_is(err, "not_authorized"))
+		return status;
+	found = *err;
+	return err_set(err, status, "not_authorized", "%.300s; missing: %s on %s %s%s; `tandem topics acls` shows who needs what",
+	               found.text, operation, resource, name,
+	               strcmp(operation, "Describe") == 0 ? ", which Read and Write imply" : "");
+}
+
+/* librdkafka has no error of its own for it: in TLS 1.3 the alert comes when the handshake seems done, as "Receive failed". What
+ * it passes on is OpenSSL's "error:<library and reason, in hexadecimal>:", whose reason is certificate_verify_failed, or 1000
+ * and the alert (RFC 8446, 6): 40 to 49 are about the handshake and certificates, 116 is certificate_required. */
+bool kafka_certificate_refused(const char *reason)
+{
+	enum { VERIFY_FAILED = 134, ALERT = 1000 };
+	const char *at = strstr(reason, "error:");
+	unsigned long code = at ? strtoul(at + strlen("error:"), NULL, 16) & 0xfff : 0;
+	return code == VERIFY_FAILED || (code >= ALERT + 40 && code <= ALERT + 49) || code == ALERT + 116;
 }

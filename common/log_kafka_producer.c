@@ -187,6 +187,19 @@ enum status kafka_produce(struct log_producer *base, int topic, const struct log
 
 /* ---- acknowledgements ---- */
 
+/* Who may write to no topic at all is refused a producer's id, which is fatal to the instance: it throws away what it has, and its
+ * reports say no more than that. */
+static rd_kafka_resp_err_t reason_of(const struct kafka_producer *p, rd_kafka_resp_err_t error, char *why, size_t size)
+{
+	const char *code;
+	if (error != RD_KAFKA_RESP_ERR__FATAL && error != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+	    error != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+		return error;
+	rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(p->client.rk, why, size);
+	bool denied = fatal && kafka_classify(fatal, &code) == FATAL && strcmp(code, "not_authorized") == 0;
+	return denied ? fatal : error;
+}
+
 static void ack_fill(const struct kafka_producer *p, const rd_kafka_message_t *message, struct log_ack *ack)
 {
 	*ack = (struct log_ack){.token = (uint64_t)(uintptr_t)message->_private,
@@ -194,11 +207,11 @@ static void ack_fill(const struct kafka_producer *p, const rd_kafka_message_t *m
 	if (!message->err)
 		return;
 	char why[300] = "";
-	if (message->err == RD_KAFKA_RESP_ERR__FATAL)
-		rd_kafka_fatal_error(p->client.rk, why, sizeof why);
+	rd_kafka_resp_err_t error = reason_of(p, message->err, why, sizeof why);
 	ack->offset = -1;
-	ack->status = kafka_err(&ack->err, message->err, why, "%s/%d", rd_kafka_topic_name(message->rkt),
-	                        (int)message->partition);
+	ack->status =
+		kafka_err(&ack->err, error, why, "%s/%d", rd_kafka_topic_name(message->rkt), (int)message->partition);
+	kafka_denied(&ack->err, ack->status, "Write", "Topic", rd_kafka_topic_name(message->rkt));
 }
 
 /* What was reported is in librdkafka's queue, and counts there, as long as its reports live. */

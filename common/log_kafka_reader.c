@@ -209,8 +209,9 @@ static enum status take_error(struct kafka_reader *reader, const rd_kafka_messag
 		reader->at_end = message->offset >= reader->next;
 		return OK;
 	}
-	return kafka_err(err, message->err, rd_kafka_message_errstr(message), "%s/%d at offset %" PRId64,
-	                 rd_kafka_topic_name(reader->topic), (int)reader->partition, reader->next);
+	enum status status = kafka_err(err, message->err, rd_kafka_message_errstr(message), "%s/%d at offset %" PRId64,
+	                               rd_kafka_topic_name(reader->topic), (int)reader->partition, reader->next);
+	return kafka_denied(err, status, "Read", "Topic", rd_kafka_topic_name(reader->topic));
 }
 
 /* The next record of the batch; *record stays NULL where there is none. */
@@ -300,9 +301,11 @@ static enum status pick(const rd_kafka_message_t *message, int64_t offset, struc
 		if (*done)
 			status = OK;
 		else if (status != OK)
-			status = kafka_err(err, message->err, rd_kafka_message_errstr(message),
-			                   "%s/%d at offset %" PRId64, rd_kafka_topic_name(message->rkt),
-			                   (int)message->partition, offset);
+			status = kafka_denied(err,
+			                      kafka_err(err, message->err, rd_kafka_message_errstr(message),
+			                                "%s/%d at offset %" PRId64, rd_kafka_topic_name(message->rkt),
+			                                (int)message->partition, offset),
+			                      "Read", "Topic", rd_kafka_topic_name(message->rkt));
 	} else if (message->offset == offset) {
 		*found = *done = true;
 		if (kafka_record(message, &headers, &seen))
@@ -368,7 +371,9 @@ static enum status list_offset(struct kafka_log *log, struct kafka_client *clien
 		if (!error)
 			return OK;
 		if (kafka_classify(error, &code) != RETRY)
-			return kafka_err(err, error, NULL, "%s/%d: asking for an offset", topic, (int)partition);
+			return kafka_denied(
+				err, kafka_err(err, error, NULL, "%s/%d: asking for an offset", topic, (int)partition),
+				"Describe", "Topic", topic);
 		if (!kafka_call_go_on(&call, "asking for an offset", &status, err))
 			return err_context(err, status, "%s/%d", topic, (int)partition);
 	}

@@ -1,5 +1,6 @@
 /* tandem topics: the topics of an installation, made with the settings the design needs, checked, listed, deleted. The work
  * is in topics/. */
+#include "topics/acls.h"
 #include "topics/create.h"
 #include "topics/plan.h"
 
@@ -18,7 +19,7 @@
 #define PATIENCE_MS 30000
 
 static const char summary[] =
-	"Makes, checks, lists or deletes an installation's topics. create makes all of them or none, writes a genesis to\n"
+	"Makes, checks, lists or deletes an installation's topics; acls says who needs which right to them. create makes all of them or none, writes a genesis to\n"
 	"each partition, and may be interrupted anywhere and run again. check names every setting and genesis that is not\n"
 	"as it must be, and ends with status 4 then.";
 
@@ -27,11 +28,13 @@ static const char examples[] =
 	"  tandem topics create -b localhost:9092 --partitions 12\n"
 	"  tandem topics create -b localhost:9092 --partitions-of orders=8 --partitions-of inventory=16\n"
 	"  tandem topics check -b localhost:9092\n"
+	"  tandem topics acls                                          a table of the rights that each program needs\n"
+	"  tandem topics acls -b localhost:9092 --principal order=User:order --principal publisher=User:shop\n"
 	"  tandem topics delete -b localhost:9092 --namespace try --yes\n";
 
 struct settings {
 	int64_t partitions;
-	struct config_list partitions_of;
+	struct config_list partitions_of, principals;
 	bool single_replica, keyed, dry_run, json, yes;
 	int64_t wait_ms;
 };
@@ -302,18 +305,98 @@ static int delete (struct job *job)
 	return EXIT_USAGE;
 }
 
+/* ---- acls ---- */
+
+/* The principal that was given for a role, ROLE=PRINCIPAL; NULL: none. */
+static const char *principal_of(const struct job *job, const char *role)
+{
+	size_t len = strlen(role);
+	const struct config_list *given = &job->settings->principals;
+	for (size_t i = 0; i < given->count; i++)
+		if (strncmp(given->items[i], role, len) == 0 && given->items[i][len] == '=')
+			return given->items[i] + len + 1;
+	return NULL;
+}
+
+static bool same_resource(const struct acl *a, const struct acl *b)
+{
+	return strcmp(a->role, b->role) == 0 && strcmp(a->resource, b->resource) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+/* A line a principal and resource, as kafka-acls.sh takes it. */
+static void print_command(const struct job *job, const struct acl_list *list, size_t at)
+{
+	const struct acl *acl = &list->items[at];
+	const char *principal = principal_of(job, acl->role), *log = job->config->log;
+	static const char prefix[] = "kafka://";
+	for (size_t i = 0; i < at; i++)
+		if (same_resource(acl, &list->items[i]))
+			return; /* printed */
+	if (!principal)
+		return;
+	printf("kafka-acls.sh --bootstrap-server %s --add --allow-principal '%s'",
+	       log && strncmp(log, prefix, strlen(prefix)) == 0 ? log + strlen(prefix) : "HOST:PORT", principal);
+	for (size_t i = at; i < list->count; i++)
+		if (same_resource(acl, &list->items[i]))
+			printf(" --operation %s", list->items[i].operation);
+	printf(" --%s %s\n", strcmp(acl->resource, "Group") == 0 ? "group" : "topic", acl->name);
+}
+
+static void print_acl(const struct job *job, const struct acl *acl)
+{
+	if (job->settings->json)
+		json_print_line(stdout,
+		                json_pack("{s:s, s:s, s:s, s:s, s:s}", "role", acl->role, "operation", acl->operation,
+		                          "resource", acl->resource, "name", acl->name, "use", acl->use));
+	else
+		printf("%-10s %-15s %-8s %-24s  %s\n", acl->role, acl->operation, acl->resource, acl->name, acl->use);
+}
+
+static int acls(struct job *job)
+{
+	struct acl_list list;
+	const struct config_list *given = &job->settings->principals;
+	acls_list(commands, command_count, &job->plan, job->config->name_space, &job->arena, &list);
+	for (size_t i = 0; i < given->count; i++) {
+		size_t at = 0;
+		while (at < list.count && principal_of(job, list.items[at].role) != strchr(given->items[i], '=') + 1)
+			at++;
+		if (!strchr(given->items[i], '=') || at == list.count)
+			return config_misuse(
+				job->config,
+				"--principal: found '%s', expected ROLE=PRINCIPAL of a role that `acls` lists"
+				", each once",
+				given->items[i]);
+	}
+	if (!given->count && !job->settings->json)
+		printf("%-10s %-15s %-8s %-24s  %s\n", "ROLE", "OPERATION", "RESOURCE", "NAME", "FOR");
+	for (size_t i = 0; i < list.count; i++)
+		if (given->count)
+			print_command(job, &list, i);
+		else
+			print_acl(job, &list.items[i]);
+	return EXIT_DONE;
+}
+
 /* ---- */
 
 static const struct {
 	const char *name;
 	action_run *run;
-} actions[] = {{"create", create}, {"check", check}, {"list", list}, {"delete", delete}};
+	bool no_log;
+} actions[] = {{"create", create, false},
+               {"check", check, false},
+               {"list", list, false},
+               {"delete", delete, false},
+               {"acls", acls, true}};
 
-static action_run *action_named(const struct config *config)
+static action_run *action_named(const struct config *config, bool *no_log)
 {
-	for (size_t i = 0; config->rest_count == 1 && i < sizeof actions / sizeof *actions; i++)
+	for (size_t i = 0; config->rest_count == 1 && i < sizeof actions / sizeof *actions; i++) {
+		*no_log = actions[i].no_log;
 		if (strcmp(config->rest[0], actions[i].name) == 0)
 			return actions[i].run;
+	}
 	return NULL;
 }
 
@@ -322,14 +405,17 @@ static int run(const struct config *config, struct settings *settings)
 	struct job job = {.config = config, .settings = settings};
 	const struct plan_request request = {(int32_t)settings->partitions, settings->partitions_of};
 	int exit_status = EXIT_USAGE;
-	action_run *action = action_named(config);
+	bool no_log = false;
+	action_run *action = action_named(config, &no_log);
 	if (!action && config->rest_count == 1)
-		config_misuse(config, "found '%s', expected one of create, check, list, delete", config->rest[0]);
+		config_misuse(config, "found '%s', expected one of create, check, list, delete, acls", config->rest[0]);
 	else if (!action)
-		config_misuse(config, "found %zu operands, expected one of create, check, list, delete",
+		config_misuse(config, "found %zu operands, expected one of create, check, list, delete, acls",
 		              config->rest_count);
 	else if (plan_topics(commands, command_count, &request, &job.arena, &job.plan, &job.err) != OK)
 		fprintf(stderr, "tandem topics: %s\n", job.err.text);
+	else if (no_log)
+		exit_status = action(&job);
 	else if ((job.log = config_open_log(config, &exit_status))) {
 		job.survey = (struct survey){
 			.log = job.log, .arena = &job.arena, .out = stderr, .stopped = interrupt_requested};
@@ -364,6 +450,11 @@ static int topics_main(int argc, char **argv)
 	         .kind = CONFIG_FLAG,
 	         .value = &settings.keyed,
 	         .help = "create: chains keyed with --secret-file's secret, so that nobody without it can forge an event"},
+		{.name = "principal",
+	         .kind = CONFIG_LIST,
+	         .value = &settings.principals,
+	         .placeholder = "ROLE=PRINCIPAL",
+	         .help = "acls: print the commands that grant the role's rights to it, such as order=User:order"},
 		CONFIG_DRY_RUN_OPTION(&settings.dry_run, "create, delete: say what would be done"),
 		{.name = "yes", .kind = CONFIG_FLAG, .value = &settings.yes, .help = "delete: really do it"},
 		{.name = "wait",
@@ -373,9 +464,9 @@ static int topics_main(int argc, char **argv)
 	         .max = 3600000,
 	         .placeholder = "TIME",
 	         .help = "delete: wait so long for groups to lose their members"},
-		CONFIG_JSON_OPTION(&settings.json, "list: a JSON object a line"),
+		CONFIG_JSON_OPTION(&settings.json, "list, acls: a JSON object a line"),
 	};
-	const struct config_program program = {.usage = "tandem topics [options] create|check|list|delete",
+	const struct config_program program = {.usage = "tandem topics [options] create|check|list|delete|acls",
 	                                       .summary = summary,
 	                                       .examples = examples,
 	                                       .options = options,
@@ -392,4 +483,6 @@ static int topics_main(int argc, char **argv)
 }
 
 const struct command topics_command = {
-	.name = "topics", .summary = "make, check, list or delete an installation's topics", .main = topics_main};
+	.name = "topics",
+	.summary = "make, check, list or delete an installation's topics, say who needs which right",
+	.main = topics_main};

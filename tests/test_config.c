@@ -302,6 +302,12 @@ static void secrets_come_from_files_and_are_never_printed(void **state)
 	assert_non_null(strstr(f.out, "# from the flag\ncount = 8\n"));
 	PARSE("--some-word-file", path);
 	assert_int_equal(f.exit_status, EXIT_USAGE);
+	PARSE("-X", "sasl.password=hunter2"); /* which ps would show */
+	assert_int_equal(f.exit_status, EXIT_USAGE);
+	char pair[200];
+	snprintf(pair, sizeof pair, "sasl.password-file=%s", path);
+	PARSE("-X", pair);
+	assert_int_equal(f.exit_status, -1);
 	unlink(path);
 }
 

@@ -68,6 +68,49 @@ static void errors_are_sorted_by_what_the_caller_must_do(void **state)
 	}
 }
 
+static void a_certificate_that_is_refused_is_told_from_a_broker_that_is_away(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *reason;
+		bool refused;
+	} reasons[] = {
+		{"ssl://h:1/bootstrap: Receive failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert "
+	         "number 42 (after 1ms in state APIVERSION_QUERY)",
+	         true},
+		{"ssl://h:1/1: Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required: SSL alert "
+	         "number 116",
+	         true},
+		{"ssl://h:1/1: error:14094416:SSL routines:ssl3_read_bytes:sslv3 alert certificate unknown", true},
+		{"SSL handshake failed: error:0A000086:SSL routines::certificate verify failed", true},
+		{"SSL handshake failed: error:1416F086:SSL routines:tls_process_server_certificate", true},
+		{"SSL handshake failed: error:0A000126:SSL routines::unexpected eof while reading", false},
+		{"SSL handshake failed: error:0A000438:SSL routines::tlsv1 alert internal error: SSL alert number 80", false},
+		{"h:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused", false},
+		{"error:", false},
+		{"", false},
+	};
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+		if (kafka_certificate_refused(reasons[i].reason) != reasons[i].refused)
+			fail_msg("%s", reasons[i].reason);
+}
+
+static void a_refusal_names_the_right_that_is_missing(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	enum status status = kafka_err(&err, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, NULL, "orders/0");
+	assert_int_equal(kafka_denied(&err, status, "Write", "Topic", "orders"), FATAL);
+	assert_string_equal(err.code, "not_authorized");
+	assert_non_null(strstr(err.text, "; missing: Write on Topic orders; `tandem topics acls`"));
+	assert_int_equal(kafka_denied(&err, status, "Describe", "Topic", "orders"), FATAL);
+	assert_non_null(strstr(err.text, "Describe on Topic orders, which Read and Write imply"));
+	status = kafka_err(&err, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL, "orders/0");
+	assert_int_equal(kafka_denied(&err, status, "Write", "Topic", "orders"), RETRY);
+	assert_null(strstr(err.text, "missing"));
+	assert_int_equal(kafka_denied(NULL, FATAL, "Write", "Topic", "orders"), FATAL);
+}
+
 static void no_error_of_librdkafka_is_taken_for_success_or_a_record_s_fault(void **state)
 {
 	(void)state;
@@ -386,6 +429,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(errors_are_sorted_by_what_the_caller_must_do),
+		cmocka_unit_test(a_certificate_that_is_refused_is_told_from_a_broker_that_is_away),
+		cmocka_unit_test(a_refusal_names_the_right_that_is_missing),
 		cmocka_unit_test(no_error_of_librdkafka_is_taken_for_success_or_a_record_s_fault),
 		cmocka_unit_test(an_error_s_text_says_what_was_tried),
 		cmocka_unit_test(keys_find_their_partition_as_in_java),

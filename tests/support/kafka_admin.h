@@ -12,4 +12,11 @@ const char *kafka_admin_add_partitions(struct rig *rig, const char *topic, int32
 /* Those of every partition of the topic. */
 const char *kafka_admin_delete_offsets(struct rig *rig, const char *group, const char *topic, int32_t partitions);
 
+/* An ACL, in Kafka's words: User:order may Read the Topic x. Returns when the broker goes by it. */
+struct kafka_acl {
+	const char *principal, *operation, *resource, *name;
+};
+const char *kafka_admin_grant(const struct kafka_acl *acls, size_t count);
+const char *kafka_admin_revoke(const struct kafka_acl *acl);
+
 #endif

@@ -86,6 +86,8 @@ static const struct input inputs[] = {
 	{"order run -X nosuch=1 -b 127.0.0.1:1", NULL, 2, "has no property 'nosuch'"},
 	{"order run -X noequals", NULL, 2, "found no name=value"},
 	{"order run -X ssl.key.password-file={}/nothing", NULL, 2, "No such file or directory"},
+	{"order run -X sasl.password=hunter2", NULL, 2, "-X sasl.password-file=PATH"},
+	{"topics acls --principal nobody=User:x", NULL, 2, "found 'nobody=User:x', expected ROLE=PRINCIPAL"},
 	/* what all programs share */
 	{"order run --log-level loud", NULL, 2, "--log-level: found 'loud'"},
 	{"order run --log-format xml", NULL, 2, "--log-format: found 'xml'"},
