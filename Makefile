@@ -112,7 +112,7 @@ $(call object,$(wildcard tests/*.c tests/*/*.c)): | $(BUILD)/gen/test_events.h $
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(test_objects) $(lib)
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 
-$(BUILD)/tests/test_allocation: $(call object,tests/fuzz/meter.c tests/fuzz/input.c) # counts what malloc gives
+$(BUILD)/tests/test_allocation: $(call object,tests/fuzz/memory.c tests/fuzz/input.c) # counts what malloc gives
 unit_programs := $(addprefix $(BUILD)/tests/,$(unit_tests))
 $(addprefix run-,$(unit_tests)): run-%: $(BUILD)/tests/%
 	@tests/run $<

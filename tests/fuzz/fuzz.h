@@ -36,11 +36,11 @@ void fuzz_forget(void);
 /* A file with these bytes; the path is good until the next call. It lives in memory. */
 const char *fuzz_file(const void *bytes, size_t len);
 
-/* ---- how much is allocated (meter.c) ---- */
+/* ---- how much is allocated (memory.c) ---- */
 
 /* Counts what malloc gives, to whom ever: to us, avro-c, jansson, SQLite. Between begin and end one measurement is under way. */
-void meter_begin(void);
-size_t meter_end(void); /* the most bytes that were alive at a time, those from before not counted */
+void memory_begin(void);
+size_t memory_end(void); /* the most bytes that were alive at a time, those from before not counted */
 
 /* The promise: at most factor times the input, and base. */
 #define FUZZ_WITHIN(what, peak, input, factor, base)                                                                   \

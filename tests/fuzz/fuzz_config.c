@@ -110,9 +110,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FILE *err = stderr, *out = stdout;
 	FILE *sink = nowhere();
 	stderr = stdout = sink;
-	meter_begin();
+	memory_begin();
 	parse(argc, argv);
-	size_t peak = meter_end();
+	size_t peak = memory_end();
 	stderr = err;
 	stdout = out;
 	FUZZ_WITHIN("settings", peak, size, PER_BYTE, BASE);

@@ -50,14 +50,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct event_file *file;
 	struct err err = {0};
 	const char *path = fuzz_file(data, size);
-	meter_begin();
+	memory_begin();
 	enum status status = event_file_open(path, &file, &err);
 	if (status == OK)
 		read_all(file);
 	else
 		known(status, &err);
 	event_file_close(file, NULL);
-	size_t peak = meter_end();
+	size_t peak = memory_end();
 	FUZZ_WITHIN("file", peak, has(data, size, "deflate") ? size * DEFLATE_RATIO : size, PER_BYTE, BASE);
 	return 0;
 }

@@ -95,12 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (len > before)
 		memcpy(bytes + before, input.at, len - before);
 	const char *path = fuzz_file(bytes, len);
-	meter_begin();
+	memory_begin();
 	orders(path, choice);
-	FUZZ_WITHIN("orders", meter_end(), len, PER_BYTE, BASE);
-	meter_begin();
+	FUZZ_WITHIN("orders", memory_end(), len, PER_BYTE, BASE);
+	memory_begin();
 	records_in_pieces(bytes, len, (size_t)(choice >> 4) * 3 + 1);
-	FUZZ_WITHIN("records", meter_end(), 0, 0, 0);
+	FUZZ_WITHIN("records", memory_end(), 0, 0, 0);
 	mem_free(bytes);
 	return 0;
 }

@@ -46,9 +46,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint8_t *body = fuzz_bytes(&input, SIZE_MAX, &len);
 	void *event = arena_alloc(&kept, type->size);
 
-	meter_begin();
+	memory_begin();
 	enum status status = event_decode(type, writer, body, len, &arena, event, &err);
-	size_t peak = meter_end();
+	size_t peak = memory_end();
 	FUZZ_MUST(type->decode_ratio <= RATIO_MAX || type != event_type_named(type->name), "%s: %zu", type->name,
 	          type->decode_ratio);
 	FUZZ_MUST(arena_used(&arena) <= (len + 64) * type->decode_ratio, "%s: %zu bytes took %zu", type->name, len,

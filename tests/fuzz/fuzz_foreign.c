@@ -51,9 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		schema = fuzz_text(&input, want);
 	}
 	const uint8_t *body = fuzz_bytes(&input, SIZE_MAX, &len);
-	meter_begin();
+	memory_begin();
 	enum status status = event_foreign_to_json(schema, body, len, &arena, &text, &err);
-	size_t peak = meter_end();
+	size_t peak = memory_end();
 	FUZZ_WITHIN("datum", peak, len, PER_BYTE, BASE + PER_BYTE_OF_SCHEMA * strlen(schema));
 	if (status == OK)
 		FUZZ_MUST(text && *text, "nothing printed");

@@ -161,14 +161,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	record.value = bytes_of(&input);
 	record.header_count = read_headers(&input, headers);
 	record.headers = headers;
-	meter_begin();
+	memory_begin();
 	check_stream(&record, &arena);
 	check_redrive(&record, &arena);
 	check_trace(&record, &arena);
 	check_genesis(&record, &arena);
 	check_views(&record, &arena);
 	arena_fini(&arena);
-	FUZZ_WITHIN("record", meter_end(), size, PER_BYTE, BASE);
+	FUZZ_WITHIN("record", memory_end(), size, PER_BYTE, BASE);
 	fuzz_forget();
 	return 0;
 }

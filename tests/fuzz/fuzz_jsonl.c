@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *line;
 	size_t len, seen = 0;
 	const char *path = fuzz_file(data, size);
-	meter_begin();
+	memory_begin();
 	FUZZ_MUST(input_open(&input, path, &err) == OK, "%s", err.text);
 	enum input_result result;
 	while ((result = input_line(&input, -1, &line, &len, &err)) == INPUT_SOME) {
@@ -56,6 +56,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_MUST(result == INPUT_END, "%d %s", result, err.text); /* no line is as long as is refused */
 	FUZZ_MUST(seen <= size && input.line <= (int64_t)size, "more than there is");
 	input_close(&input);
-	FUZZ_WITHIN("lines", meter_end(), size, PER_BYTE, BASE);
+	FUZZ_WITHIN("lines", memory_end(), size, PER_BYTE, BASE);
 	return 0;
 }

@@ -13,9 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char text[MARK_TEXT_MAX + 1];
 	int64_t offset = (int64_t)fuzz_be64(&input);
 	const char *metadata = fuzz_text(&input, SIZE_MAX);
-	meter_begin();
+	memory_begin();
 	bool is_mark = mark_parse(metadata, offset, &found);
-	FUZZ_WITHIN("mark", meter_end(), 0, 0, 0);
+	FUZZ_WITHIN("mark", memory_end(), 0, 0, 0);
 	if (is_mark) { /* only what we would have written is one, and it says what it says */
 		mark_print(&found, text);
 		FUZZ_MUST(strcmp(text, metadata) == 0, "%s is not %s", text, metadata);

@@ -284,9 +284,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct script script;
 	script_read(&script, data, size);
-	meter_begin();
+	memory_begin();
 	fold_twice(&script);
-	FUZZ_WITHIN("task", meter_end(), script.bytes, PER_BYTE, BASE);
+	FUZZ_WITHIN("task", memory_end(), script.bytes, PER_BYTE, BASE);
 	script_fini(&script);
 	return 0;
 }

@@ -57,7 +57,8 @@ static bool concerned(int service, int32_t partition, int of_service, int32_t of
 	return (service == TRIAL_ANY || service == of_service) && (partition == TRIAL_ANY || partition == of_partition);
 }
 
-/* Those are set aside with this reason, and no others are. */
+/* Those are set aside with this reason, and no others with another one. (Who has lost file and mark sends everything again, and
+ * so finds that his destination is another's whoever it was tried with.) */
 static bool check_refused(struct trial *trial, int service, int32_t partition, const char *code)
 {
 	struct world *world = trial->world;
@@ -75,7 +76,8 @@ static bool check_refused(struct trial *trial, int service, int32_t partition, c
 				return world_fail(world, "trial of %s: %s/%d is not refused with %s but %s",
 				                  trial->name, process->name, task.partition, code,
 				                  task.why ? task.why->code : "goes on");
-			if (!must && task.why && task.partition < world->plan.partitions[process->service])
+			if (!must && task.why && task.partition < world->plan.partitions[process->service] &&
+			    !(err_is(task.why, code) && err_is(task.why, "foreign_destination")))
 				return world_fail(world, "trial of %s: %s/%d is refused as well: %s", trial->name,
 				                  process->name, task.partition, task.why->code);
 			refused += must;

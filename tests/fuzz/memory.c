@@ -18,13 +18,13 @@ static void count(size_t size)
 		peak = alive;
 }
 
-void meter_begin(void)
+void memory_begin(void)
 {
 	alive = peak = 0;
 	counting = true;
 }
 
-size_t meter_end(void)
+size_t memory_end(void)
 {
 	counting = false;
 	return (size_t)peak;
