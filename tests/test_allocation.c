@@ -1,5 +1,5 @@
 /* A decoder never allocates more than a small multiple of its input: measured, where each byte buys most. What malloc gives to
- * anybody is counted (fuzz/meter.c): to us, avro-c and jansson. The fuzz targets measure the same of any input. */
+ * anybody is counted (fuzz/memory.c): to us, avro-c and jansson. The fuzz targets measure the same of any input. */
 #include "../producers/publish/jsonl.h"
 #include "event.h"
 #include "events.h"
@@ -39,9 +39,9 @@ static void decodes_within(const char *what, const struct event_type *type, cons
 	struct arena arena = {0};
 	struct err err = {0};
 	void *event = mem_alloc(type->size);
-	meter_begin();
+	memory_begin();
 	enum status status = event_decode(type, type->fingerprint, body->data, body->len, &arena, event, &err);
-	size_t peak = meter_end();
+	size_t peak = memory_end();
 	assert_int_equal(status, expected);
 	within(what, peak, body->len * type->decode_ratio + BLOCK);
 	mem_free(event);
@@ -99,9 +99,9 @@ static enum status prints_within(const char *what, const char *schema, const str
 	struct arena arena = {0};
 	struct err err = {0};
 	const char *text;
-	meter_begin();
+	memory_begin();
 	enum status status = event_foreign_to_json(schema, body->data, body->len, &arena, &text, &err);
-	within(what, meter_end(), body->len * FOREIGN + strlen(schema) * OF_SCHEMA + FOREIGN_BASE);
+	within(what, memory_end(), body->len * FOREIGN + strlen(schema) * OF_SCHEMA + FOREIGN_BASE);
 	arena_fini(&arena);
 	return status;
 }
@@ -257,12 +257,12 @@ static size_t file_peak(const char *codec, const char *tail, size_t len, enum st
 	int fd = mkstemp(path);
 	assert_true(fd >= 0 && write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
 	close(fd);
-	meter_begin();
+	memory_begin();
 	*status = event_file_open(path, &file, &err);
 	if (*status == OK)
 		*status = event_file_next(file, &arena, &body, &body_len, &err);
 	event_file_close(file, NULL);
-	size_t peak = meter_end();
+	size_t peak = memory_end();
 	unlink(path);
 	arena_fini(&arena);
 	buf_fini(&bytes);
@@ -312,9 +312,9 @@ static void parses_within(const char *begin, const char *piece)
 		buf_putf(&line, "%s", piece);
 	buf_putf(&line, "1]}}");
 	buf_text(&line);
-	meter_begin();
+	memory_begin();
 	assert_int_equal(jsonl_parse((const char *)line.data, line.len, &arena, &type, &event, &err), REJECT);
-	within(piece, meter_end(), line.len * OF_JSON + BLOCK);
+	within(piece, memory_end(), line.len * OF_JSON + BLOCK);
 	arena_fini(&arena);
 	buf_fini(&line);
 }
