@@ -218,6 +218,17 @@ static void letters_are_sent_back_and_given_up_with_the_secret(void **state)
 
 /* ---- a mark ---- */
 
+static void await_event(struct log_consumer *consumer, enum log_event_kind kind, struct log_event *event)
+{
+	*event = (struct log_event){0};
+	for (int i = 0; event->kind != kind; i++) {
+		assert_true(i < 1200);
+		log_consumer_poll(consumer, event);
+		if (event->kind == LOG_NOTHING)
+			log_wait(rig.log, 100);
+	}
+}
+
 static void forged_marks(const char *service, const char *topic)
 {
 	struct err err = {0};
@@ -227,7 +238,7 @@ static void forged_marks(const char *service, const char *topic)
 	const struct log_consumer_config config = {
 		.topic = topic, .group = group, .partitions = partitions, .partition_count = 2};
 	struct log_mark marks[2] = {{.partition = 0}, {.partition = 1}};
-	struct log_event event = {0};
+	struct log_event event;
 	for (int32_t p = 0; p < 2; p++) {
 		int64_t low;
 		assert_int_equal(log_bounds(rig.log, topic, p, &low, &marks[p].offset, &err), OK);
@@ -236,12 +247,10 @@ static void forged_marks(const char *service, const char *topic)
 		         (long long)marks[p].offset, (long long)marks[p].offset - 1);
 	}
 	assert_int_equal(log_consumer_open(rig.log, &config, &consumer, &err), OK);
+	await_event(consumer, LOG_ASSIGNED, &event);
+	assert_int_equal(log_consumer_assign(consumer, NULL, 0, &err), OK);
 	assert_int_equal(log_consumer_commit(consumer, marks, 2, &err), OK);
-	for (int i = 0; event.kind != LOG_COMMITTED; i++) {
-		assert_true(i < 600);
-		log_wait(rig.log, 100);
-		log_consumer_poll(consumer, &event);
-	}
+	await_event(consumer, LOG_COMMITTED, &event);
 	assert_int_equal(event.status, OK);
 	log_consumer_close(consumer, true);
 }
