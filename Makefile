@@ -219,6 +219,7 @@ test: ## everything that is tested; the last line says what passed
 	$(MAKE) --no-print-directory sim || status=1; \
 	$(MAKE) --no-print-directory mutants || status=1; \
 	$(MAKE) --no-print-directory -k peers || status=1; \
+	$(MAKE) --no-print-directory -k deploy || status=1; \
 	$(MAKE) --no-print-directory -k system || status=1; \
 	tests/run --sum $(BUILD)/tally && exit $$status
 
@@ -326,6 +327,30 @@ format: | $(BUILD)/setup-lint ## lay the sources out as .clang-format says
 lint-docker: $(venv)/ready ## the Dockerfile
 	$(venv)/bin/hadolint docker/Dockerfile
 
+# kustomize, of kubectl where that is there; else built by Go, once a machine.
+kustomize_version := v5.0.3
+tools := $(or $(TANDEM_CACHE),$(HOME)/.cache/tandem)/tools
+kustomize := $(BUILD)/kustomize
+$(kustomize): | $(BUILD)/setup-deploy
+	@mkdir -p $(@D) $(tools); set -e; \
+	if command -v kustomize >/dev/null; then how='kustomize build'; \
+	elif kubectl kustomize --help >/dev/null 2>&1; then how='kubectl kustomize'; \
+	else how='$(tools)/kustomize-$(kustomize_version)/kustomize build'; [ -x $(tools)/kustomize-$(kustomize_version)/kustomize ] || \
+		GOFLAGS= GOBIN=$(tools)/kustomize-$(kustomize_version) go install sigs.k8s.io/kustomize/kustomize/v5@$(kustomize_version); fi; \
+	printf '#!/bin/sh\nexec %s "$$1"\n' "$$how" > $@; chmod +x $@
+
+manifests: $(venv)/ready $(kustomize) ## docker/k8s, built by kustomize and held against Kubernetes' schemas and each other
+	@VENV=$(venv) KUSTOMIZE=$(CURDIR)/$(kustomize) tests/run tests/deploy/manifests.sh
+
+compose: $(bin) $(venv)/ready | $(BUILD)/setup-deploy ## docker/compose.yml: its schema, its settings, and its services started as processes
+	@BUILD=$(BUILD) VENV=$(venv) tests/run tests/deploy/compose.sh
+
+deploy: ## both
+	@status=0; for part in manifests compose; do $(MAKE) --no-print-directory $$part || status=1; done; exit $$status
+
+image: | $(BUILD)/setup-image ## the image by docker or buildah (minutes): prints size and user, fails above 15 MB
+	@docker/image.sh '$(VERSION)'
+
 # Programs and libraries from PyPI that we are compared with, each at one version.
 $(venv)/ready: tests/requirements.txt | $(BUILD)/setup-test
 	@python3 -m venv --clear $(venv)
@@ -369,7 +394,7 @@ help: ## this list
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: FORCE all observe bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check installed compat peers system test sanitize valgrind house \
-	fuzz fuzzers fuzz-corpus fuzz-seeds fuzz-keep tidy lint lint-docker demo install uninstall man clean help \
+	fuzz fuzzers fuzz-corpus fuzz-seeds fuzz-keep tidy lint lint-docker manifests compose deploy image demo install uninstall man clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
