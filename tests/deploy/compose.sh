@@ -88,7 +88,7 @@ for name in order-1 order-2 inventory-1 inventory-2; do
 	for _ in $(seq 600); do healthy $name && break; sleep 0.1; done
 	expect 0 "$name is well" healthy $name
 done
-service publisher 1 --orders 200 >published 2>&1
+service publisher 1 --orders 200 --rate 1000 >published 2>&1
 expect 0 'the publisher publishes' grep -q '^acknowledged' published
 # shellcheck disable=SC2046 # folders are words
 expect 0 'the services agree' "$tandem" audit --wait --timeout 5m -b "127.0.0.1:$inside" $(printf -- '--data %s ' "$dir"/data-*)
