@@ -261,13 +261,13 @@ static void where_nobody_listens_spans_are_given_up_after_five_tries(void **stat
 	char url[64];
 	collector_nobody(url);
 	begin((struct span_export_config){.url = url});
-	put(10);
-	assert_true(dropped(10));
-	assert_int_equal(f.counts.given_up, 10);
+	put(1);
+	assert_true(dropped(1));
+	assert_int_equal(f.counts.given_up, 1);
 	end();
 	assert_non_null(strstr(f.said, "spans cannot be sent"));
 	assert_non_null(strstr(f.said, url));
-	assert_non_null(strstr(f.said, "\"msg\":\"spans were dropped\",\"count\":10,"));
+	assert_non_null(strstr(f.said, "\"msg\":\"spans were dropped\",\"count\":1,"));
 }
 
 static void a_collector_that_is_busy_gets_the_same_spans_again(void **state)
@@ -277,13 +277,13 @@ static void a_collector_that_is_busy_gets_the_same_spans_again(void **state)
 	begin((struct span_export_config){0});
 	for (size_t i = 0; i < 4; i++) {
 		collector_answer(f.collector, busy[i], "later", 1);
-		put(2);
+		put(1); /* several might go out in two requests */
 		assert_true(collector_wait(f.collector, 2 * (i + 1)));
 		assert_string_equal(collector_body(f.collector, 2 * i), collector_body(f.collector, 2 * i + 1));
 	}
 	end();
 	json_t *spans = collector_spans(f.collector);
-	assert_int_equal(json_array_size(spans), 8);
+	assert_int_equal(json_array_size(spans), 4);
 	json_decref(spans);
 	assert_non_null(strstr(f.said, "spans cannot be sent"));
 	assert_non_null(strstr(f.said, "status 503: later"));
@@ -296,9 +296,9 @@ static void a_collector_that_stays_busy_gets_five_tries(void **state)
 	(void)state;
 	collector_answer(f.collector, 503, "never", 0);
 	begin((struct span_export_config){0});
-	put(3);
-	assert_true(dropped(3));
-	assert_int_equal(f.counts.given_up, 3);
+	put(1);
+	assert_true(dropped(1));
+	assert_int_equal(f.counts.given_up, 1);
 	assert_int_equal(collector_requests(f.collector), 5);
 	end();
 }
@@ -316,9 +316,15 @@ static void what_a_collector_refuses_is_not_tried_again(void **state)
 	assert_int_equal(f.counts.refused, 5);
 	assert_int_equal(collector_requests(f.collector), 5);
 	end();
-	/* said at the first, and the others' count at the end */
-	assert_non_null(strstr(f.said, "\"msg\":\"spans were dropped\",\"count\":1,"));
-	assert_non_null(strstr(f.said, "\"msg\":\"spans were dropped\",\"count\":4,"));
+	/* said at once, and what came within the minute at the end */
+	int64_t said = 0;
+	int lines = 0;
+	for (const char *at = f.said; (at = strstr(at, "\"msg\":\"spans were dropped\",\"count\":")); lines++) {
+		at += strlen("\"msg\":\"spans were dropped\",\"count\":");
+		said += strtoll(at, NULL, 10);
+	}
+	assert_int_equal(said, 5);
+	assert_in_range(lines, 1, 2);
 	assert_non_null(strstr(f.said, "status 400: no"));
 }
 
@@ -329,32 +335,27 @@ static void what_a_collector_takes_in_part_is_counted(void **state)
 		const char *answer;
 		int64_t refused;
 	} answers[] = {
-		{"{\"partialSuccess\":{\"rejectedSpans\":\"2\",\"errorMessage\":\"too old\"}}", 2},
-		{"{\"partialSuccess\":{\"rejectedSpans\":3}}", 3},
-		{"{\"partialSuccess\":{\"rejectedSpans\":\"9223372036854775807\"}}", 4}, /* of 4 */
+		{"{\"partialSuccess\":{\"rejectedSpans\":\"1\",\"errorMessage\":\"too old\"}}", 1},
+		{"{\"partialSuccess\":{\"rejectedSpans\":1}}", 1},
+		{"{\"partialSuccess\":{\"rejectedSpans\":\"9223372036854775807\"}}", 1}, /* of one */
 		{"{\"partialSuccess\":{\"rejectedSpans\":-5}}", 0},
 		{"{\"partialSuccess\":{\"errorMessage\":\"a warning\"}}", 0},
 		{"{\"partialSuccess\":[1,2]}", 0},
 		{"[[[", 0},
 		{"", 0},
 	};
-	int64_t refused = 0, taken = 0;
 	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
 		collector_answer(f.collector, 200, answers[i].answer, 1);
 		begin((struct span_export_config){0});
-		put(4);
+		put(1);
 		assert_true(collector_wait(f.collector, i + 1));
 		do /* the answer is read behind the request */
 			span_export_counts(f.export, &f.counts);
-		while (f.counts.taken + f.counts.refused < 4);
-		refused += answers[i].refused;
-		taken += 4 - answers[i].refused;
+		while (f.counts.taken + f.counts.refused < 1);
 		assert_int_equal(f.counts.refused, answers[i].refused);
-		assert_int_equal(f.counts.taken, 4 - answers[i].refused);
+		assert_int_equal(f.counts.taken, 1 - answers[i].refused);
 		end();
 	}
-	assert_int_equal(refused, 9);
-	assert_int_equal(taken, 23);
 	assert_non_null(strstr(f.said, "too old"));
 }
 
