@@ -424,6 +424,32 @@ static void a_file_of_keyed_chains_is_not_opened_without_the_secret(void **state
 	records_end(&records);
 }
 
+static void a_file_of_before_there_were_keyed_chains_is_of_public_ones(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/tandem-keyed-XXXXXX";
+	struct records records;
+	struct store *store;
+	struct err err = {0};
+	close(mkstemp(path));
+	records_begin_file(&records, "order", 0, path);
+	struct log_record order = an_order(&records, 1);
+	assert_int_equal(records_fold(&records, &order), TASK_APPLIED);
+	assert_int_equal(task_commit(records.task, &err), OK);
+	task_close(records.task);
+	records.task = NULL;
+	assert_int_equal(store_open(&(struct store_config){.path = path, .mode = STORE_WRITE}, &store, &err), OK);
+	assert_int_equal(store_exec(store, "DROP TABLE keyed", &err), OK);
+	store_close(store);
+	records_reopen(&records);
+	assert_int_equal(records_number(&records, "SELECT count(*) FROM keyed"), 0);
+	assert_false(task_seal(records.task)->keyed);
+	order = an_order(&records, 50);
+	assert_int_equal(records_fold(&records, &order), TASK_APPLIED);
+	records_end(&records);
+	unlink(path);
+}
+
 /* ---- keys ---- */
 
 static void every_installation_and_purpose_has_keys_of_its_own(void **state)
@@ -575,6 +601,7 @@ int main(void)
 		cmocka_unit_test(a_sealed_control_record_is_obeyed),
 		cmocka_unit_test(the_first_record_opens_with_its_own_secret_alone),
 		cmocka_unit_test(a_file_of_keyed_chains_is_not_opened_without_the_secret),
+		cmocka_unit_test(a_file_of_before_there_were_keyed_chains_is_of_public_ones),
 		cmocka_unit_test(every_installation_and_purpose_has_keys_of_its_own),
 		cmocka_unit_test(a_forged_mark_is_no_mark),
 		cmocka_unit_test(the_longest_sealed_mark_has_room),

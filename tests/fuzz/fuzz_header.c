@@ -10,6 +10,7 @@
 #include "header.h"
 #include "record_view.h"
 #include "redrive.h"
+#include "seal.h"
 #include "wire.h"
 
 #include <string.h>
@@ -95,6 +96,32 @@ static void check_redrive(const struct log_record *record, struct arena *arena)
 	          "other bytes");
 }
 
+/* Where chains are keyed nothing that these bytes claim is believed, and what has a proof is, at its place alone. */
+static void check_seal(const struct log_record *record, struct arena *arena)
+{
+	static const struct secret secret = {"0123456789abcdef0123456789abcdef", 32};
+	static const uint8_t installation[16] = {1};
+	struct seal seal;
+	struct header_stream stream;
+	struct header_list list;
+	seal_open(installation, true, &secret, &seal, NULL);
+	bool claims =
+		genesis_is_control(record) || header_find(record, HEADER_STREAM) || header_find(record, REDRIVE_HEADER);
+	FUZZ_MUST(seal_holds(&seal, "orders", record->partition, record) == !claims, "claims %d", claims);
+	if (genesis_is_control(record) || header_stream_parse(record, &stream) != HEADER_VALID)
+		return;
+	struct log_record sealed = *record;
+	sealed.headers = NULL;
+	sealed.header_count = 0;
+	seal_event(&seal, &stream, "orders", &sealed);
+	header_list_init(&list, arena, 1);
+	header_add_stream(&list, &stream);
+	sealed.headers = list.items;
+	sealed.header_count = list.count;
+	FUZZ_MUST(seal_holds(&seal, "orders", record->partition, &sealed), "its own proof");
+	FUZZ_MUST(!seal_holds(&seal, "inventory", record->partition, &sealed), "another topic");
+}
+
 /* A trace that is carried on is one that every hop carries on. */
 static void check_trace(const struct log_record *record, struct arena *arena)
 {
@@ -164,6 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memory_begin();
 	check_stream(&record, &arena);
 	check_redrive(&record, &arena);
+	check_seal(&record, &arena);
 	check_trace(&record, &arena);
 	check_genesis(&record, &arena);
 	check_views(&record, &arena);
