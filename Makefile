@@ -205,6 +205,9 @@ $(secure): $(call object,$(wildcard tests/secure/*.c)) $(test_objects) $(lib)
 system-secure: $(bin) $(secure) | $(BUILD)/setup-system ## TLS, client certificates, SASL and access control on a broker
 	@TANDEM_TEST_SECONDS=900 tests/system/kafka/with-secure.sh tests/run $(secure)
 
+system-scram: $(bin) $(secure) | $(BUILD)/setup-system ## SCRAM, on the last Kafka that librdkafka before 2.6.1 can log in to
+	@KAFKA_VERSION=3.9.2 SCRAM=1 TANDEM_TEST_SECONDS=900 tests/system/kafka/with-secure.sh tests/run $(secure)
+
 recovery_table = tests/support/recovery.sh $(BUILD)/recovery.tsv
 
 system: ## all of them, and how long it took to recover from each fault

@@ -216,6 +216,22 @@ static void wrong_credentials_end_a_program_with_one_line_and_2(void **state)
 	rig.passed = true;
 }
 
+/* With a broker that takes what librdkafka 2.0.2 sends (up to Kafka 3.9), or a newer librdkafka. */
+static void scram_lets_in_who_has_the_password(void **state)
+{
+	(void)state;
+	by_password("publisher", "SCRAM-SHA-512", "publisher");
+	rig_ok(&rig, "publish --orders 20 --skus 10 --stock 100");
+	by_password("order", "SCRAM-SHA-512", "order");
+	rig_ok(&rig, "order run --until-end");
+	by_password("auditor", "SCRAM-SHA-512", "auditor");
+	rig_verify(&rig, "order", NULL, NULL);
+	by_password("order", "SCRAM-SHA-512", "wrong");
+	refused("order run", 2,
+	        log_kafka_version() < SCRAM_SINCE ? "the user or the password is wrong" : "invalid credentials");
+	rig.passed = true;
+}
+
 /* ---- a right that is missing ---- */
 
 /* Records that make each worker send to each of its topics when it folds them, and no marks. */
@@ -403,10 +419,13 @@ int main(int argc, char **argv)
 		SECURE(without_the_right_to_read_settings_a_worker_says_so_and_goes_on),
 		SECURE(a_right_that_is_taken_away_halts_a_worker_until_it_is_given_back),
 	};
+	const struct CMUnitTest scram[] = {SECURE(scram_lets_in_who_has_the_password)};
 	if (!getenv("SECURE_DIR")) {
 		fprintf(stderr, "secure: run me by tests/system/kafka/with-secure.sh\n");
 		return 1;
 	}
+	if (getenv("SCRAM"))
+		return cmocka_run_group_tests(scram, NULL, NULL);
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]); /* only that one */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,10 @@
 #
 #   TANDEM_CACHE   where the jars, the class archive and the formatted template are kept (~/.cache/tandem)
 #   TANDEM_PORTS   the range that ports are taken from (20000-29999)
+#   KAFKA_VERSION  of the broker, where it is not to be pom.xml's
 #   KAFKA_HEAP     heap of a node (256m)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${TANDEM_CACHE:-${HOME:?}/.cache/tandem}/kafka/$(cksum <"$here/pom.xml" | cut -d' ' -f1)
+cache=${TANDEM_CACHE:-${HOME:?}/.cache/tandem}/kafka/$(cksum <"$here/pom.xml" | cut -d' ' -f1)${KAFKA_VERSION:+-$KAFKA_VERSION}
 cluster_id=AAAAAAAAAAAAAAAAAAAAAQ
 
 die() {

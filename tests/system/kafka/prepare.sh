@@ -11,8 +11,9 @@ flock 9
 need_java
 command -v mvn >/dev/null || die "mvn is missing: apt-get install maven default-jre-headless"
 echo "prepare.sh: fetching the broker into $cache (once)" >&2
-mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/lib" >&2 ||
-	die "maven could not fetch the broker's jars"
+mvn -q -B -f "$here/pom.xml" ${KAFKA_VERSION:+-Dkafka.version="$KAFKA_VERSION"} dependency:copy-dependencies \
+	-DincludeScope=runtime -DoutputDirectory="$cache/lib" >&2 || die "maven could not fetch the broker's jars"
+rm -f "$cache"/lib/slf4j-reload4j-*.jar # of older brokers; two of these do not go together
 
 run=$(mktemp -d "$cache/warm.XXXXXX")
 trap 'end_node "$run"; rm -rf "$run"' EXIT
