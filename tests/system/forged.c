@@ -167,12 +167,12 @@ static void nothing_comes_of_what_is_forged_while_workers_run(void **state)
 	struct rig_process *order = rig_start(&rig, "order", "order run");
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	rig_ok(&rig, "publish --orders 300 --skus 10 --stock 200");
-	rig_drain(&rig, 120);
+	rig_drain(&rig, 300);
 	forge_everywhere(&forger);
 	int64_t expected = forger.written * 2 / 3; /* nobody here folds order-events */
-	rig_until(&rig, 60, "the forged records to be counted", all_seen, &expected);
+	rig_until(&rig, 240, "the forged records to be counted", all_seen, &expected);
 	rig_ok(&rig, "publish --orders 200 --seed 7 --skus 10 --stock 200");
-	rig_drain(&rig, 120);
+	rig_drain(&rig, 300);
 	assert_int_equal(rig_end(&rig, order, SIGTERM, 60), 0);
 	assert_int_equal(rig_end(&rig, inventory, SIGTERM, 60), 0);
 	assert_int_equal(forged_in_files(), expected);
@@ -262,7 +262,7 @@ static void a_forged_mark_is_no_mark_and_everything_is_sent(void **state)
 	forged_marks("order", "orders");
 	struct rig_process *order = rig_start(&rig, "order", "order run");
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
-	rig_drain(&rig, 120);
+	rig_drain(&rig, 300);
 	assert_non_null(strstr(rig_words(&rig, order), "not a mark of ours and is ignored"));
 	assert_int_equal(rig_end(&rig, order, SIGTERM, 60), 0);
 	assert_int_equal(rig_end(&rig, inventory, SIGTERM, 60), 0);
