@@ -39,7 +39,7 @@ static enum status print_take(void *arg, const struct replay_slice *slice, const
 	arena_reset(&print->arena);
 	record_view(record, &print->arena, &view);
 	put(print, &view, slice->topic);
-	if (fwrite(print->line.data, 1, print->line.len, print->config.out) != print->line.len)
+	if (print->line.len && fwrite(print->line.data, 1, print->line.len, print->config.out) != print->line.len)
 		return err_set(err, FATAL, errno == EPIPE ? "pipe" : "io", "standard output: %s", strerror(errno));
 	print->result->taken++;
 	return OK;
