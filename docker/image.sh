@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# docker/image.sh VERSION: builds the image `tandem` of the working tree, runs it as it is meant to be run, and says how large it is
+# docker/image.sh VERSION: builds the image tandem:local of the working tree, runs it as it is meant to be run, and says how large it is
 # and who runs in it. Fails above 15 MB, or where it is root, has a shell, or does not run with a root that may not be written.
 #
 # By docker where there is one; else by buildah, which needs no engine: as root, in a chroot, over a base that debootstrap makes of
@@ -13,7 +13,7 @@ die() {
 	exit 1
 }
 say() { # SIZE USER
-	echo "image tandem:$version: $(awk -v n="$1" 'BEGIN { printf "%.1f", n / 1e6 }') MB, user $2"
+	echo "image tandem:local, $version: $(awk -v n="$1" 'BEGIN { printf "%.1f", n / 1e6 }') MB, user $2"
 }
 check() { # SIZE USER VERSION-IT-SAYS
 	say "$1" "$2"
@@ -23,10 +23,10 @@ check() { # SIZE USER VERSION-IT-SAYS
 }
 
 if docker version >/dev/null 2>&1; then
-	docker build -q -f docker/Dockerfile --build-arg VERSION="$version" -t "tandem:$version" . >/dev/null
-	check "$(docker image inspect -f '{{.Size}}' "tandem:$version")" \
-		"$(docker image inspect -f '{{.Config.User}}' "tandem:$version")" \
-		"$(docker run --rm --read-only --network none --cap-drop ALL "tandem:$version" --version)"
+	docker build -q -f docker/Dockerfile --build-arg VERSION="$version" -t tandem:local . >/dev/null
+	check "$(docker image inspect -f '{{.Size}}' tandem:local)" \
+		"$(docker image inspect -f '{{.Config.User}}' tandem:local)" \
+		"$(docker run --rm --read-only --network none --cap-drop ALL tandem:local --version)"
 	exit
 fi
 
@@ -53,16 +53,17 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
 	buildah commit -q --rm "$container" "$base" >/dev/null
 fi
 
-buildah bud -q --pull-never --format docker -f docker/Dockerfile --build-arg VERSION="$version" -t "tandem:$version" . \
+buildah bud -q --pull-never --format docker -f docker/Dockerfile --build-arg VERSION="$version" -t tandem:local . \
 	>"$cache/build.log" 2>&1 || { tail -n 40 "$cache/build.log" >&2; die "the build failed: $cache/build.log"; }
-container=$(buildah from --pull-never "localhost/tandem:$version")
+buildah rmi --prune --force >/dev/null 2>&1 || true # what this one has replaced
+container=$(buildah from --pull-never localhost/tandem:local)
 trap 'buildah umount "$container" >/dev/null; buildah rm "$container" >/dev/null' EXIT
 root=$(buildah mount "$container")
 for shell in bin/sh bin/bash usr/bin/env; do
 	[ ! -e "$root/$shell" ] || die "found /$shell"
 done
 inspect() {
-	buildah inspect --type image --format "$1" "localhost/tandem:$version"
+	buildah inspect --type image --format "$1" localhost/tandem:local
 }
 inside() { # COMMAND...: as the image's user, under a root that may not be written, but for /data
 	unshare --mount --net --pid --fork bash -c 'mount --bind "$0" "$0"; mount -t tmpfs -o uid=10001,mode=700 none "$0/data"
