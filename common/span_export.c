@@ -93,7 +93,7 @@ static void say_down(struct span_export *export, bool down)
 {
 	if (down && !export->down)
 		logging_write(export->config.logging, LOGGING_WARNING,
-		              "spans cannot be sent: they wait, and are dropped when too many do",
+		              "spans cannot be sent: they wait, and are dropped when too many do; look at the collector",
 		              LOGGING_TEXT("endpoint", export->config.url), LOGGING_TEXT("detail", export->why));
 	if (!down && export->down)
 		logging_write(export->config.logging, LOGGING_INFO, "spans are sent again",

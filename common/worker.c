@@ -205,7 +205,9 @@ static enum worker_step set_aside(struct worker *worker, struct slot *slot, enum
 	meter_refused(worker->config.meter, why, halted);
 	if (!halted) {
 		slot->state = SLOT_WAITING;
-		say_problem(worker, slot, "task cannot go on now and is tried again", LOGGING_WARNING, why);
+		say_problem(worker, slot,
+		            "task cannot go on now and is tried again; if that does not help, `status` shows what to do",
+		            LOGGING_WARNING, why);
 		return WORKER_BACKED_OFF;
 	}
 	if (!slot->halted_since_ms)
@@ -427,7 +429,9 @@ static enum worker_step send_one(struct worker *worker)
 		return WORKER_IDLE; /* acknowledgements are looked at before the next try */
 	}
 	if (status != OK) {
-		say_problem(worker, slot, "the producer took no more; rolling back", LOGGING_WARNING, &err);
+		say_problem(worker, slot,
+		            "the producer took no more: the open batch is sent again; if it comes back, look at the brokers",
+		            LOGGING_WARNING, &err);
 		worker->rollback_due = true;
 		return WORKER_SENT;
 	}
@@ -569,6 +573,8 @@ static enum worker_step fold_record(struct worker *worker, struct slot *slot, co
 	worker->counts.verdicts[verdict]++;
 	if (verdict == TASK_FORGED)
 		say_forged(worker, slot, record);
+	else if (verdict != TASK_APPLIED)
+		worker_say_verdict(worker, slot, record, verdict);
 	slot->folded_since_open++;
 	slot->last_ms = record->timestamp_ms;
 	if (!slot->catching_up)
@@ -652,7 +658,9 @@ static enum worker_step take_revocation(struct worker *worker)
 static enum worker_step take_failure(struct worker *worker, const struct log_event *event)
 {
 	const struct err *err = &event->err;
-	logging_write(worker->config.logging, LOGGING_WARNING, "the log cannot be read",
+	logging_write(worker->config.logging, LOGGING_WARNING,
+	              "the log cannot be read and is tried again; if that does not help, look at the brokers, the network and"
+	              " the rights",
 	              LOGGING_INT("partition", event->partition), LOGGING_TEXT("reason", err->code),
 	              LOGGING_TEXT("detail", err->text));
 	struct slot *slot = event->partition >= 0 ? find_slot(worker, event->partition) : NULL;

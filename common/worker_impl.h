@@ -103,4 +103,8 @@ void worker_forget_destinations(struct worker *worker);
 /* Deletes a file that holds records which were folded and not sent. */
 void worker_delete_file(const struct slot *slot);
 
+/* Says of a record that was not simply applied what to do about it; of others nothing. (worker_log.c) */
+void worker_say_verdict(const struct worker *worker, const struct slot *slot, const struct log_record *record,
+                        enum task_verdict verdict);
+
 #endif

@@ -25,7 +25,7 @@ static enum status check_topic(struct worker *worker, const struct genesis_topic
 		return err_context(err, status, "checking topic %s", pinned->name);
 	if (found.exists && !found.settings_known)
 		logging_write(worker->config.logging, LOGGING_WARNING,
-		              "topic settings cannot be checked: the right to read them (DescribeConfigs) is missing",
+		              "topic settings cannot be checked: the right to read them (DescribeConfigs) is missing; grant it",
 		              LOGGING_TEXT("topic", pinned->name));
 	return policy_check(&found, pinned->partitions, single_replica, err);
 }
