@@ -55,6 +55,7 @@ struct entry {
 	bool stored;       /* SQLite has a row with this key */
 	bool dirty;        /* and it is another than ours */
 	bool listed;       /* among those that may be dirty */
+	bool again;        /* looked for again since it came */
 	struct image key;
 };
 
@@ -529,7 +530,9 @@ static enum status look_up(struct rows *rows, struct table *table, const struct 
 	uint64_t hash = hash_of(rows, table, key);
 	enum status status = OK;
 	*out = find(rows, table, key, hash);
-	if (!*out) {
+	if (*out) {
+		(*out)->again = true;
+	} else {
 		*out = add(rows, table, key, hash);
 		status = load(rows, *out, err);
 	}
@@ -724,20 +727,38 @@ static enum status scan_some(struct rows *rows, struct table *table, struct err 
 	}
 }
 
-/* Nothing is dirty. */
-static enum status forget_all(struct rows *rows, struct err *err)
+/* Into the memory that is used from now on. */
+static void keep_entry(struct rows *rows, const struct entry *old)
+{
+	struct entry *entry = add(rows, old->table, old->key.values, old->hash);
+	entry->stored = true;
+	entry->row = image_new(rows, old->row->values, old->table->column_count);
+}
+
+/* Nothing is dirty. What was looked for more than once stays, up to half of what may be held; the rest is forgotten. */
+static enum status forget(struct rows *rows, struct err *err)
 {
 	enum status status = OK;
+	struct entry **old = rows->buckets;
+	struct arena memory = rows->memory;
 	if (!rows->seen)
 		rows->seen = mem_zalloc(1, sizeof *rows->seen);
-	for (size_t i = 0; i < rows->bucket_count; i++)
-		for (const struct entry *entry = rows->buckets[i]; entry; entry = entry->next)
-			if (entry->stored)
-				seen_add(rows->seen, entry->hash);
-	memset(rows->buckets, 0, rows->bucket_count * sizeof *rows->buckets);
+	rows->buckets = mem_zalloc(rows->bucket_count, sizeof *rows->buckets);
+	rows->memory = (struct arena){0};
 	memset(rows->spare, 0, sizeof rows->spare);
-	arena_reset(&rows->memory);
+	size_t old_count = rows->bucket_count;
 	rows->entry_count = rows->bytes = 0;
+	for (size_t i = 0; i < old_count; i++)
+		for (const struct entry *entry = old[i]; entry; entry = entry->next) {
+			if (!entry->stored)
+				continue;
+			if (entry->again && entry->row && rows->bytes < rows->bytes_max / 2)
+				keep_entry(rows, entry);
+			else
+				seen_add(rows->seen, entry->hash);
+		}
+	mem_free(old);
+	arena_fini(&memory);
 	for (size_t i = 0; i < rows->table_count && status == OK; i++) {
 		rows->tables[i].recent = NULL;
 		if (!rows->tables[i].all)
@@ -760,5 +781,5 @@ enum status rows_flush(struct rows *rows, struct err *err)
 	if (status != OK)
 		return status;
 	rows->dirty_count = 0;
-	return rows->bytes > rows->bytes_max ? forget_all(rows, err) : OK;
+	return rows->bytes > rows->bytes_max ? forget(rows, err) : OK;
 }
