@@ -195,7 +195,7 @@ $(cluster): $(call object,$(wildcard tests/cluster/*.c)) $(test_objects) $(lib)
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 
 system-cluster: $(bin) $(cluster) | $(BUILD)/setup-system ## brokers that die, hang, restart, are cut off, lose what they acknowledged: ROUNDS=1
-	@TANDEM_ROUNDS=$(ROUNDS) TANDEM_TEST_SECONDS=$$((1800 * $(ROUNDS))) tests/run $(cluster) tests/cluster/replace.sh; status=$$?; $(recovery_table); exit $$status
+	@BUILD=$(BUILD) TANDEM_ROUNDS=$(ROUNDS) TANDEM_TEST_SECONDS=$$((1800 * $(ROUNDS))) tests/run $(cluster) tests/cluster/replace.sh; status=$$?; $(recovery_table); exit $$status
 
 # A broker that wants to know who asks: certificates, passwords, access control.
 secure := $(BUILD)/secure
