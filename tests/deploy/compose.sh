@@ -68,16 +68,16 @@ format_node "$node/data" 1
 launch_node "$node"
 expect 0 'a broker with these settings starts' await_node "$node"
 
-service() { # NAME [PORT] [MORE...]: its command in its environment
+service() { # NAME [PORT] [MORE...]: its command in its environment; by=exec: in this shell's place, so that $! is it
 	local settings command
 	mapfile -t settings < <(compose environment "$1" | sed -E "s#kafka:9092#127.0.0.1:$inside#; s#0.0.0.0:9464#127.0.0.1:${2:-1}#; /OTLP/d")
 	mapfile -t command < <(compose command "$1")
-	env "${settings[@]}" TANDEM_DATA="$dir/data-$1" "$tandem" "${command[@]}" "${@:3}"
+	${by:-} env "${settings[@]}" TANDEM_DATA="$dir/data-$1" "$tandem" "${command[@]}" "${@:3}"
 }
 expect 0 'the topics' service topics
 for name in order-1 order-2 inventory-1 inventory-2; do
 	port=${name/-/_}
-	service $name "${!port}" 2>"$name.log" &
+	by=exec service $name "${!port}" 2>"$name.log" &
 	children+=($!)
 done
 healthy() { # NAME: as the image's HEALTHCHECK asks
