@@ -197,18 +197,22 @@ static const char *other_data;
 /* Does it hold a lock of local:'s files? Whoever is stopped there stops every writer (docs/local-log.md). */
 static bool holds_log_lock(pid_t pid)
 {
-	static const char *const patterns[] = {"%s/log/topics/*/*.lock", "%s/log/*.lock"};
+	static const char *const patterns[] = {"%s/log/topics/*/*.lock", "%s/log/*.lock", "%s/log/topics/*/*.db*",
+	                                       "%s/log/*.db*"};
 	bool held = false;
-	char line[256];
+	char line[256], kind[16], mode[16];
 	glob_t found;
-	for (int i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
 		glob(arena_format(&rig.arena, patterns[i], rig.folder), i ? GLOB_APPEND : 0, NULL, &found);
 	FILE *locks = fopen("/proc/locks", "r");
 	assert_non_null(locks);
 	while (fgets(line, sizeof line, locks)) {
 		int holder_pid;
 		unsigned long long inode;
-		if (sscanf(line, "%*s FLOCK %*s %*s %d %*x:%*x:%llu", &holder_pid, &inode) != 2 || holder_pid != pid)
+		if (sscanf(line, "%*s %15s %*s %15s %d %*x:%*x:%llu", kind, mode, &holder_pid, &inode) != 4 ||
+		    holder_pid != pid ||
+		    (strcmp(kind, "FLOCK") != 0 &&
+		     strcmp(mode, "WRITE") != 0)) /* who reads SQLite's files has others all the time */
 			continue;
 		for (size_t i = 0; i < found.gl_pathc; i++) {
 			struct stat info;
