@@ -74,6 +74,11 @@ bool trial_mark_differs(struct trial *trial)
 		headers[i] = other.headers[i];
 	headers[other.header_count++] = note;
 	other.headers = headers;
+	/* With keyed chains the note makes it a forged one, which is not applied: then its events are seen to be missing first. */
+	if (seal_holds(&trial->world->seal, trial->world->topics[trial->topic].name, trial->partition,
+	               &trial->records[at]) !=
+	    seal_holds(&trial->world->seal, trial->world->topics[trial->topic].name, trial->partition, &other))
+		return true;
 	trial_close_service(trial->world, trial->service);
 	trial_delete_files(trial);
 	trial_cut(trial, other.offset);
