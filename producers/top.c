@@ -295,7 +295,8 @@ static int open_and_show(const struct config *config, const struct settings *set
 		.settings = settings, .seam = &seam_system, .terminal = isatty(STDOUT_FILENO) && !settings->json};
 	for (size_t i = 0; i < config->rest_count; i++)
 		if (!command_service(config->rest[i]))
-			return config_misuse(config, "'%s' is no service", config->rest[i]);
+			return config_misuse(config, "found '%s', expected the name of a service, such as order",
+			                     config->rest[i]);
 	top.log = config_open_log(config, &exit_status);
 	if (!top.log)
 		return exit_status;
