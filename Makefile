@@ -119,7 +119,7 @@ $(addprefix run-,$(unit_tests)): run-%: $(BUILD)/tests/%
 
 # One suite for every log behind the interface: what one promises all promise.
 conformance := $(BUILD)/conformance
-$(conformance): $(call object,$(wildcard tests/conformance/*.c)) $(lib)
+$(conformance): $(call object,$(wildcard tests/conformance/*.c) tests/support/log_locks.c) $(lib)
 	$(LINK)
 
 conformance-memory conformance-local: conformance-%: $(conformance)

@@ -165,6 +165,7 @@ static void topics_delete(void)
 static int case_run(const struct conformance_case *c, int kind, const char *dir)
 {
 	leg.kind = kind;
+	leg.session_ms = SESSION_MS;
 	snprintf(leg.dir, sizeof leg.dir, "%s", dir);
 	snprintf(leg.name_space, sizeof leg.name_space, "conf%d-%lld", (int)getpid(), (long long)time(NULL));
 	if (kind == KAFKA)

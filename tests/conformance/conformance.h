@@ -19,6 +19,7 @@ struct leg {
 	char url[300], dir[200], name_space[60];
 	struct log_memory *memory;
 	struct log *log; /* every case finds it open */
+	int session_ms;  /* of those who join a group: long, but where a case waits for its end */
 };
 extern struct leg leg;
 
@@ -37,7 +38,9 @@ void check_ok(enum status status, const struct err *err, const char *what, const
 
 extern struct err failure; /* where CHECK_OK's calls put their error */
 
-#define LIMIT_MS 60000 /* of every waiting */
+#define LIMIT_MS         60000 /* of every waiting */
+#define SESSION_MS       30000 /* a busy machine does not end it */
+#define SESSION_SHORT_MS 6000  /* its end is waited for; the least that a broker takes */
 
 int64_t now_ms(void);
 
@@ -85,7 +88,8 @@ struct helper {
 struct helper helper_start(const char *role, const char *a, const char *b);
 bool helper_line(struct helper *helper, char *line, size_t room); /* waits for one; false: it has ended */
 void helper_kill(struct helper *helper, int sig);
-int helper_end(struct helper *helper); /* waits; its exit status, 128 + the signal */
+void helper_stop(struct helper *helper); /* outside of the log's locks */
+int helper_end(struct helper *helper);   /* waits; its exit status, 128 + the signal */
 
 int helper_main(int argc, char **argv);
 

@@ -244,7 +244,7 @@ void damaged_files_are_errors(void)
 
 void a_long_log_is_checkpointed_while_it_is_read(void)
 {
-	enum { COUNT = 40000, BYTES = 1000 };
+	enum { COUNT = 80000, BYTES = 1000 };
 	topic_make("t", 1);
 	struct log_producer *producer = producer_open(leg.log);
 	struct log_consumer *consumer = reads(leg.log, "t", 0, 0);
@@ -275,7 +275,7 @@ void a_long_log_is_checkpointed_while_it_is_read(void)
 	log_consumer_close(consumer, true);
 	struct stat st;
 	CHECK(stat(path_of("topics/%s.t/0.db-wal", leg.name_space), &st) == 0);
-	CHECK(st.st_size < 24 << 20);
+	CHECK(st.st_size < 48 << 20); /* it began anew; each time a reader was in the middle of a batch put that off */
 	CHECK(stat(path_of("topics/%s.t/0.db", leg.name_space), &st) == 0);
 	CHECK(st.st_size > 16 << 20);
 }

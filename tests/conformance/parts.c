@@ -1,6 +1,8 @@
+#include "../support/log_locks.h"
 #include "conformance.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +87,7 @@ struct log_consumer *joins(struct log *log, const char *topic, const char *group
 {
 	struct log_consumer *consumer;
 	struct log_consumer_config config = {
-		.topic = topic, .group = group, .instance_id = instance, .session_timeout_ms = 6000};
+		.topic = topic, .group = group, .instance_id = instance, .session_timeout_ms = leg.session_ms};
 	CHECK_OK(log_consumer_open(log, &config, &consumer, &failure));
 	return consumer;
 }
@@ -197,6 +199,8 @@ struct helper helper_start(const char *role, const char *a, const char *b)
 {
 	int fds[2];
 	CHECK(pipe(fds) == 0);
+	char session_ms[16];
+	snprintf(session_ms, sizeof session_ms, "%d", leg.session_ms);
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -205,7 +209,8 @@ struct helper helper_start(const char *role, const char *a, const char *b)
 		dup2(fds[1], STDOUT_FILENO);
 		close(fds[0]);
 		close(fds[1]);
-		execl("/proc/self/exe", "conformance", "--helper", role, leg.url, leg.name_space, a, b, (char *)NULL);
+		execl("/proc/self/exe", "conformance", "--helper", role, leg.url, leg.name_space, session_ms, a, b,
+		      (char *)NULL);
 		_exit(127);
 	}
 	CHECK(pid > 0);
@@ -226,6 +231,22 @@ bool helper_line(struct helper *helper, char *line, size_t room)
 void helper_kill(struct helper *helper, int sig)
 {
 	CHECK(kill(helper->pid, sig) == 0);
+}
+
+void helper_stop(struct helper *helper)
+{
+	char folder[300];
+	snprintf(folder, sizeof folder, "%s/log", leg.dir);
+	for (int64_t limit = now_ms() + LIMIT_MS;;) {
+		int status;
+		helper_kill(helper, SIGSTOP);
+		CHECK(waitpid(helper->pid, &status, WUNTRACED) == helper->pid && WIFSTOPPED(status));
+		if (leg.kind != LOCAL || !log_locks_held(helper->pid, folder))
+			return;
+		CHECK(now_ms() < limit);
+		helper_kill(helper, SIGCONT);
+		sched_yield();
+	}
 }
 
 int helper_end(struct helper *helper)
@@ -306,15 +327,16 @@ static int helper_member(const char *topic, const char *group)
 
 int helper_main(int argc, char **argv)
 {
-	CHECK(argc == 5);
+	CHECK(argc == 6);
 	snprintf(leg.url, sizeof leg.url, "%s", argv[1]);
 	snprintf(leg.name_space, sizeof leg.name_space, "%s", argv[2]);
+	leg.session_ms = atoi(argv[3]);
 	leg.log = leg_open(NULL);
 	int status = 2;
 	if (strcmp(argv[0], "write") == 0)
-		status = helper_write(argv[3], argv[4]);
+		status = helper_write(argv[4], argv[5]);
 	else if (strcmp(argv[0], "member") == 0)
-		status = helper_member(argv[3], argv[4]);
+		status = helper_member(argv[4], argv[5]);
 	fflush(stdout);
 	_exit(status);
 }

@@ -40,6 +40,26 @@ end_worker() { # SERVICE
 	verdict $? "$1 ends well: status $?"
 }
 
+stands_still() { # PID: all its threads
+	! grep -qv ') T ' /proc/"$1"/task/*/stat
+}
+
+holds_log_lock() { # PID: of local:'s, as tests/support/log_locks.c has it
+	[ -d log ] && awk -v pid="$1" 'FNR == NR { log_file[$1]; next }
+		$5 == pid && ($2 == "FLOCK" || $4 == "WRITE") { split($6, at, ":"); if (at[3] in log_file) held = 1 }
+		END { exit !held }' <(stat -c %i log/*.lock log/*.db* log/topics/*/*.lock log/topics/*/*.db* 2>/dev/null) /proc/locks
+}
+
+# stop_worker SERVICE: it stands still, but holds no lock that everybody waits for.
+stop_worker() {
+	local worker=${pid[$1]}
+	kill -STOP "$worker"
+	until stands_still "$worker"; do :; done
+	holds_log_lock "$worker" || return 0
+	kill -CONT "$worker"
+	stop_worker "$1"
+}
+
 page() { # SERVICE: its metrics
 	curl -sS --fail --max-time 5 "${url[$1]}/metrics"
 }

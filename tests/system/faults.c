@@ -1,5 +1,6 @@
 /* What may happen to workers and their files, over local:DIR or over Kafka ($KAFKA): an end on request, a stopped process
  * whose partitions another takes, scaling, lost and old files, lost marks, a changed row, everything published again. */
+#include "../support/log_locks.h"
 #include "../support/rig.h"
 #include "../support/view.h"
 #include "../support/witness.h"
@@ -9,7 +10,6 @@
 #include "lock.h"
 #include "store.h"
 
-#include <glob.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -194,46 +194,17 @@ static void a_worker_that_is_told_to_end_commits_its_open_batch(void **state)
 
 static const char *other_data;
 
-/* Does it hold a lock of local:'s files? Whoever is stopped there stops every writer (docs/local-log.md). */
-static bool holds_log_lock(pid_t pid)
-{
-	static const char *const patterns[] = {"%s/log/topics/*/*.lock", "%s/log/*.lock", "%s/log/topics/*/*.db*",
-	                                       "%s/log/*.db*"};
-	bool held = false;
-	char line[256], kind[16], mode[16];
-	glob_t found;
-	for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
-		glob(arena_format(&rig.arena, patterns[i], rig.folder), i ? GLOB_APPEND : 0, NULL, &found);
-	FILE *locks = fopen("/proc/locks", "r");
-	assert_non_null(locks);
-	while (fgets(line, sizeof line, locks)) {
-		int holder_pid;
-		unsigned long long inode;
-		if (sscanf(line, "%*s %15s %*s %15s %d %*x:%*x:%llu", kind, mode, &holder_pid, &inode) != 4 ||
-		    holder_pid != pid ||
-		    (strcmp(kind, "FLOCK") != 0 &&
-		     strcmp(mode, "WRITE") != 0)) /* who reads SQLite's files has others all the time */
-			continue;
-		for (size_t i = 0; i < found.gl_pathc; i++) {
-			struct stat info;
-			held = held || (stat(found.gl_pathv[i], &info) == 0 && info.st_ino == inode);
-		}
-	}
-	fclose(locks);
-	globfree(&found);
-	return held;
-}
-
 /* With an open batch, but outside of the local log's locks. */
 static bool stopped_at_work(struct rig *of, void *arg)
 {
 	const struct rig_process *worker = arg;
+	const char *log_folder = arena_format(&of->arena, "%s/log", of->folder);
 	int status;
 	if (!has_open_batch(of, arg))
 		return false;
 	kill(worker->pid, SIGSTOP);
 	assert_int_equal(waitpid(worker->pid, &status, WUNTRACED), worker->pid);
-	if (has_open_batch(of, arg) && (of->on_kafka || !holds_log_lock(worker->pid)))
+	if (has_open_batch(of, arg) && (of->on_kafka || !log_locks_held(worker->pid, log_folder)))
 		return true;
 	kill(worker->pid, SIGCONT);
 	return false;

@@ -97,7 +97,7 @@ rm -f state/order/0.db state/order/0.db-wal state/order/0.db-shm
 await 'it is ready again once the file was made again' well order
 
 # ---- no records are lost on the way, and none is waited for: a worker that stands still ----
-kill -STOP "${pid[inventory]}"
+stop_worker inventory
 expect 1 'a worker that is stopped does not answer' "$tandem" health "${url[inventory]}/livez" --timeout 500ms
 expect 0 'orders that nobody answers' "$tandem" publish --only orders --skus 20 --orders 50 --seed 4
 kill -CONT "${pid[inventory]}"
