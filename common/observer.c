@@ -38,8 +38,9 @@ struct observer {
 	unsigned turns;
 	int64_t page_at_us;
 	_Atomic int64_t turned_us;
-	pthread_mutex_t lock; /* page, shown */
+	pthread_mutex_t lock; /* page, paged_us, shown */
 	struct buf page;
+	int64_t paged_us; /* when it was made */
 	struct shown shown;
 };
 
@@ -111,6 +112,7 @@ static void write_page(struct observer *observer, const struct worker *worker, c
 	pthread_mutex_lock(&observer->lock);
 	struct buf old = observer->page;
 	observer->page = observer->next;
+	observer->paged_us = now_us;
 	observer->shown = shown;
 	pthread_mutex_unlock(&observer->lock);
 	observer->next = old;
@@ -260,7 +262,10 @@ static void answer_metrics(struct observer *observer, struct http_answer *answer
 	answer->content_type = METRICS_CONTENT_TYPE;
 	pthread_mutex_lock(&observer->lock);
 	buf_put(&answer->body, observer->page.data, observer->page.len);
+	int64_t paged_us = observer->paged_us;
 	pthread_mutex_unlock(&observer->lock);
+	metrics_family(&answer->body, "tandem_page_age_seconds", "gauge", "Since what is above was looked at.");
+	metrics_seconds(&answer->body, "tandem_page_age_seconds", seam_monotonic_us(observer->seam) - paged_us);
 	metrics_family(&answer->body, "tandem_ready", "gauge", "1 where /readyz says so.");
 	metrics_sample(&answer->body, "tandem_ready", is_well(&health));
 	metrics_family(&answer->body, "tandem_loop_silent_seconds", "gauge", "Since the worker's loop turned last.");
@@ -302,7 +307,8 @@ enum status observer_open(const struct observer_config *config, struct observer 
 	observer->seam = config->seam;
 	observer->ready_lag_ms = config->ready_lag_ms;
 	observer->started_ms = seam_wall_ms(config->seam);
-	atomic_store(&observer->turned_us, seam_monotonic_us(config->seam));
+	observer->paged_us = seam_monotonic_us(config->seam);
+	atomic_store(&observer->turned_us, observer->paged_us);
 	observer->meter = meter_new(config->seam, config->full_topic);
 	observer->kafka = kafka_metrics_new();
 	observer->statistics = (struct log_statistics){STATISTICS_MS, take_statistics, observer};

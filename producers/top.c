@@ -1,261 +1,67 @@
-/* tandem top: how the workers of this machine are doing, refreshed: a row a partition, from the task files and the log. Disturbs
- * nobody: files are read beside their owners, the log is asked for its ends. */
+/* tandem top: how workers are doing, refreshed: a row a partition. Of this machine's from their files and the log; of others, by what
+ * they show over HTTP. */
+#include "top/top.h"
+
 #include "command.h"
-#include "config.h"
 #include "interrupt.h"
-#include "json.h"
-#include "mem.h"
-#include "partitions.h"
-#include "seam.h"
-#include "service.h"
-#include "status.h"
-#include "timestamp.h"
 
 #include <poll.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define SLICE_MS      100
-#define COLUMNS       80
-#define HEADING_LINES 2
+#define ANSWER_MS_MAX 3000
+#define REMOTE_MS_MIN 1000 /* a worker's page is made once a second */
 
 static const char summary[] =
-	"Shows how workers are doing, every --interval: a row a partition of each service that has files under --data. On a\n"
-	"terminal the table stays in its place; elsewhere each look adds lines.\n"
-	"RECORDS/S: folded and committed since the last look. LAG: records of the log that are not. BEHIND: the age of the\n"
-	"oldest of them, by this machine's clock. WRONG: what `tandem SERVICE status` explains.";
+	"Shows how workers are doing, every --interval: a row a partition of each service that has files under --data. With\n"
+	"--url the workers there are asked instead, and no file or log is. On a terminal the table stays in its place;\n"
+	"elsewhere each look adds lines.\n"
+	"RECORDS/S: folded (from files: and committed) since the last look. LAG: records of the log that are not. BEHIND: the\n"
+	"age of the oldest of them, by this machine's clock or the worker's. LATENCY: 99 of 100 outcomes of the worker since the\n"
+	"last look were out so long after their record. WRONG: what `tandem SERVICE status` explains.";
 
 static const char examples[] = "  tandem top --log local:demo --data state\n"
 			       "  tandem top -b localhost:9092 --data state --interval 5s order\n"
+			       "  tandem top --url http://order-1:9464 --url http://inventory-1:9464/metrics\n"
 			       "  tandem top --log local:demo --data state --count 10 -J | jq .lag\n";
 
 struct settings {
-	const char *data;
+	struct top_settings of_source;
 	int64_t interval_ms, count;
 	bool json;
 };
 
-struct row { /* one partition, over all looks */
-	const struct service *service;
-	struct status_report report;            /* in the arena of its look */
-	const char *unreadable;                 /* NULL: it was read */
-	int64_t last_next, last_us, per_second; /* per_second -1: not known yet */
-	int64_t behind_ms;                      /* -1: not known */
-};
-
 struct top {
 	const struct settings *settings;
-	const struct seam *seam;
-	struct log *log;
-	struct row *rows;
-	size_t count;
-	struct arena arena; /* of the look */
-	bool terminal;
+	struct top_files *files; /* or */
+	struct top_workers *workers;
+	struct top_table table;
+	bool terminal, answered;
 };
 
-/* ---- looking ---- */
-
-static bool is_wanted(const struct config *config, const char *data, const struct service *service)
-{
-	bool named = false;
-	for (size_t i = 0; i < config->rest_count; i++)
-		named = named || strcmp(config->rest[i], service->name) == 0;
-	char *folder = mem_format("%s/%s", data, service->name);
-	bool there = access(folder, F_OK) == 0;
-	mem_free(folder);
-	return config->rest_count ? named : there;
-}
-
-static enum status add_service(struct top *top, const struct service *service, struct err *err)
-{
-	struct partitions all;
-	enum status status = partitions_all(top->log, service->input, &all, err);
-	if (status != OK)
-		return status;
-	top->rows = mem_realloc(top->rows, (top->count + all.count) * sizeof *top->rows);
-	for (size_t i = 0; i < all.count; i++)
-		top->rows[top->count++] = (struct row){
-			.service = service, .report.partition = all.items[i], .per_second = -1, .behind_ms = -1};
-	partitions_fini(&all);
-	return OK;
-}
-
-/* The first record that is not committed says since when the task is behind. */
-static int64_t behind_ms(struct top *top, const struct row *row)
-{
-	const struct status_report *report = &row->report;
-	struct log_record record;
-	bool found = false;
-	if (report->lag <= 0)
-		return report->lag;
-	if (log_read_at(top->log, row->service->input, report->partition, report->next_offset, &top->arena, &record,
-	                &found, NULL) != OK ||
-	    !found)
-		return -1;
-	int64_t ms = seam_wall_ms(top->seam) - record.timestamp_ms;
-	return ms > 0 ? ms : 0;
-}
-
-static void look_at(struct top *top, struct row *row)
-{
-	struct err err = {0};
-	int32_t partition = row->report.partition;
-	row->unreadable = NULL;
-	if (status_glance(row->service, top->settings->data, partition, top->log, top->seam, &top->arena, &row->report,
-	                  &err) != OK)
-		row->unreadable = arena_copy(&top->arena, err.text, strlen(err.text));
-	int64_t now_us = seam_monotonic_us(top->seam), folded = row->report.next_offset - row->last_next;
-	row->per_second = -1;
-	if (row->last_us && now_us > row->last_us && folded >= 0 && !row->unreadable)
-		row->per_second = folded * 1000000 / (now_us - row->last_us);
-	row->last_us = now_us;
-	row->last_next = row->report.next_offset;
-	row->behind_ms = row->unreadable ? -1 : behind_ms(top, row);
-}
+/* ---- the loop ---- */
 
 static void look(struct top *top)
 {
-	arena_reset(&top->arena);
-	for (size_t i = 0; i < top->count && !interrupt_requested(); i++)
-		look_at(top, &top->rows[i]);
+	top_table_reset(&top->table);
+	top->answered = true;
+	if (top->workers)
+		top->answered = top_workers_look(top->workers, &top->table);
+	else
+		top_files_look(top->files, &top->table);
 }
 
-/* ---- showing ---- */
-
-static const char *state_text(const struct status_report *report)
+static void show_table(struct top *top)
 {
-	if (report->halted)
-		return "halted";
-	if (!report->running)
-		return report->has_file ? "stopped" : "no file";
-	return report->catching_up ? "catching up" : lock_state_name(report->state);
+	const struct seam *seam = top->settings->of_source.seam;
+	if (top->settings->json)
+		top_show_json(&top->table, seam);
+	else if (top->terminal)
+		top_show_on_terminal(&top->table, seam);
+	else
+		top_show_plainly(&top->table, seam);
 }
-
-/* What needs a look, in few words. */
-static const char *wrong_text(struct top *top, const struct row *row)
-{
-	const struct status_report *report = &row->report;
-	if (row->unreadable)
-		return row->unreadable;
-	if (report->halted)
-		return report->halt.reason;
-	if (report->gap_count)
-		return arena_format(&top->arena, "%s of %s", report->gaps[0].verdict,
-		                    *report->gaps[0].service ? report->gaps[0].service : "unknown");
-	return report->log_error ? report->log_error : "";
-}
-
-static const char *number_text(struct top *top, int64_t number)
-{
-	return number < 0 ? "-" : arena_format(&top->arena, "%lld", (long long)number);
-}
-
-static const char *age_text(struct top *top, int64_t ms)
-{
-	if (ms < 0)
-		return "-";
-	if (ms < 10000)
-		return arena_format(&top->arena, "%lld ms", (long long)ms);
-	return ms < 600000 ? arena_format(&top->arena, "%lld s", (long long)ms / 1000)
-	                   : arena_format(&top->arena, "%lld min", (long long)ms / 60000);
-}
-
-static const char *row_text(struct top *top, const struct row *row)
-{
-	return arena_format(&top->arena, "%-12s %4d  %-11s %10s %10s %9s  %s", row->service->name,
-	                    row->report.partition, state_text(&row->report), number_text(top, row->per_second),
-	                    number_text(top, row->report.lag), age_text(top, row->behind_ms), wrong_text(top, row));
-}
-
-static const char *heading(struct top *top)
-{
-	return arena_format(&top->arena, "%-12s %4s  %-11s %10s %10s %9s  %s", "SERVICE", "PART", "STATE", "RECORDS/S",
-	                    "LAG", "BEHIND", "WRONG");
-}
-
-static const char *totals(struct top *top)
-{
-	char time[TIMESTAMP_TEXT_BYTES];
-	int64_t per_second = 0, lag = 0;
-	size_t halted = 0, running = 0;
-	for (size_t i = 0; i < top->count; i++) {
-		const struct row *row = &top->rows[i];
-		per_second += row->per_second > 0 ? row->per_second : 0;
-		lag += row->report.lag > 0 ? row->report.lag : 0;
-		running += row->report.running;
-		halted += row->report.halted;
-	}
-	return arena_format(&top->arena, "%s  %zu partitions, %zu running, %zu halted, %lld/s, lag %lld",
-	                    timestamp_text(seam_wall_ms(top->seam), time), top->count, running, halted,
-	                    (long long)per_second, (long long)lag);
-}
-
-/* Nothing that a file holds can drive the terminal, or break the table. */
-static void put_line(const char *text, size_t columns)
-{
-	for (size_t i = 0; text[i] && i < columns; i++)
-		putchar(text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?');
-	fputs("\033[K\n", stdout);
-}
-
-static void show_on_terminal(struct top *top)
-{
-	struct winsize size = {0};
-	size_t columns = COLUMNS, lines = 24;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col && size.ws_row) {
-		columns = size.ws_col;
-		lines = size.ws_row;
-	}
-	size_t room = lines > HEADING_LINES + 2 ? lines - HEADING_LINES - 2 : 1;
-	fputs("\033[H", stdout);
-	put_line(totals(top), columns);
-	put_line(heading(top), columns);
-	for (size_t i = 0; i < top->count && i < room; i++)
-		put_line(row_text(top, &top->rows[i]), columns);
-	if (top->count > room)
-		put_line(arena_format(&top->arena, "and %zu more: name a service, or make the window higher",
-		                      top->count - room),
-		         columns);
-	fputs("\033[J", stdout);
-}
-
-static void show_plainly(struct top *top)
-{
-	puts(totals(top));
-	puts(heading(top));
-	for (size_t i = 0; i < top->count; i++) {
-		char *text = mem_strdup(row_text(top, &top->rows[i]));
-		for (char *end = text + strlen(text); end > text && end[-1] == ' ';)
-			*--end = 0;
-		puts(text);
-		mem_free(text);
-	}
-}
-
-static json_t *unless_negative(int64_t number)
-{
-	return number < 0 ? json_null() : json_integer(number);
-}
-
-static void show_json(struct top *top)
-{
-	for (size_t i = 0; i < top->count; i++) {
-		const struct row *row = &top->rows[i];
-		json_t *json = json_pack("{s:I, s:s, s:i, s:s, s:I, s:o, s:o, s:o}", "ts_ms",
-		                         (json_int_t)seam_wall_ms(top->seam), "service", row->service->name,
-		                         "partition", row->report.partition, "state", state_text(&row->report),
-		                         "next_offset", (json_int_t)row->report.next_offset, "records_per_second",
-		                         unless_negative(row->per_second), "lag", unless_negative(row->report.lag),
-		                         "behind_ms", unless_negative(row->behind_ms));
-		const char *wrong = wrong_text(top, row);
-		json_object_set_new(json, "wrong", *wrong ? json_string(wrong) : json_null());
-		json_print_line(stdout, json);
-	}
-}
-
-/* ---- the loop ---- */
 
 static void rest(int64_t ms)
 {
@@ -274,61 +80,57 @@ static int show(struct top *top)
 		if (!interrupt_requested())
 			look(top);
 		if (interrupt_requested())
-			break;
-		if (top->settings->json)
-			show_json(top);
-		else if (top->terminal)
-			show_on_terminal(top);
-		else
-			show_plainly(top);
+			return EXIT_DONE;
+		show_table(top);
 		if (fflush(stdout) != 0)
 			return EXIT_FAILED;
 	}
-	return EXIT_DONE;
+	return top->answered ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int open_and_show(const struct config *config, const struct settings *settings)
+static int open_and_show(const struct config *config, struct settings *settings)
 {
 	int exit_status = EXIT_DONE;
-	struct err err = {0};
-	struct top top = {
-		.settings = settings, .seam = &seam_system, .terminal = isatty(STDOUT_FILENO) && !settings->json};
+	struct top top = {.settings = settings, .terminal = isatty(STDOUT_FILENO) && !settings->json};
+	struct top_settings *of_source = &settings->of_source;
+	of_source->config = config;
+	of_source->timeout_ms = settings->interval_ms < ANSWER_MS_MAX ? settings->interval_ms : ANSWER_MS_MAX;
+	top.table.remote = of_source->urls.count > 0;
 	for (size_t i = 0; i < config->rest_count; i++)
 		if (!command_service(config->rest[i]))
 			return config_misuse(config, "found '%s', expected the name of a service, such as order",
 			                     config->rest[i]);
-	top.log = config_open_log(config, &exit_status);
-	if (!top.log)
-		return exit_status;
-	enum status status = OK;
-	for (size_t i = 0; i < command_count && status == OK; i++)
-		if (commands[i]->service && is_wanted(config, settings->data, commands[i]->service))
-			status = add_service(&top, commands[i]->service, &err);
-	if (status == OK && !top.count)
-		status = err_set(&err, REJECT, "usage", "%s holds no service's files; name a service, or give --data",
-		                 settings->data);
-	if (status == OK)
-		exit_status = show(&top);
+	if (top.table.remote && settings->interval_ms < REMOTE_MS_MIN)
+		return config_misuse(config, "--interval: found %lld ms, expected 1s or more where workers are asked",
+		                     (long long)settings->interval_ms);
+	if (top.table.remote)
+		top.workers = top_workers_open(of_source, &exit_status);
 	else
-		fprintf(stderr, "tandem top: %s\n", err.text);
-	if (status != OK)
-		exit_status = status == REJECT ? EXIT_USAGE : EXIT_FAILED;
-	mem_free(top.rows);
-	arena_fini(&top.arena);
-	log_close(top.log);
+		top.files = top_files_open(of_source, &exit_status);
+	if (top.workers || top.files)
+		exit_status = show(&top);
+	top_table_fini(&top.table);
+	top_workers_close(top.workers);
+	top_files_close(top.files);
 	return exit_status;
 }
 
 static int top(int argc, char **argv)
 {
-	struct settings settings = {.data = "data", .interval_ms = 2000};
+	struct settings settings = {.of_source = {.seam = &seam_system, .data = "data"}, .interval_ms = 2000};
 	const struct config_option options[] = {
 		{.name = "data",
 	         .letter = 'd',
 	         .kind = CONFIG_TEXT,
-	         .value = &settings.data,
+	         .value = &settings.of_source.data,
 	         .placeholder = "DIR",
 	         .help = "folder of the task files"},
+		{.name = "url",
+	         .letter = 'u',
+	         .kind = CONFIG_LIST,
+	         .value = &settings.of_source.urls,
+	         .placeholder = "URL",
+	         .help = "a worker's --listen, like http://HOST:PORT; may be given several times"},
 		{.name = "interval",
 	         .kind = CONFIG_DURATION,
 	         .value = &settings.interval_ms,

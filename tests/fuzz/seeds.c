@@ -6,6 +6,7 @@
 #include "genesis.h"
 #include "header.h"
 #include "mark.h"
+#include "metrics.h"
 #include "script.h"
 #include "../support/random_event.h"
 #include "redrive.h"
@@ -272,6 +273,19 @@ static void mark_seed(const char *name, int64_t offset, const char *text)
 	buf_fini(&seed);
 }
 
+static void metrics_seeds(void)
+{
+	struct buf page = {0};
+	struct histogram histogram = {.count = 1, .sum = 20, .buckets = {1}};
+	const struct metrics_label labels[] = {METRICS_TEXT("topic", "a\"b\\c\nd"), METRICS_INT("partition", 3), {0}};
+	metrics_family(&page, "h_seconds", "histogram", "How long.");
+	metrics_histogram_us(&page, "h_seconds", labels, &histogram);
+	metrics_put(&page, "a_total", NULL, -1);
+	write_seed("metrics", "page", page.data, page.len);
+	write_text("metrics", "others", "a { b = \"c\" , } +Inf 1700000000\r\nb NaN\nc{d=\"\n\n# e\nf{} 1e400 7");
+	buf_fini(&page);
+}
+
 static void mark_seeds(void)
 {
 	struct task_position position = {
@@ -428,6 +442,7 @@ int main(int argc, char **argv)
 	csv_seeds();
 	header_seeds();
 	mark_seeds();
+	metrics_seeds();
 	config_seeds();
 	task_seeds();
 	genesis_seeds();

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tandem top beside running, halted and stopped workers: as a table, on a terminal, as JSON.
+# tandem top beside running, halted and stopped workers: as a table, on a terminal, as JSON; from their files, and over HTTP.
 set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -17,6 +17,13 @@ await 'both workers are ready' well order inventory
 expect 0 'stock' "$tandem" publish --only receipts --skus 20 --stock 100000
 "$tandem" publish --only orders --skus 20 --orders 4000 --rate 2000 >published 2>&1 &
 publisher=$!
+remote=(--interval 1s --url "${url[order]}" --url "${url[inventory]}/metrics")
+folds_there() { # by what they show: rates of both, and how long an order takes
+	"$tandem" top "${remote[@]}" --count 1 -J >looked &&
+		jq -se '(map(select(.records_per_second > 0).service) | unique == ["inventory", "order"]) and
+			(map(select(.service == "order" and .latency_us > 0)) | length == 2) and map(.url | endswith("/metrics")) == [true, true, true, true]' looked
+}
+await 'workers are asked, without their files' folds_there
 folds() { # a rate is shown for a partition of each service
 	"$tandem" top --count 1 --interval 300ms -J >looked &&
 		jq -se 'map(select(.records_per_second > 0).service) | unique == ["inventory", "order"]' looked
@@ -36,8 +43,40 @@ expect 0 'on a terminal' timeout 60 script -qec "stty cols 80 rows 5; '$tandem' 
 expect 0 'the table stays in its place' grep -q $'\033\\[H' screen
 expect 0 'and says what does not fit' grep -q 'and 3 more' screen
 
+# The same of workers that are asked, a row a partition; and who does not answer.
+unset TANDEM_LOG TANDEM_DATA
+expect 0 'workers are asked twice' "$tandem" top "${remote[@]}" --count 2
+cp out there
+expect 0 'a heading, totals and a row a partition, twice' test "$(wc -l <there)" -eq 12
+expect 0 'in 80 columns' awk 'length > 80 { exit 1 }' there
+expect 0 'sorted, and nothing is behind' awk '$1 == "order" || $1 == "inventory" { n++; if ($1 < last && n != 5 || $5 != 0) exit 1; last = $1 } END { exit n != 8 }' there
+expect 0 'one service' "$tandem" top order "${remote[@]}" --count 1
+expect 1 'and no other' grep -q '^inventory' out
+expect 0 'one that does not answer' "$tandem" top --interval 1s --url http://127.0.0.1:1 --url "${url[order]}" --count 1
+cp out there
+expect 0 'is said, beside the others' grep -qE '^- +- +no answer +127.0.0.1:1: cannot be reached$' there
+expect 0 'and counts as no partition' grep -qE '  2 partitions, 2 running' there
+expect 0 'on a terminal, too' timeout 60 script -qec "stty cols 80 rows 24; '$tandem' top ${remote[*]} --count 1" screen
+expect 0 'the table stays in its place' grep -q $'\033\\[H' screen
+expect 1 'nobody answers' "$tandem" top --interval 1s --url http://127.0.0.1:1 --count 1
+expect 1 'what is no page of a worker' "$tandem" top --interval 1s --url "${url[order]}/livez" --count 1
+holds 'and it says so' "livez: found no worker's metrics"
+expect 2 'what is no URL' "$tandem" top --url 9464
+holds 'and it says so' "found '9464/metrics', expected a URL"
+expect 2 'more often than they look themselves' "$tandem" top --url "${url[order]}" --interval 500ms
+"$tandem" top "${remote[@]}" >watched 2>&1 &
+watcher=$!
+children+=($watcher)
+said() { grep -qE "$1" watched; }
+await 'they are watched' said '^inventory +1  ready'
+
 # A task whose file is broken, and a service that is stopped.
 end_worker inventory
+await 'one that has ended is shown where it was' said '^inventory +1  no answer +127.0.0.1:[0-9]+: cannot be reached$'
+kill -TERM "$watcher"
+wait "$watcher"
+verdict $? "it ends when it is told to: status $?"
+setup_log
 head -c 20000 /dev/urandom >broken
 end_worker order
 cp broken state/order/1.db
@@ -45,6 +84,8 @@ rm -f state/order/1.db-wal state/order/1.db-shm
 start_worker order
 shows_halt() { "$tandem" top --count 1 --interval 200ms | grep -qE '^order +1  halted .* [a-z_]+$'; }
 await 'a halted task is shown with its reason' shows_halt
+shows_halt_there() { "$tandem" top --count 1 --interval 1s --url "${url[order]}" | grep -qE '^order +1  halted .* [a-z_]+$'; }
+await 'by one that is asked, too' shows_halt_there
 expect 0 'and the others as they are' "$tandem" top --count 1 --interval 200ms
 cp out shown
 expect 0 'running' grep -qE '^order +0  ready' shown
