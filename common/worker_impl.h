@@ -1,4 +1,5 @@
-/* worker_impl: what worker.c (the commit protocol) and worker_open.c (opening a task, and every refusal) share. */
+/* worker_impl: what the files of a worker share (worker.c says which does what). One thread; a worker_step that is given back
+ * is what the step has done. */
 #ifndef TANDEM_WORKER_IMPL_H
 #define TANDEM_WORKER_IMPL_H
 
@@ -11,6 +12,7 @@
 	" which is safe"
 
 #define SETTINGS_CHECK_INTERVAL_US (600 * 1000000LL)
+#define ATTEMPTS_BEFORE_HALT       6 /* a passing fault that does not pass is shown as a halt */
 
 enum slot_state {
 	SLOT_CLOSED, /* to be opened now */
@@ -87,7 +89,18 @@ struct worker {
 	struct worker_counts counts;
 };
 
+/* ---- worker.c ---- */
+
 int64_t worker_now_us(const struct worker *worker);
+
+/* There is nothing more to do; why (NULL: nothing to say) is copied. */
+enum worker_step worker_finish(struct worker *worker, enum status result, const struct err *why);
+
+/* What the tasks are doing, for their lock files: all of them, or the one whose batch is open. */
+void worker_show(struct worker *worker, enum lock_state state);
+void worker_show_folding(struct worker *worker, struct slot *slot);
+
+/* ---- worker_open.c ---- */
 
 /* Opens the slot's task: lock, log, file, mark. On OK it is SLOT_OPEN. Every refusal is said in err. */
 enum status worker_open_slot(struct worker *worker, struct slot *slot, struct err *err);
@@ -95,15 +108,80 @@ enum status worker_open_slot(struct worker *worker, struct slot *slot, struct er
 /* Closes task and lock, nothing committed; crash: descriptors only. */
 void worker_close_slot(struct slot *slot, bool crash);
 
-/* Checks the destination's genesis before the first output there. */
-enum status worker_check_destination(struct worker *worker, const struct slot *slot, const char *topic,
-                                     int32_t partition, struct err *err);
-void worker_forget_destinations(struct worker *worker);
-
 /* Deletes a file that holds records which were folded and not sent. */
 void worker_delete_file(const struct slot *slot);
 
-/* Says of a record that was not simply applied what to do about it; of others nothing. (worker_log.c) */
+/* ---- worker_slots.c ---- */
+
+/* NULL: the partition is not ours. */
+struct slot *worker_find_slot(struct worker *worker, int32_t partition);
+bool worker_anything_open(const struct worker *worker); /* a batch */
+void worker_new_batch(struct worker *worker);
+
+/* One line about the task: topic, partition, why. */
+void worker_say_problem(struct worker *worker, const struct slot *slot, const char *msg, enum logging_level level,
+                        const struct err *why);
+
+/* Puts the task aside, uncommitted: what was folded since its last commit is folded again, after a back-off. FATAL, or too
+ * many tries: it is shown as halted. */
+enum worker_step worker_set_aside(struct worker *worker, struct slot *slot, enum status status, const struct err *why);
+
+/* It has got past what stopped it, or everything is folded and nothing uncommitted. */
+void worker_runs_again(struct slot *slot);
+
+/* These partitions and no others: closed, to be opened. */
+void worker_make_slots(struct worker *worker, const int32_t *partitions, size_t count);
+void worker_free_slots(struct worker *worker, bool crash);
+
+/* The only way back: no open batch, no producer; every task is opened again from its file. */
+enum worker_step worker_roll_back(struct worker *worker);
+
+/* Opens the next task that is due. False: none is. */
+bool worker_open_next(struct worker *worker, enum worker_step *step);
+
+/* Every task reads from the last record it has folded, which must be there again; who is set aside is not read. */
+enum worker_step worker_assign(struct worker *worker);
+
+/* ---- worker_outputs.c ---- */
+
+/* Hands the next output of worker->sending over; its destination's genesis is checked before the first one there. */
+enum worker_step worker_send_one(struct worker *worker);
+
+/* Nothing more can be folded now: nothing is gained by waiting for more to send. Where more can, batches fill. */
+void worker_send_now(struct worker *worker);
+
+/* Takes some; false: there was none. A failed one rolls back. */
+bool worker_take_acks(struct worker *worker);
+
+/* Records never expire in the producer, so one that is wedged says nothing at all: after a while a new one sends the batch
+ * again. */
+void worker_wait_for_acks(struct worker *worker);
+
+void worker_forget_destinations(struct worker *worker);
+
+/* ---- worker_events.c ---- */
+
+/* The log's next event, if there is one. */
+enum worker_step worker_take_event(struct worker *worker);
+
+/* ---- worker_commit.c ---- */
+
+bool worker_commit_is_due(struct worker *worker);
+int64_t worker_commit_at_us(const struct worker *worker); /* of the open batch */
+
+/* Reading stops and the outputs are sent at once; then worker_go_on_committing until it is PHASE_RUN again. */
+enum worker_step worker_begin_commit(struct worker *worker);
+enum worker_step worker_go_on_committing(struct worker *worker);
+
+/* One group commit at a time. False: none is due. */
+bool worker_start_mark(struct worker *worker, enum worker_step *step);
+
+/* How the group commit went, LOG_COMMITTED. */
+enum worker_step worker_take_marked(struct worker *worker, const struct log_event *event);
+
+/* ---- worker_log.c ---- */
+
+/* Says of a record that was not simply applied what to do about it; of others nothing. */
 void worker_say_verdict(const struct worker *worker, const struct slot *slot, const struct log_record *record,
                         enum task_verdict verdict);
 

@@ -24,9 +24,10 @@ static enum status check_topic(struct worker *worker, const struct genesis_topic
 	if (status != OK)
 		return err_context(err, status, "checking topic %s", pinned->name);
 	if (found.exists && !found.settings_known)
-		logging_write(worker->config.logging, LOGGING_WARNING,
-		              "topic settings cannot be checked: the right to read them (DescribeConfigs) is missing; grant it",
-		              LOGGING_TEXT("topic", pinned->name));
+		logging_write(
+			worker->config.logging, LOGGING_WARNING,
+			"topic settings cannot be checked: the right to read them (DescribeConfigs) is missing; grant it",
+			LOGGING_TEXT("topic", pinned->name));
 	return policy_check(&found, pinned->partitions, single_replica, err);
 }
 
@@ -242,37 +243,4 @@ void worker_delete_file(const struct slot *slot)
 		unlink(path);
 		mem_free(path);
 	}
-}
-
-/* ---- destinations ---- */
-
-enum status worker_check_destination(struct worker *worker, const struct slot *slot, const char *topic,
-                                     int32_t partition, struct err *err)
-{
-	for (size_t i = 0; i < worker->destination_count; i++)
-		if (worker->destinations[i].partition == partition && strcmp(worker->destinations[i].topic, topic) == 0)
-			return OK;
-	struct genesis genesis;
-	arena_reset(&worker->scratch);
-	enum status status = genesis_read(worker->config.log, topic, partition, &worker->scratch, &genesis, err);
-	if (status != OK)
-		return err_context(err, status, "checking %s/%d before the first output there", topic, partition);
-	if (memcmp(genesis.installation, task_installation(slot->task), sizeof genesis.installation) != 0)
-		return err_set(
-			err, FATAL, "foreign_destination",
-			"%s/%d is of installation %s, this task of %s: one topic was re-created alone; delete all topics of"
-			" the installation and create them together, or restore the one that is missing",
-			topic, partition, genesis_id_text(genesis.installation, &worker->scratch),
-			genesis_id_text(task_installation(slot->task), &worker->scratch));
-	worker->destinations =
-		mem_realloc(worker->destinations, (worker->destination_count + 1) * sizeof *worker->destinations);
-	worker->destinations[worker->destination_count++] = (struct destination){mem_strdup(topic), partition};
-	return OK;
-}
-
-void worker_forget_destinations(struct worker *worker)
-{
-	for (size_t i = 0; i < worker->destination_count; i++)
-		mem_free(worker->destinations[i].topic);
-	worker->destination_count = 0;
 }

@@ -63,12 +63,13 @@ static size_t rows_of(const char *source, const char *code)
 static void every_refusal_in_the_sources_has_its_test(void **state)
 {
 	(void)state;
-	static const char *const sources[] = {"common/worker.c",       "common/worker_open.c", "common/task.c",
-	                                      "common/task_fold.c",    "common/rows.c",        "common/genesis.c",
-	                                      "common/policy.c",       "common/lock.c",        "consumers/order.c",
-	                                      "consumers/inventory.c", "consumers/revenue.c",  "common/partitions.c",
-	                                      "common/installation.c", "common/refold.c",      "common/rebuild.c",
-	                                      "common/resend.c",       "common/seal.c",        "common/secret.c"};
+	static const char *const sources[] = {
+		"common/worker.c",         "common/worker_commit.c", "common/worker_events.c", "common/worker_open.c",
+		"common/worker_outputs.c", "common/worker_slots.c",  "common/task.c",          "common/task_fold.c",
+		"common/rows.c",           "common/genesis.c",       "common/policy.c",        "common/lock.c",
+		"consumers/order.c",       "consumers/inventory.c",  "consumers/revenue.c",    "common/partitions.c",
+		"common/installation.c",   "common/refold.c",        "common/rebuild.c",       "common/resend.c",
+		"common/seal.c",           "common/secret.c"};
 	struct arena arena = {0};
 	struct site sites[SITES_MAX];
 	size_t count = 0;
@@ -211,7 +212,8 @@ static void every_alert_has_a_section_and_a_test(void **state)
 	for (size_t i = 0; i < alerts.count; i++) {
 		const char *code = alerts.items[i].code;
 		expect_section(document, code, alerts.items[i].source, &arena);
-		if (!strstr(tests, arena_format(&arena, "\n        alertname: %s\n        exp_alerts:\n          - ", code)))
+		if (!strstr(tests,
+		            arena_format(&arena, "\n        alertname: %s\n        exp_alerts:\n          - ", code)))
 			fail_msg("docker/prometheus/rules_test.yml has no case where %s fires", code);
 	}
 	arena_fini(&arena);
