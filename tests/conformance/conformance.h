@@ -62,6 +62,10 @@ void event_wait(struct log *log, struct log_consumer *consumer, enum log_event_k
 bool value_is(const struct log_record *record, const char *text);
 int value_number(const struct log_record *record); /* -1: none */
 
+/* Before anything is written: the local log's folder is a file system of its own in memory. Needs root. */
+void disk_in_memory(int mebibytes);
+void disk_leave(void); /* closes what is open there: it goes with the case */
+
 /* A member of group g on topic t of PARTITIONS partitions, with a handle of its own. */
 enum { MEMBERS_MAX = 3, PARTITIONS = 6 };
 

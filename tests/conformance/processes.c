@@ -56,7 +56,7 @@ static void written_check(struct all_written *all)
 		CHECK(!i || written_compare(w - 1, w) < 0); /* no offset was given twice */
 		const struct log_record *record;
 		do {
-			CHECK_OK(log_reader_next(reader, 10000, &record, &failure));
+			CHECK_OK(log_reader_next(reader, LIMIT_MS, &record, &failure));
 			CHECK(record && record->offset <= w->offset);
 		} while (record->offset < w->offset);
 		CHECK(value_is(record, w->value));

@@ -89,7 +89,7 @@ void reading_begins_at_any_offset(void)
 		const struct log_record *record;
 		CHECK_OK(log_reader_open(leg.log, "t", 0, from, &reader, &failure));
 		for (int64_t i = from; i < COUNT; i++) {
-			CHECK_OK(log_reader_next(reader, 10000, &record, &failure));
+			CHECK_OK(log_reader_next(reader, LIMIT_MS, &record, &failure));
 			CHECK(record != NULL);
 			CHECK_INT(record->offset, i);
 			CHECK_INT(value_number(record), i);
@@ -135,7 +135,7 @@ void an_offset_out_of_range_is_never_reset(void)
 	const struct log_record *record;
 	enum status status = log_reader_open(leg.log, "t", 0, 5000, &reader, &failure);
 	if (status == OK)
-		status = log_reader_next(reader, 10000, &record, &failure);
+		status = log_reader_next(reader, LIMIT_MS, &record, &failure);
 	CHECK_INT(status, FATAL);
 	CHECK_CODE(failure, "out_of_range");
 	log_reader_close(reader);
@@ -158,7 +158,7 @@ void a_time_finds_its_offset(void)
 	CHECK_OK(log_reader_open(leg.log, "t", 0, 0, &reader, &failure));
 	for (int i = 0; i < ROUNDS * EACH; i++) {
 		const struct log_record *record;
-		CHECK_OK(log_reader_next(reader, 10000, &record, &failure));
+		CHECK_OK(log_reader_next(reader, LIMIT_MS, &record, &failure));
 		CHECK(record != NULL);
 		times[i] = record->timestamp_ms;
 	}

@@ -304,6 +304,8 @@ void a_producer_closed_early_drops_what_waits(void)
 
 void waiting_ends_in_time(void)
 {
+	if (leg.kind == LOCAL)
+		disk_in_memory(8); /* so that what takes time is the waiting */
 	topic_make("t", 1);
 	struct log_consumer *consumer = reads(leg.log, "t", 0, 0);
 	struct log_event event;
@@ -317,18 +319,22 @@ void waiting_ends_in_time(void)
 	/* An acknowledgement ends a long wait, and so does a record. */
 	enum { COUNT = 30 };
 	struct log_producer *producer = producer_open(leg.log);
-	start = now_ms();
+	int quick = 0;
 	for (int i = 0; i < COUNT; i++) {
 		struct log_ack ack;
+		start = now_ms();
 		send(producer, "t", 0, "x", 1);
 		while (!log_producer_ack(producer, &ack)) {
 			CHECK(now_ms() - start < LIMIT_MS);
 			log_wait(leg.log, LIMIT_MS);
 			log_consumer_poll(consumer, &event);
 		}
+		quick += now_ms() - start < 80;
 	}
 	if (leg.kind == LOCAL)
-		CHECK(now_ms() - start < COUNT * 80); /* without the bell it would be 100 ms each */
+		CHECK(quick >= COUNT / 4); /* without the bell it would be 100 ms each; others may want the processor */
 	log_producer_close(producer);
 	log_consumer_close(consumer, true);
+	if (leg.kind == LOCAL)
+		disk_leave();
 }
