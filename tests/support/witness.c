@@ -49,8 +49,9 @@ struct publisher {
 	bool broken; /* the producer is to be replaced */
 	struct arena arena;
 	int64_t started_us, progress_us;
-	char failure[400]; /* read when it has ended */
-	atomic_bool ended;
+	int64_t orders;            /* generated; read when it has ended */
+	char failure[400];         /* the same */
+	atomic_bool enough, ended; /* enough: generate no more */
 };
 
 struct reader {
@@ -191,8 +192,11 @@ static enum status publish_one(void *arg, const struct event_type *type, const v
 	struct publisher *publisher = arg;
 	struct buf value = {0};
 	enum status status = keep_rate(publisher);
+	if (status == OK && atomic_load(&publisher->enough))
+		return REJECT; /* the generator stops */
 	if (status != OK || event_encode(type, event, &value, err) != OK)
 		return FATAL;
+	publisher->orders += type == &order_placed_type;
 	if (publisher->count == publisher->room) {
 		publisher->room = publisher->room ? 2 * publisher->room : 256;
 		publisher->items = mem_realloc(publisher->items, publisher->room * sizeof *publisher->items);
@@ -219,6 +223,7 @@ static void *publisher_thread(void *arg)
 	const struct publish_sink sink = {publish_one, publisher};
 	publisher->log = open_log(publisher->witness, publisher->failure);
 	enum status status = publisher->log ? generate_each(&publisher->options, &sink, &err) : FATAL;
+	status = status == REJECT ? OK : status;
 	while (status == OK && publisher->waiting) {
 		if (publisher->producer)
 			log_producer_flush(publisher->producer);
@@ -255,6 +260,8 @@ void witness_publish(struct witness *witness, const struct generate_options *opt
 	publisher->options = *options;
 	publisher->rate = rate;
 	publisher->started_us = publisher->progress_us = now_us();
+	publisher->orders = 0;
+	atomic_store(&publisher->enough, false);
 	atomic_store(&publisher->ended, false);
 	publisher->started = true;
 	assert_int_equal(pthread_create(&publisher->thread, NULL, publisher_thread, publisher), 0);
@@ -295,6 +302,14 @@ static bool has_published(struct rig *rig, void *arg)
 void witness_published(struct rig *rig, int seconds_max)
 {
 	rig_until(rig, seconds_max, "everything published is acknowledged", has_published, rig->witness);
+}
+
+int64_t witness_enough(struct rig *rig, int seconds_max)
+{
+	struct publisher *publisher = &rig->witness->publisher;
+	atomic_store(&publisher->enough, true);
+	witness_published(rig, seconds_max);
+	return publisher->orders;
 }
 
 /* ---- reading ---- */

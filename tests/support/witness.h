@@ -33,6 +33,10 @@ void witness_orders(struct witness *witness, int64_t orders, uint64_t seed, int6
 bool witness_has_published(struct witness *witness);
 /* Waits for it, at most so long. */
 void witness_published(struct rig *rig, int seconds_max);
+/* Nothing more is generated; waits until what was is acknowledged. Returns how many orders that are. For a test that needs
+ * orders until it has seen something, however long that takes: WITNESS_ENDLESS of them. */
+int64_t witness_enough(struct rig *rig, int seconds_max);
+#define WITNESS_ENDLESS 10000000
 
 /* Waits until what is published is acknowledged and every reader has read every partition to its end as of now, and judges. */
 void witness_end(struct rig *rig, struct history_result *out);
