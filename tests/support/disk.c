@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #define BLOCK_BYTES    4096
-#define REPAIR_SECONDS 10
+#define REPAIR_SECONDS 60
 
 /* ---- mounting ---- */
 

@@ -114,6 +114,7 @@ struct attempt {
 	int32_t partition;
 	const char *inject, *trace;
 	struct rig_process *process;
+	bool repaired;
 };
 
 /* Folder and words to a list of files. */
@@ -180,20 +181,38 @@ static void end_attempt(struct attempt *attempt)
 		expect_halted(attempt);
 }
 
+struct attempts {
+	struct attempt items[RIG_PARTITIONS_MAX];
+	size_t count;
+};
+
+/* Whichever has failed first is repaired first: before it gives up. */
+static bool all_repaired(struct rig *of, void *arg)
+{
+	struct attempts *attempts = arg;
+	bool all = true;
+	for (size_t i = 0; i < attempts->count; i++) {
+		struct attempt *attempt = &attempts->items[i];
+		struct words words = {attempt->process, "is tried again"};
+		if (!attempt->fault->repaired || attempt->repaired)
+			continue;
+		attempt->repaired = has_said(of, &words);
+		if (attempt->repaired)
+			disk_repair(of, attempt->process);
+		all = all && attempt->repaired;
+	}
+	return all;
+}
+
 static void try_all(const struct fault *faults, size_t count, const char *folder)
 {
-	struct attempt attempts[RIG_PARTITIONS_MAX];
+	struct attempts attempts = {.count = count};
 	assert_int_equal(count, rig.orders);
 	for (size_t i = 0; i < count; i++)
-		start_attempt(&attempts[i], &faults[i], (int32_t)i, folder);
-	for (size_t i = 0; i < count; i++) {
-		if (!faults[i].repaired)
-			continue;
-		await_words(attempts[i].process, "is tried again");
-		disk_repair(&rig, attempts[i].process);
-	}
+		start_attempt(&attempts.items[i], &faults[i], (int32_t)i, folder);
+	rig_until(&rig, WAIT_SECONDS, "who is to be repaired has failed", all_repaired, &attempts);
 	for (size_t i = 0; i < count; i++)
-		end_attempt(&attempts[i]);
+		end_attempt(&attempts.items[i]);
 }
 
 #define TASK_FILES "#.db #.db-wal #.db-shm #.db-journal"

@@ -125,9 +125,10 @@ static void a_redrive_that_is_killed_and_run_again_is_taken_once(void **state)
 	const char *list = rig_ok(&rig, "dlq list -t orders -J");
 	if (!strstr(list, arena_format(&rig.arena, "\"open\":%d", LETTERS)))
 		fail_msg("not all are letters: %s", list);
-	struct growth growth = {end_of("orders", ORDERS), LETTERS / 8};
+	struct growth growth = {end_of("orders", ORDERS), LETTERS / 20};
 	struct rig_process *order = start("order"), *inventory = start("inventory");
-	struct rig_process *killed = rig_start(&rig, "redrive", "dlq redrive -t orders --yes --rate 20");
+	struct rig_process *killed =
+		rig_start(&rig, "redrive", "dlq redrive -t orders --yes --rate 5"); /* it would take 80 s */
 	rig_until(&rig, WAIT_SECONDS, "some letters are sent back", orders_have_grown, &growth);
 	if (rig_has_ended(killed, &exit_status))
 		fail_msg("it was to be killed, and has ended with %d", exit_status);

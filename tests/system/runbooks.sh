@@ -61,7 +61,7 @@ run() { # HEADING LOG
 			settled 320
 		SCRIPT
 		[ "$heading" != 'Back up' ] || cat <<-'SCRIPT'
-			tandem publish --skus 20 --orders 20000 --seed 2 --rate 2000 & publisher=$!
+			tandem publish --skus 20 --orders 10000000 --seed 2 --rate 1000 & publisher=$! # until all of it is done
 			until [ "$(tandem replay -t order-events | wc -l)" -gt 400 ]; do :; done
 		SCRIPT
 		[[ $heading != Move* ]] || cat <<-'SCRIPT'
@@ -86,7 +86,7 @@ run() { # HEADING LOG
 			wait $inventory
 			tandem order verify
 			tandem inventory verify
-			tandem topics delete --yes --wait 1m
+			tandem topics delete --yes --wait 5m
 			echo all of it
 		SCRIPT
 	} >>"$work/script"

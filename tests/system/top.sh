@@ -15,8 +15,9 @@ start_worker order
 start_worker inventory
 await 'both workers are ready' well order inventory
 expect 0 'stock' "$tandem" publish --only receipts --skus 20 --stock 100000
-"$tandem" publish --only orders --skus 20 --orders 4000 --rate 2000 >published 2>&1 &
+"$tandem" publish --only orders --skus 20 --orders 10000000 --rate 1000 >published 2>&1 & # as long as it takes
 publisher=$!
+children+=($publisher)
 remote=(--interval 1s --url "${url[order]}" --url "${url[inventory]}/metrics")
 folds_there() { # by what they show: rates of both, and how long an order takes
 	"$tandem" top "${remote[@]}" --count 1 -J >looked &&
@@ -29,6 +30,7 @@ folds() { # a rate is shown for a partition of each service
 		jq -se 'map(select(.records_per_second > 0).service) | unique == ["inventory", "order"]' looked
 }
 await 'records are folded meanwhile' folds
+kill -INT "$publisher"
 wait "$publisher"
 expect 0 'all is folded' "$tandem" audit --wait --timeout 120s
 expect 0 'two looks' "$tandem" top --count 2 --interval 200ms
@@ -82,7 +84,10 @@ end_worker order
 cp broken state/order/1.db
 rm -f state/order/1.db-wal state/order/1.db-shm
 start_worker order
-shows_halt() { "$tandem" top --count 1 --interval 200ms | grep -qE '^order +1  halted .* [a-z_]+$'; }
+shows_halt() { # and that the other is ready by now
+	"$tandem" top --count 1 --interval 200ms >looked && grep -qE '^order +1  halted .* [a-z_]+$' looked &&
+		grep -qE '^order +0  ready' looked
+}
 await 'a halted task is shown with its reason' shows_halt
 shows_halt_there() { "$tandem" top --count 1 --interval 1s --url "${url[order]}" | grep -qE '^order +1  halted .* [a-z_]+$'; }
 await 'by one that is asked, too' shows_halt_there

@@ -225,6 +225,7 @@ static void a_worker_beside_a_group_waits_until_the_group_has_ended(void **state
 	publish_and_fold(1);
 	struct rig_process *group = rig_start(&rig, "group", "order run --data %s/group", rig.folder);
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
+	rig_until(&rig, WAIT_SECONDS, "there is a group", has_joined, group);
 	struct rig_process *own = rig_start(&rig, "own", "order run --partitions 0-%d", PARTITIONS - 1);
 	rig_ok(&rig, "publish --only orders --orders 200 --skus 20 --seed 2 --rate 100");
 	rig_until(&rig, WAIT_SECONDS, "the worker beside the group says group_busy", says_group_busy, own);
