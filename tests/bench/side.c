@@ -1,16 +1,20 @@
 #include "side.h"
 
+#include "../support/log_locks.h"
+
 #include "../../producers/publish/sender.h"
 #include "events.h"
 #include "seam.h"
 
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -148,10 +152,28 @@ void side_stop(struct side *side)
 	end(side, &side->inventory);
 }
 
+/* Outside of the local log's locks: nobody could publish. */
+static void pause_one(const struct side *side, const struct rig_process *process)
+{
+	char folder[80];
+	int status;
+	double until = side_now() + STOP_SECONDS;
+	snprintf(folder, sizeof folder, "%s/log", side->rig.folder);
+	for (;;) {
+		kill(process->pid, SIGSTOP);
+		assert_int_equal(waitpid(process->pid, &status, WUNTRACED), process->pid);
+		if (side->kind != SIDE_LOCAL || !log_locks_held(process->pid, folder))
+			return;
+		kill(process->pid, SIGCONT);
+		assert_true(side_now() < until);
+		sched_yield();
+	}
+}
+
 void side_pause(struct side *side)
 {
-	kill(side->order->pid, SIGSTOP);
-	kill(side->inventory->pid, SIGSTOP);
+	pause_one(side, side->order);
+	pause_one(side, side->inventory);
 }
 
 void side_resume(struct side *side)
