@@ -11,8 +11,8 @@
 #include "nodes.h"
 
 #define LOAD_WORKERS_MAX 3
-#define LOAD_PARTITIONS  3  /* of orders and of inventory */
-#define LOAD_SECONDS     90 /* the limit of most waits */
+#define LOAD_PARTITIONS  3   /* of orders and of inventory */
+#define LOAD_SECONDS     180 /* the limit of most waits */
 
 enum { LOAD_ORDER, LOAD_INVENTORY, LOAD_SERVICES };
 extern const char *const load_services[LOAD_SERVICES];

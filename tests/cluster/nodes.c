@@ -20,7 +20,7 @@
 
 #define SCRIPT       "tests/system/kafka/cluster.sh"
 #define CONTROLLER   9
-#define SYNC_SECONDS 60
+#define SYNC_SECONDS 180
 
 struct node {
 	pid_t pid;       /* 0: it does not run */

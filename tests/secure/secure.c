@@ -170,7 +170,7 @@ static void the_system_runs_with_exactly_the_rights_that_are_listed(void **state
 	rig_ok(&rig, "order resend --to inventory/1");
 	rig_ok(&rig, "dlq -t orders list");
 	rig_ok(&rig, "order rebuild --delete-marks");
-	rig_ok(&rig, "topics delete --yes --wait 30s");
+	rig_ok(&rig, "topics delete --yes --wait 3m");
 	rig.passed = true;
 }
 
@@ -334,13 +334,13 @@ static void operators_rights(void)
 	} cases[] = {{"Read", "orders", "topics check"},
 	             {"Write", "inventory", "order resend --to inventory/0"},
 	             {"Delete", "tandem-order", "order rebuild --delete-marks"},
-	             {"Delete", "orders", "topics delete --yes --wait 30s"},
+	             {"Delete", "orders", "topics delete --yes --wait 3m"},
 	             {"Create", "orders", "topics create --keyed --partitions 2 --single-replica"}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		const struct acl *right = right_of("operator", cases[i].operation, cases[i].name);
 		try_command(right, cases[i].command);
 		if (!strcmp(cases[i].name, "orders") && !strcmp(cases[i].operation, "Delete"))
-			rig_ok(&rig, "topics delete --yes --wait 30s");
+			rig_ok(&rig, "topics delete --yes --wait 3m");
 	}
 	rig_ok(&rig, "topics create --keyed --partitions 2 --single-replica");
 }

@@ -36,6 +36,7 @@
 #define COMMAND_SECONDS  120
 #define DELETE_SECONDS   90 /* longer than a session */
 #define LAST_WORDS_BYTES 3000
+#define BUSY_MS          60000 /* who ends checkpoints his file, and the disk may be slow */
 
 static void check(enum status status, const struct err *err)
 {
@@ -521,7 +522,7 @@ static struct store *open_file(struct rig *rig, const char *service, int32_t par
 	const struct store_config config = {
 		.path = arena_format(&rig->arena, "%s/%s/%d.db", rig->data, service, partition),
 		.mode = STORE_READ,
-		.busy_timeout_ms = 5000};
+		.busy_timeout_ms = BUSY_MS};
 	check(store_open(&config, &store, &err), &err);
 	return store;
 }

@@ -61,7 +61,7 @@ stop_worker() {
 }
 
 page() { # SERVICE: its metrics
-	curl -sS --fail --max-time 5 "${url[$1]}/metrics"
+	curl -sS --fail --max-time 30 "${url[$1]}/metrics"
 }
 
 well() { # SERVICE...

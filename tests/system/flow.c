@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#define WAIT_SECONDS 60
+
 static struct rig rig;
 
 static int open_small(void **state)
@@ -34,8 +36,8 @@ static void start_both(struct rig_process *workers[2])
 
 static void stop_both(struct rig_process *workers[2])
 {
-	assert_int_equal(rig_end(&rig, workers[0], SIGTERM, 30), 0);
-	assert_int_equal(rig_end(&rig, workers[1], SIGTERM, 30), 0);
+	assert_int_equal(rig_end(&rig, workers[0], SIGTERM, WAIT_SECONDS), 0);
+	assert_int_equal(rig_end(&rig, workers[1], SIGTERM, WAIT_SECONDS), 0);
 }
 
 static void publish_lines(const char *lines)
@@ -72,7 +74,7 @@ static void check_stock(void)
 
 static void end_whole(struct rig_process *workers[2], struct view *view)
 {
-	rig_drain(&rig, 120);
+	rig_drain(&rig, 2 * WAIT_SECONDS);
 	stop_both(workers);
 	rig_verify_all(&rig);
 	view_read(&rig, view);
@@ -121,7 +123,7 @@ static void each_kind_of_order_ends_as_the_rules_say(void **state)
 			ORDER("wide-short", LINE("A", "1", "1") ", " LINE("D", "1", "1") ", " LINE("E", "100", "1"))
 				ORDER("unknown", LINE("no such", "1", "1")) CANCEL("early")
 					ORDER("early", LINE("A", "1", "1")));
-	rig_drain(&rig, 60);
+	rig_drain(&rig, 2 * WAIT_SECONDS);
 	publish_lines(CANCEL("one") CANCEL("unknown") CANCEL("early") ORDER("one", LINE("A", "2", "100")) /* a repeat */
 	              ORDER("wide", LINE("A", "9", "100")) /* the same key, another order: a dead letter */
 	              RECEIPT("R1", "A", "11"));           /* the same, of stock */

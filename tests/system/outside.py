@@ -53,11 +53,11 @@ def read_all(brokers, topic):
         }
     )
     consumer.subscribe([topic])
-    partitions = len(consumer.list_topics(topic, 10).topics[topic].partitions)
+    partitions = len(consumer.list_topics(topic, 60).topics[topic].partitions)
     ended, messages = set(), []
     while len(ended) < partitions:
-        message = consumer.poll(30)
-        need(message is not None, "nothing came for 30 s")
+        message = consumer.poll(120)
+        need(message is not None, "nothing came for 120 s")
         if message.error():
             need(message.error().code() == KafkaError._PARTITION_EOF, str(message.error()))
             ended.add(message.partition())

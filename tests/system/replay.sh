@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 lines() { # FILE: with a limit, until it has a line
 	local i
-	for i in $(seq 300); do
+	for i in $(seq 1200); do
 		[ -s "$1" ] && return
 		sleep 0.1
 	done

@@ -92,7 +92,7 @@ alive() {
 
 # await_node DIR: until it serves and its controller counts it in; fails where it ended instead.
 await_node() {
-	for _ in $(seq 1200); do
+	for _ in $(seq 4800); do
 		alive "$1" || return 1
 		if grep -qs 'Kafka Server started' "$1/log"; then return 0; fi
 		sleep 0.05
@@ -108,7 +108,7 @@ end_node() {
 	# the pid may be another's by now
 	grep -qsa kafka.Kafka "/proc/$pid/cmdline" || { rm -f "$1/pid"; return 0; }
 	kill "-${2:-KILL}" "$pid" 2>/dev/null || true
-	for _ in $(seq 300); do
+	for _ in $(seq 2400); do
 		[ -d "/proc/$pid" ] && ! grep -qs '^State:.Z' "/proc/$pid/status" || { rm -f "$1/pid"; return 0; }
 		sleep 0.05
 	done
