@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -65,7 +66,7 @@ static bool split(const char *address, char *host, const char **port)
 		host[len] = 0;
 	}
 	size_t digits = strspn(*port, "0123456789");
-	return digits > 0 && digits <= 5 && !(*port)[digits];
+	return digits > 0 && digits <= 5 && !(*port)[digits] && atoi(*port) <= 65535; /* getaddrinfo would cut it */
 }
 
 static enum status resolve(const char *address, struct addrinfo **found, struct err *err)

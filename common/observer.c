@@ -38,10 +38,12 @@ struct observer {
 	unsigned turns;
 	int64_t page_at_us;
 	_Atomic int64_t turned_us;
-	pthread_mutex_t lock; /* page, paged_us, shown */
+	pthread_mutex_t lock; /* page, paged_us, shown, waits_for */
 	struct buf page;
 	int64_t paged_us; /* when it was made */
 	struct shown shown;
+	char waits_for[sizeof((struct err *)NULL)->text]; /* "": the worker is there */
+	int64_t waiting_us;                               /* since when */
 };
 
 /* ---- the worker's thread ---- */
@@ -131,6 +133,19 @@ void observer_turn(struct observer *observer, const struct worker *worker, const
 	write_page(observer, worker, config, now_us);
 }
 
+void observer_waits(struct observer *observer, const char *why)
+{
+	if (!observer)
+		return;
+	int64_t now_us = seam_monotonic_us(observer->seam);
+	atomic_store_explicit(&observer->turned_us, now_us, memory_order_relaxed);
+	pthread_mutex_lock(&observer->lock);
+	if (!*observer->waits_for)
+		observer->waiting_us = now_us;
+	snprintf(observer->waits_for, sizeof observer->waits_for, "%s", why ? why : "");
+	pthread_mutex_unlock(&observer->lock);
+}
+
 /* ---- the server's thread ---- */
 
 enum component { LOOP, ASSIGNMENT, TASKS, LAG, LOG, COMPONENTS };
@@ -140,6 +155,7 @@ struct health {
 	struct shown shown;
 	int64_t silent_ms;             /* since the loop turned */
 	const char *wrong[COMPONENTS]; /* NULL: it is well */
+	char waits_for[sizeof((struct err *)NULL)->text];
 };
 
 static int64_t silent_ms(const struct observer *observer)
@@ -157,27 +173,32 @@ static const char *wrong_tasks(const struct shown *shown)
 	return shown->catching_up ? "a file is being made again, up to the mark" : NULL;
 }
 
-static struct health judge(struct observer *observer)
+static void judge(struct observer *observer, struct health *out)
 {
-	struct health health = {.silent_ms = silent_ms(observer)};
-	struct shown *shown = &health.shown;
+	*out = (struct health){.silent_ms = silent_ms(observer)};
+	struct shown *shown = &out->shown;
 	pthread_mutex_lock(&observer->lock);
 	*shown = observer->shown;
+	if (*observer->waits_for) {
+		memcpy(out->waits_for, observer->waits_for, sizeof out->waits_for);
+		shown->log_failing_ms = (seam_monotonic_us(observer->seam) - observer->waiting_us) / 1000;
+	}
 	pthread_mutex_unlock(&observer->lock);
-	if (health.silent_ms > OBSERVER_LIVE_MS)
-		health.wrong[LOOP] = "the loop does not turn";
+	if (out->silent_ms > OBSERVER_LIVE_MS)
+		out->wrong[LOOP] = "the loop does not turn";
 	if (shown->stopping)
-		health.wrong[ASSIGNMENT] = "the worker stops";
+		out->wrong[ASSIGNMENT] = "the worker stops";
 	else if (!shown->joined)
-		health.wrong[ASSIGNMENT] = "no partitions were assigned yet";
-	health.wrong[TASKS] = wrong_tasks(shown);
+		out->wrong[ASSIGNMENT] = "no partitions were assigned yet";
+	out->wrong[TASKS] = wrong_tasks(shown);
 	if (shown->unknown_lag)
-		health.wrong[LAG] = "the log's end is not known yet";
+		out->wrong[LAG] = "the log's end is not known yet";
 	else if (shown->lag_age_ms > observer->ready_lag_ms)
-		health.wrong[LAG] = "behind the log by more than --ready-lag";
-	if (shown->log_failing_ms > observer->ready_lag_ms)
-		health.wrong[LOG] = "the log does not answer";
-	return health;
+		out->wrong[LAG] = "behind the log by more than --ready-lag";
+	if (*out->waits_for)
+		out->wrong[LOG] = out->waits_for;
+	else if (shown->log_failing_ms > observer->ready_lag_ms)
+		out->wrong[LOG] = "the log does not answer";
 }
 
 static bool is_well(const struct health *health)
@@ -200,7 +221,8 @@ static void answer_live(struct observer *observer, struct http_answer *answer)
 
 static void answer_ready(struct observer *observer, struct http_answer *answer)
 {
-	struct health health = judge(observer);
+	struct health health;
+	judge(observer, &health);
 	answer->status = is_well(&health) ? 200 : 503;
 	if (answer->status == 200)
 		buf_putf(&answer->body, "ready\n");
@@ -237,7 +259,8 @@ static int put_bytes(const char *bytes, size_t len, void *body)
 
 static void answer_health(struct observer *observer, struct http_answer *answer)
 {
-	struct health health = judge(observer);
+	struct health health;
+	judge(observer, &health);
 	json_t *components = json_object();
 	for (int i = 0; i < COMPONENTS; i++) {
 		json_t *one = json_pack("{s:s}", "status", health.wrong[i] ? "DOWN" : "UP"),
@@ -257,7 +280,8 @@ static void answer_health(struct observer *observer, struct http_answer *answer)
 
 static void answer_metrics(struct observer *observer, struct http_answer *answer)
 {
-	struct health health = judge(observer);
+	struct health health;
+	judge(observer, &health);
 	answer->status = 200;
 	answer->content_type = METRICS_CONTENT_TYPE;
 	pthread_mutex_lock(&observer->lock);
@@ -288,19 +312,6 @@ static void handle(void *arg, const char *path, struct http_answer *answer)
 
 /* ---- open and close ---- */
 
-static enum status open_lag(struct observer *observer, const struct observer_config *config, struct err *err)
-{
-	struct log *log;
-	const struct log_config log_config = {.seam = config->seam,
-	                                      .name_space = config->name_space,
-	                                      .settings = config->settings,
-	                                      .setting_count = config->setting_count,
-	                                      .timeout_ms = ASK_TIMEOUT_MS};
-	enum status status = log_open(config->log_url, &log_config, &log, err);
-	return status == OK ? lag_watch_open(log, config->topic, config->seam, OBSERVER_LAG_MS, &observer->lag, err)
-	                    : status;
-}
-
 enum status observer_open(const struct observer_config *config, struct observer **out, struct err *err)
 {
 	struct observer *observer = mem_zalloc(1, sizeof *observer);
@@ -309,13 +320,11 @@ enum status observer_open(const struct observer_config *config, struct observer 
 	observer->started_ms = seam_wall_ms(config->seam);
 	observer->paged_us = seam_monotonic_us(config->seam);
 	atomic_store(&observer->turned_us, observer->paged_us);
-	observer->meter = meter_new(config->seam, config->full_topic);
 	observer->kafka = kafka_metrics_new();
 	observer->statistics = (struct log_statistics){STATISTICS_MS, take_statistics, observer};
+	worker_metrics_build(config->service, &observer->page);
 	pthread_mutex_init(&observer->lock, NULL);
-	enum status status = open_lag(observer, config, err);
-	if (status == OK)
-		status = http_server_open(config->address, handle, observer, &observer->server, err);
+	enum status status = http_server_open(config->address, handle, observer, &observer->server, err);
 	if (status != OK) {
 		observer_close(observer);
 		return status;
@@ -323,6 +332,21 @@ enum status observer_open(const struct observer_config *config, struct observer 
 	logging_write(config->logging, LOGGING_INFO, "listening", LOGGING_TEXT("url", observer_url(observer)));
 	*out = observer;
 	return OK;
+}
+
+enum status observer_watch(struct observer *observer, const struct observer_log *to, struct err *err)
+{
+	struct log *log;
+	const struct log_config config = {.seam = observer->seam,
+	                                  .name_space = to->name_space,
+	                                  .settings = to->settings,
+	                                  .setting_count = to->setting_count,
+	                                  .timeout_ms = ASK_TIMEOUT_MS};
+	enum status status = log_open(to->url, &config, &log, err);
+	if (status != OK)
+		return status;
+	observer->meter = meter_new(observer->seam, to->full_topic);
+	return lag_watch_open(log, to->topic, observer->seam, OBSERVER_LAG_MS, &observer->lag, err);
 }
 
 void observer_close(struct observer *observer)

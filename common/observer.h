@@ -1,5 +1,7 @@
 /* observer: what a worker shows of itself over HTTP while it runs.
  *
+ * From the beginning: before the log has answered for the first time it is alive, not ready, and says what it waits for.
+ *
  *   /livez     200 while the worker's loop turns (within OBSERVER_LIVE_MS), whatever Kafka does; else 503: restart it
  *   /readyz    200 when partitions are assigned, every file is open, none is halted or catching up, and all are folded to
  *              within ready_lag_ms of the log's end; else 503 and a line for each thing that is missing. A worker that
@@ -28,17 +30,28 @@ struct observer_config {
 	const char *address; /* as http_server_open takes it */
 	const struct seam *seam;
 	struct logging *logging; /* NULL: says nothing */
-	const char *topic;       /* the worker's input, without the namespace */
-	const char *full_topic;  /* with it */
-	const char *log_url;     /* opened once more, to ask for ends */
-	const char *name_space;
-	const struct log_setting *settings;
-	size_t setting_count;
+	const char *service;
 	int64_t ready_lag_ms;
 };
 
 /* Listens from now on. On OK *out is the caller's: observer_close. REJECT: the address makes no sense. */
 enum status observer_open(const struct observer_config *config, struct observer **out, struct err *err);
+
+/* Until the worker is there: it waits for the log, and why; NULL: no more. Said at least every OBSERVER_LIVE_MS, or /livez
+ * fails. NULL is fine. */
+void observer_waits(struct observer *observer, const char *why);
+
+struct observer_log {
+	const char *topic;      /* the worker's input, without the namespace */
+	const char *full_topic; /* with it */
+	const char *url;        /* opened once more, to ask for ends */
+	const char *name_space;
+	const struct log_setting *settings;
+	size_t setting_count;
+};
+
+/* Once, before the worker and its log are given anything of the observer. */
+enum status observer_watch(struct observer *observer, const struct observer_log *log, struct err *err);
 void observer_close(struct observer *observer); /* after the worker and its log. NULL is fine */
 
 const char *observer_url(const struct observer *observer);

@@ -32,7 +32,10 @@ struct service_args {
 #define SERVICE_USAGE_ROOM 160
 void service_usage(char usage[SERVICE_USAGE_ROOM], const struct service *service, const char *action);
 
-/* Parses, opens the log and chooses the partitions. False: the program ends with *exit_status. */
+/* Parses. False: the program ends with *exit_status. */
+bool service_args_parse(struct service_args *args, const struct config_program *program, int argc, char **argv,
+                        int *exit_status);
+/* The same, opens the log and chooses the partitions. */
 bool service_args_open(struct service_args *args, const struct config_program *program, int argc, char **argv,
                        int *exit_status);
 void service_args_close(struct service_args *args);

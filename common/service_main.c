@@ -73,8 +73,8 @@ static enum status check_secret(const struct service_args *args, struct err *err
 	return err_is(err, "secret") ? status : OK;
 }
 
-bool service_args_open(struct service_args *args, const struct config_program *program, int argc, char **argv,
-                       int *exit_status)
+bool service_args_parse(struct service_args *args, const struct config_program *program, int argc, char **argv,
+                        int *exit_status)
 {
 	*exit_status = -1;
 	config_parse(program, argc, argv, &args->config, exit_status);
@@ -82,7 +82,17 @@ bool service_args_open(struct service_args *args, const struct config_program *p
 		return false;
 	*exit_status = config_no_operands(&args->config);
 	if (*exit_status < 0)
-		args->log = config_open_log(&args->config, exit_status);
+		return true;
+	service_args_close(args);
+	return false;
+}
+
+bool service_args_open(struct service_args *args, const struct config_program *program, int argc, char **argv,
+                       int *exit_status)
+{
+	if (!service_args_parse(args, program, argc, argv, exit_status))
+		return false;
+	args->log = config_open_log(&args->config, exit_status);
 	if (!args->log) {
 		service_args_close(args);
 		return false;

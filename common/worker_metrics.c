@@ -42,17 +42,22 @@ static void put_total(const struct page *page, const char *name, const char *hel
 	metrics_sample(page->out, name, value, METRICS_TEXT("topic", page->topic));
 }
 
-static void put_worker(const struct page *page)
+void worker_metrics_build(const char *service, struct buf *out)
 {
-	struct worker_counts counts;
 	char librdkafka[16];
 	int version = log_kafka_version();
 	snprintf(librdkafka, sizeof librdkafka, "%d.%d.%d", version >> 24 & 0xff, version >> 16 & 0xff,
 	         version >> 8 & 0xff);
+	metrics_family(out, "tandem_build_info", "gauge", "The program that runs, and its worker.");
+	metrics_sample(out, "tandem_build_info", 1, METRICS_TEXT("version", tandem_version),
+	               METRICS_TEXT("service", service), METRICS_TEXT("librdkafka", librdkafka));
+}
+
+static void put_worker(const struct page *page)
+{
+	struct worker_counts counts;
 	worker_counts(page->worker, &counts);
-	metrics_family(page->out, "tandem_build_info", "gauge", "The program that runs, and its worker.");
-	metrics_sample(page->out, "tandem_build_info", 1, METRICS_TEXT("version", tandem_version),
-	               METRICS_TEXT("service", page->config->service->name), METRICS_TEXT("librdkafka", librdkafka));
+	worker_metrics_build(page->config->service->name, page->out);
 	put_total(page, "tandem_outputs_total", "Events handed to the producer.", counts.sent);
 	put_total(page, "tandem_outputs_acknowledged_total", "Events that the log has acknowledged, or refused.",
 	          counts.acknowledged);
@@ -178,8 +183,7 @@ static void put_accepted(const struct page *page, const char *name, const struct
 static void put_sent(const struct page *page, const char *name, const struct worker_task *task)
 {
 	size_t count = 0;
-	const struct task_stream *streams =
-		task->task && !task->catching_up ? task_outbound(task->task, &count) : NULL;
+	const struct task_stream *streams = task->task && !task->catching_up ? task_outbound(task->task, &count) : NULL;
 	for (size_t i = 0; i < count; i++)
 		metrics_sample(page->out, name, (int64_t)streams[i].number,
 		               METRICS_TEXT("source", page->config->service->name),

@@ -10,4 +10,7 @@
 void worker_metrics(const struct worker *worker, const struct worker_config *config, struct lag_watch *lag,
                     struct buf *page);
 
+/* What is known before there is a worker: the program, and which one it will be. */
+void worker_metrics_build(const char *service, struct buf *out);
+
 #endif

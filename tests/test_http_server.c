@@ -209,8 +209,8 @@ static void addresses_are_taken_as_written_and_loopback_is_what_is_not_said(void
 	            {":0", "http://127.0.0.1:"},
 	            {"127.0.0.2:0", "http://127.0.0.2:"},
 	            {"0.0.0.0:0", "http://0.0.0.0:"}};
-	static const char *const bad[] = {"",   ":",  "a",          "1:2:3",    "[::1]",  "[]:1",
-	                                  "-1", "1 ", "127.0.0.1:", "65536999", "[::1:0", "256.0.0.1:1x"};
+	static const char *const bad[] = {"",   ":",          "a",     "1:2:3", "[::1]",    "[]:1",   "-1",
+	                                  "1 ", "127.0.0.1:", "65536", "99999", "65536999", "[::1:0", "256.0.0.1:1x"};
 	struct http_server *server;
 	struct err err = {0};
 	(void)state;

@@ -398,6 +398,12 @@ static bool look_at(struct top_workers *workers, struct worker *worker, struct t
 	if (!is_wanted(workers, page->service))
 		return true;
 	int64_t latency = latency_us(&page->latencies, worker);
+	if (page->count == 0) { /* its group gives it none, or it waits for the log */
+		struct top_row *row = top_table_add(table, page->service, -1);
+		row->url = worker->url;
+		row->state = "no tasks";
+		row->wrong = page->wrong ? page->wrong : "";
+	}
 	size_t first = table->count;
 	for (size_t i = 0; i < page->count; i++)
 		add_row(table, worker, page, &page->tasks[i], latency);

@@ -189,8 +189,8 @@ static void refused(const char *command, int exit_status, const char *says)
 static void wrong_credentials_end_a_program_with_one_line_and_2(void **state)
 {
 	(void)state;
-	static const char *const commands_tried[] = {"order run", "publish --orders 1"};
-	for (size_t i = 0; i < 2; i++) {
+	static const char *const commands_tried[] = {"order run", "order run --listen 0", "publish --orders 1"};
+	for (size_t i = 0; i < sizeof commands_tried / sizeof *commands_tried; i++) {
 		by_password("order", "PLAIN", "wrong");
 		refused(commands_tried[i], 2,
 		        "Invalid username or password; expected credentials that the broker takes");
