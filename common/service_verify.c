@@ -4,6 +4,8 @@
 #include "command.h"
 #include "interrupt.h"
 #include "json.h"
+#include "metrics.h"
+#include "metrics_file.h"
 #include "progress.h"
 #include "seam.h"
 #include "verify.h"
@@ -13,11 +15,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char examples[] =
 	"  tandem order verify --log local:demo --data state           every partition\n"
-	"  tandem inventory verify -b localhost:9092 --data state -p 3    one of them, while its worker runs\n";
+	"  tandem inventory verify -b localhost:9092 --data state -p 3    one of them, while its worker runs\n"
+	"  tandem order verify -b localhost:9092 --data state --metrics-file /var/lib/prometheus/node-exporter/order.prom\n";
 
 struct job {
 	enum status status;
@@ -29,6 +33,7 @@ struct job {
 struct verify_run {
 	struct service_args args;
 	int64_t threads;
+	const char *metrics_path;
 	struct job *jobs; /* one a partition */
 	atomic_size_t next;
 	atomic_llong records; /* folded by all, for the progress line */
@@ -153,6 +158,54 @@ static void print_json(const struct verify_run *run)
 	}
 }
 
+/* ---- for who was not there ---- */
+
+static int64_t count_of(const struct verify_run *run, const char *verdict, int64_t *records)
+{
+	int64_t count = 0;
+	*records = 0;
+	for (size_t i = 0; i < run->args.chosen.count; i++) {
+		count += strcmp(verdict_of(&run->jobs[i]), verdict) == 0;
+		*records += run->jobs[i].result.records;
+	}
+	return count;
+}
+
+static void put_metrics(const struct verify_run *run, int64_t seconds_us, struct buf *page)
+{
+	static const char partitions[] = "tandem_verify_partitions", at[] = "tandem_verify_timestamp_seconds",
+			  took[] = "tandem_verify_duration_seconds", folded[] = "tandem_verify_records";
+	static const char *const results[][2] = {
+		{"same", "same"}, {"DIFFERS", "differs"}, {"no file", "no_file"}, {"FAILED", "failed"}};
+	const char *service = run->args.service->name;
+	int64_t records = 0;
+	metrics_family(page, partitions, "gauge", "What verify found last, partition by partition.");
+	for (size_t i = 0; i < COUNT_OF(results); i++)
+		metrics_sample(page, partitions, count_of(run, results[i][0], &records),
+		               METRICS_TEXT("service", service), METRICS_TEXT("result", results[i][1]));
+	metrics_family(page, at, "gauge", "When verify ended last.");
+	metrics_seconds(page, at, seam_wall_ms(&seam_system) * 1000, METRICS_TEXT("service", service));
+	metrics_family(page, took, "gauge", "How long it took.");
+	metrics_seconds(page, took, seconds_us, METRICS_TEXT("service", service));
+	metrics_family(page, folded, "gauge", "Records that it folded.");
+	metrics_sample(page, folded, records, METRICS_TEXT("service", service));
+}
+
+/* What was interrupted says nothing. */
+static enum status write_metrics(const struct verify_run *run, struct metrics_file *file, int64_t begun_us,
+                                 struct err *err)
+{
+	struct buf page = {0};
+	if (!file || interrupt_requested()) {
+		metrics_file_drop(file);
+		return OK;
+	}
+	put_metrics(run, seam_monotonic_us(&seam_system) - begun_us, &page);
+	enum status status = metrics_file_write(file, &page, err);
+	buf_fini(&page);
+	return status;
+}
+
 static int exit_status_of(const struct verify_run *run)
 {
 	int exit_status = EXIT_DONE;
@@ -167,6 +220,41 @@ static int exit_status_of(const struct verify_run *run)
 		exit_status = job->status == REJECT || err_is(&job->err, "interrupted") ? EXIT_PARTLY
 		                                                                        : config_exit_status(&job->err);
 	}
+	return exit_status;
+}
+
+static void look(struct verify_run *run)
+{
+	for (size_t i = 0; i < run->args.chosen.count; i++) {
+		run->jobs[i].status = FATAL;
+		err_set(&run->jobs[i].err, FATAL, "not_done", "it was not looked at");
+	}
+	pthread_mutex_init(&run->lock, NULL);
+	progress_start(&run->progress, &seam_system, "records folded", 0);
+	verify_all(run);
+	progress_end(&run->progress);
+	pthread_mutex_destroy(&run->lock);
+}
+
+static int verify_and_say(struct verify_run *run)
+{
+	struct err err = {0};
+	struct metrics_file *file = NULL;
+	int64_t begun_us = seam_monotonic_us(&seam_system);
+	if (run->metrics_path && metrics_file_open(run->metrics_path, &file, &err) != OK)
+		return config_misuse(&run->args.config, "--metrics-file: %s", err.text);
+	run->jobs = mem_zalloc(run->args.chosen.count, sizeof *run->jobs);
+	look(run);
+	if (run->args.json)
+		print_json(run);
+	else
+		print_table(run);
+	int exit_status = exit_status_of(run);
+	if (write_metrics(run, file, begun_us, &err) != OK) {
+		service_say(&run->args, "verify", &err);
+		exit_status = exit_status == EXIT_DONE ? EXIT_FAILED : exit_status;
+	}
+	mem_free(run->jobs);
 	return exit_status;
 }
 
@@ -185,6 +273,11 @@ int service_verify(const struct service *service, int argc, char **argv)
 	         .max = 256,
 	         .placeholder = "N",
 	         .help = "partitions side by side"},
+		{.name = "metrics-file",
+	         .kind = CONFIG_TEXT,
+	         .value = &run.metrics_path,
+	         .placeholder = "FILE",
+	         .help = "put the result there for Prometheus, by node_exporter's textfile collector (*.prom)"},
 	};
 	char usage[SERVICE_USAGE_ROOM];
 	service_usage(usage, service, "verify [options]");
@@ -201,22 +294,7 @@ int service_verify(const struct service *service, int argc, char **argv)
 	interrupt_install();
 	if (!service_args_open(&run.args, &program, argc, argv, &exit_status))
 		return exit_status;
-	run.jobs = mem_zalloc(run.args.chosen.count, sizeof *run.jobs);
-	for (size_t i = 0; i < run.args.chosen.count; i++) {
-		run.jobs[i].status = FATAL;
-		err_set(&run.jobs[i].err, FATAL, "not_done", "it was not looked at");
-	}
-	pthread_mutex_init(&run.lock, NULL);
-	progress_start(&run.progress, &seam_system, "records folded", 0);
-	verify_all(&run);
-	progress_end(&run.progress);
-	pthread_mutex_destroy(&run.lock);
-	if (run.args.json)
-		print_json(&run);
-	else
-		print_table(&run);
-	exit_status = exit_status_of(&run);
-	mem_free(run.jobs);
+	exit_status = verify_and_say(&run);
 	service_args_close(&run.args);
 	return exit_status;
 }

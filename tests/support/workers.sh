@@ -75,31 +75,52 @@ unwell() { # SERVICE
 	! "$tandem" health "${url[$1]}/readyz"
 }
 
+# start_listener 'what' LOG COMMAND...: a program that is to listen on $port, which is of TANDEM_PORTS and tried up to five times,
+# since somebody else may be faster with one; "PORT" in its arguments is it. It is there when http://127.0.0.1:$port/$path is.
+start_listener() {
+	local what=$1 log=$2
+	shift 2
+	for _ in 1 2 3 4 5; do
+		port=$((${TANDEM_PORTS%%-*} + RANDOM % 90))
+		"${@//PORT/$port}" >"$log" 2>&1 &
+		listener_pid=$!
+		children+=($!)
+		until curl -sf --max-time 5 -o /dev/null "http://127.0.0.1:$port/$path"; do
+			kill -0 "$listener_pid" 2>/dev/null || continue 2
+			sleep 0.1
+		done
+		return 0
+	done
+	verdict 1 "$what did not start: $(tail -n 3 "$log")"
+}
+
+# start_node_exporter DIR: a real one, that shows the *.prom files of the folder; its address in $node_exporter.
+start_node_exporter() {
+	path=metrics start_listener node_exporter node_exporter.log prometheus-node-exporter --collector.disable-defaults \
+		--collector.textfile --collector.textfile.directory="$1" --web.listen-address=127.0.0.1:PORT
+	node_exporter=127.0.0.1:$port
+	node_exporter_pid=$listener_pid
+}
+
 # start_prometheus SERVICE...: one that scrapes these workers every second, with the alert rules; its address in $prometheus.
+# Where $node_exporter is set, it, too.
 start_prometheus() {
-	local targets="" service port
+	local targets="" service nodes
+	nodes=${node_exporter:+"\"$node_exporter\""}
 	for service in "$@"; do
 		targets+="${targets:+, }\"${url[$service]#http://}\""
 	done
 	cat >prometheus.yml <<-Y
 		global: {scrape_interval: 1s, evaluation_interval: 1s}
 		rule_files: ["$root/docker/prometheus/rules.yml"]
-		scrape_configs: [{job_name: tandem, static_configs: [{targets: [$targets]}]}]
+		scrape_configs:
+		- {job_name: tandem, static_configs: [{targets: [$targets]}]}
+		- {job_name: node, static_configs: [{targets: [$nodes]}]}
 	Y
-	for _ in 1 2 3 4 5; do # somebody else may have been faster with the port
-		port=$((${TANDEM_PORTS%%-*} + RANDOM % 90))
-		prometheus=http://127.0.0.1:$port
-		prometheus --config.file=prometheus.yml --storage.tsdb.path=tsdb --web.listen-address="${prometheus#http://}" \
-			>prometheus.log 2>&1 &
-		prometheus_pid=$!
-		children+=($!)
-		until curl -sf --max-time 5 "$prometheus/-/ready" >/dev/null; do
-			kill -0 "$prometheus_pid" 2>/dev/null || continue 2
-			sleep 0.1
-		done
-		return 0
-	done
-	verdict 1 "prometheus did not start: $(tail -n 3 prometheus.log)"
+	path=-/ready start_listener prometheus prometheus.log prometheus --config.file=prometheus.yml --storage.tsdb.path=tsdb \
+		--web.listen-address=127.0.0.1:PORT
+	prometheus=http://127.0.0.1:$port
+	prometheus_pid=$listener_pid
 }
 
 # answers EXPRESSION: a number for it, at least one; "NaN" is none.

@@ -9,10 +9,19 @@ export TANDEM_PORTS=${TANDEM_PORTS:-20000-29999}
 . "$root/tests/support/workers.sh"
 setup_log
 
+# ---- what is of a wrong form is refused before anything is asked of the log ----
+for address in nowhere :x 127.0.0.1: 99999 '[::1' 'a b:1'; do
+	expect 2 "no address: $address" env -u TANDEM_LOG "$tandem" order run --log local:never --listen "$address"
+	holds 'and it says so' "'$address' is no address to listen on"
+done
+expect 2 'no endpoint' env -u TANDEM_LOG "$tandem" order run --log local:never --listen 0 --otlp-endpoint collector:4318
+holds 'and it says so' "found 'collector:4318/v1/traces', expected a URL"
+expect 1 'the log was not opened' test -e never
+
 # ---- it is well ----
 expect 0 'topics' "$tandem" topics create --partitions 2 --single-replica
 start_worker order
-start_worker inventory
+start_worker inventory --otlp-endpoint http://127.0.0.1:1 # where nobody takes spans
 await 'both workers are ready' well order inventory
 expect 0 'alive' "$tandem" health "${url[order]}/livez"
 holds 'and it says so' alive
@@ -45,9 +54,27 @@ rules=$root/docker/prometheus
 expect 0 'promtool takes the rules' promtool check rules "$rules/rules.yml"
 expect 0 'and the configuration' promtool check config "$rules/prometheus.yml"
 expect 0 'each alert speaks where it must, and nowhere else' promtool test rules "$rules/rules_test.yml"
+# what verify leaves behind, by a real node_exporter: nothing where it did not get to its end
+mkdir textfile
+expect 2 'a folder that is not there' "$tandem" order verify --metrics-file none/order.prom
+holds 'and it says so' '--metrics-file: cannot write none/order.prom'
+expect 3 'verify of a service without files' "$tandem" revenue verify --metrics-file textfile/revenue.prom
+for service in order inventory; do
+	expect 0 "verify of $service" "$tandem" $service verify --metrics-file textfile/$service.prom
+	expect 0 'promtool takes what it leaves' promtool check metrics <textfile/$service.prom
+	cp textfile/$service.prom kept.prom
+	expect 1 'a verify that cannot begin' "$tandem" $service verify --namespace nowhere --metrics-file textfile/$service.prom
+	expect 0 'leaves it as it was' cmp kept.prom textfile/$service.prom
+done
+expect 0 'and no other file' test "$(ls textfile | xargs)" = 'inventory.prom order.prom revenue.prom'
+expect 0 'the result' grep -qx 'tandem_verify_partitions{service="order",result="same"} 2' textfile/order.prom
+expect 0 'of who has no files, too' grep -qx 'tandem_verify_partitions{service="revenue",result="no_file"} 2' textfile/revenue.prom
+start_node_exporter textfile
 start_prometheus order inventory
 await 'Prometheus has the workers' answers 'sum(up{job="tandem"}) == 2'
-"$tandem" publish --only orders --skus 20 --orders 300 --seed 5 >out 2>err
+await 'and when each service was verified' answers 'count(time() - tandem_verify_timestamp_seconds{service=~"order|inventory"} < 600) == 2'
+await 'an alert is raised for the one without files' answers 'ALERTS{alertname="TandemVerifyFailed",service="revenue",result="no_file"}'
+"$tandem" publish --only orders --skus 20 --orders 300 --seed 5 --trace-one-in 10 >out 2>err
 echo '{"type":"OrderPlaced","event":{"order_id":"wrong","currency":"GBP","placed_at":0,"lines":[]}}' >wrong.jsonl
 expect 0 'an order that is refused' "$tandem" publish wrong.jsonl
 await 'it is a dead letter' page_says order '^tandem_dead_letters_total{topic="[^"]*",reason="invalid_lines"} 1$'
@@ -68,8 +95,11 @@ every_metric_is_there() { # that rules and dashboards name; of halts and refusal
 }
 await 'every metric that an alert or a panel names is there' every_metric_is_there
 await 'an alert is raised for the dead letter' answers 'ALERTS{alertname="TandemDeadLetters",reason="invalid_lines"}'
-kill "$prometheus_pid"
-wait "$prometheus_pid"
+await 'and one for the spans that nobody takes' answers 'ALERTS{alertname="TandemSpansDropped",result="given_up"}'
+expect 0 'every metric of verify is in the reference' bash -c 'sed -n "s/^# TYPE \([a-z_]*\) .*/\1/p" textfile/order.prom |
+	while read -r name; do grep -q "\`$name\`" "$0/docs/reference.md" || exit 1; done' "$root"
+kill "$prometheus_pid" "$node_exporter_pid"
+wait "$prometheus_pid" "$node_exporter_pid"
 documented() {
 	local name
 	for name in $(page order | sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p'); do
