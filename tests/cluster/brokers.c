@@ -23,11 +23,31 @@ static void begin(struct load *load)
 	load_flows(load, STEADY);
 }
 
+struct leader {
+	const char *topic;
+	int broker;
+};
+
+static bool is_known(struct rig *rig, void *arg)
+{
+	struct leader *leader = arg;
+	leader->broker = nodes_leader(rig, leader->topic, 0);
+	return leader->broker > 0;
+}
+
+/* Of partition 0. A busy broker may not answer at once. */
+static int leader_of(struct load *load, const char *topic)
+{
+	struct leader leader = {.topic = topic};
+	rig_until(&load->rig, LOAD_SECONDS, "it is known who leads", is_known, &leader);
+	return leader.broker;
+}
+
 static void the_leader_is_killed_and_comes_back(void **state)
 {
 	struct load *load = *state;
 	begin(load);
-	int leader = nodes_leader(&load->rig, "order-events", 0);
+	int leader = leader_of(load, "order-events");
 	load_fault(load, __func__, "kill -9 of a leader, then its restart");
 	nodes_kill(leader);
 	load_flows(load, STEADY);
@@ -43,7 +63,7 @@ static void a_leader_that_hangs_is_replaced_and_comes_back(void **state)
 {
 	struct load *load = *state;
 	begin(load);
-	int leader = nodes_leader(&load->rig, "inventory", 0);
+	int leader = leader_of(load, "inventory");
 	load_fault(load, __func__, "a leader hangs (SIGSTOP), then goes on");
 	nodes_freeze(leader);
 	load_flows(load, STEADY);

@@ -113,7 +113,7 @@ static void static_members_come_back_to_their_partitions_and_nobody_else_is_dist
 {
 	struct load *load = *state;
 	struct holders before, after;
-	load->options = "--session-timeout 2m --commit-interval 50ms";
+	load->options = "--session-timeout 45s --commit-interval 50ms";
 	load->static_members = true;
 	load_publish(load);
 	load_start_all(load, 2);
