@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define ROUNDS      300
 
 struct fixture {

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE 2000 /* looks, 10 ms apart */
+#define PATIENCE 12000 /* looks, 10 ms apart */
 
 struct fixture {
 	struct folder folder;

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#define PATIENCE_US 120000000
+
 static struct fixture {
 	struct collector *collector;
 	struct span_export *export;
@@ -101,10 +103,10 @@ static const char *text_of(const json_t *object, const char *name)
 	return text ? text : "(none)";
 }
 
-/* Waits (20 s) until the counts say that so many were dropped, by whatever reason. */
+/* Waits (PATIENCE_US) until the counts say that so many were dropped, by whatever reason. */
 static bool dropped(int64_t wanted)
 {
-	const int64_t until = seam_monotonic_us(&seam_system) + 20000000;
+	const int64_t until = seam_monotonic_us(&seam_system) + PATIENCE_US;
 	do {
 		span_export_counts(f.export, &f.counts);
 		if (f.counts.full + f.counts.refused + f.counts.given_up >= wanted)
@@ -202,10 +204,10 @@ static void a_key_of_any_bytes_is_cut_and_printable(void **state)
 	json_decref(spans);
 }
 
-/* Waits (20 s) until the collector has taken so many. */
+/* Waits (PATIENCE_US) until the collector has taken so many. */
 static bool taken(int64_t wanted)
 {
-	const int64_t until = seam_monotonic_us(&seam_system) + 20000000;
+	const int64_t until = seam_monotonic_us(&seam_system) + PATIENCE_US;
 	do {
 		span_export_counts(f.export, &f.counts);
 		if (f.counts.taken >= wanted)

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define REQUESTS_MAX 4096
-#define WAIT_S       20
+#define WAIT_S       120
 
 struct request {
 	char *head, *body;

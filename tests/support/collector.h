@@ -19,7 +19,7 @@ const char *collector_url(const struct collector *collector); /* "http://127.0.0
 void collector_answer(struct collector *collector, int status, const char *answer, int times);
 
 size_t collector_requests(struct collector *collector); /* taken so far */
-/* Waits (20 s) until so many requests were taken. False: they were not. */
+/* Waits (two minutes) until so many requests were taken. False: they were not. */
 bool collector_wait(struct collector *collector, size_t requests);
 
 /* A request's head and body, as text; live until collector_close. */
