@@ -56,7 +56,7 @@ struct meter {
 	struct reasons dead_letters, refusals;
 	struct outcome outcomes[TYPES_MAX];
 	size_t outcome_count;
-	struct open_key *open_keys;
+	struct open_key *open_keys;        /* NULL: none are remembered */
 	int64_t held_us, part_us, mark_us; /* when it began; 0: it did not */
 	struct histogram commit, commit_parts[PARTS], commit_records;
 };
@@ -70,6 +70,17 @@ struct meter *meter_new(const struct seam *seam, const char *topic)
 	meter->type_count = 1;
 	meter->open_keys = mem_zalloc(METER_OPEN_KEYS, sizeof *meter->open_keys);
 	return meter;
+}
+
+struct meter *meter_new_beside(const struct meter *meter)
+{
+	if (!meter)
+		return NULL;
+	struct meter *beside = mem_zalloc(1, sizeof *beside);
+	beside->seam = meter->seam;
+	beside->types[0].name = "unknown";
+	beside->type_count = 1;
+	return beside;
 }
 
 void meter_free(struct meter *meter)
@@ -116,19 +127,24 @@ static struct type *type_of(struct meter *meter, const struct log_record *record
 	return added;
 }
 
-static void count_reason(struct reasons *reasons, const char *code, bool halted)
+static void count_reasons(struct reasons *reasons, const char *code, bool halted, int64_t count)
 {
 	if (!code)
 		code = "rejected";
 	for (size_t i = 0; i < reasons->count; i++) {
 		struct reason *reason = &reasons->items[i];
 		if (reason->halted == halted && (reason->code == code || strcmp(reason->code, code) == 0)) {
-			reason->count++;
+			reason->count += count;
 			return;
 		}
 	}
 	if (reasons->count < REASONS_MAX)
-		reasons->items[reasons->count++] = (struct reason){code, halted, 1};
+		reasons->items[reasons->count++] = (struct reason){code, halted, count};
+}
+
+static void count_reason(struct reasons *reasons, const char *code, bool halted)
+{
+	count_reasons(reasons, code, halted, 1);
 }
 
 /* Never 0. Who chooses keys that fall together spoils a measurement, nothing else. */
@@ -196,7 +212,7 @@ void meter_folded(struct meter *meter, const struct task *task, const struct log
 		histogram_add(&result->us, now_us(meter) - begun_us);
 	if (verdict == TASK_REJECTED) {
 		count_reason(&meter->dead_letters, task_rejection(task)->code, false);
-	} else if (verdict == TASK_APPLIED && type->publishers) {
+	} else if (verdict == TASK_APPLIED && type->publishers && meter->open_keys) {
 		remember_key(meter, key_hash(&record->key), record->timestamp_ms);
 	}
 }
@@ -230,6 +246,45 @@ void meter_refused(struct meter *meter, const struct err *why, bool halted)
 {
 	if (meter)
 		count_reason(&meter->refusals, why->code, halted);
+}
+
+/* ---- another thread's ---- */
+
+static struct type *type_like(struct meter *meter, const struct type *like)
+{
+	for (size_t i = 0; i < meter->type_count; i++)
+		if (meter->types[i].name == like->name || strcmp(meter->types[i].name, like->name) == 0)
+			return &meter->types[i];
+	if (meter->type_count == TYPES_MAX)
+		return &meter->types[0];
+	struct type *added = &meter->types[meter->type_count++];
+	*added = (struct type){.name = like->name, .fingerprint = like->fingerprint, .publishers = like->publishers};
+	return added;
+}
+
+static void absorb_reasons(struct reasons *to, const struct reasons *from)
+{
+	for (size_t i = 0; i < from->count; i++)
+		count_reasons(to, from->items[i].code, from->items[i].halted, from->items[i].count);
+}
+
+void meter_absorb(struct meter *meter, const struct meter *beside)
+{
+	if (!meter || !beside)
+		return;
+	for (size_t i = 0; i < beside->type_count; i++) {
+		struct type *type = type_like(meter, &beside->types[i]);
+		for (int verdict = 0; verdict < TASK_VERDICTS; verdict++) {
+			type->results[verdict].count += beside->types[i].results[verdict].count;
+			histogram_merge(&type->results[verdict].us, &beside->types[i].results[verdict].us);
+		}
+	}
+	absorb_reasons(&meter->dead_letters, &beside->dead_letters);
+	absorb_reasons(&meter->refusals, &beside->refusals);
+	histogram_merge(&meter->commit, &beside->commit);
+	histogram_merge(&meter->commit_records, &beside->commit_records);
+	for (int i = 0; i < PARTS; i++)
+		histogram_merge(&meter->commit_parts[i], &beside->commit_parts[i]);
 }
 
 /* ---- commits ---- */

@@ -27,6 +27,10 @@ struct meter;
 struct meter *meter_new(const struct seam *seam, const char *topic);
 void meter_free(struct meter *meter); /* NULL is fine */
 
+/* One for another thread, whose worker sends nothing; and what it has counted is added. NULL is fine. */
+struct meter *meter_new_beside(const struct meter *meter);
+void meter_absorb(struct meter *meter, const struct meter *beside);
+
 /* Around task_fold: begin gives what folded takes. */
 int64_t meter_begin(struct meter *meter);
 void meter_folded(struct meter *meter, const struct task *task, const struct log_record *record,

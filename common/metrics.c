@@ -87,6 +87,14 @@ void histogram_add(struct histogram *histogram, int64_t value)
 	histogram->count++;
 }
 
+void histogram_merge(struct histogram *to, const struct histogram *from)
+{
+	for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		to->buckets[i] += from->buckets[i];
+	to->sum += from->sum;
+	to->count += from->count;
+}
+
 static void put_part(struct buf *page, const char *name, const char *part, const struct metrics_label *labels)
 {
 	buf_putf(page, "%s_%s", name, part);

@@ -44,6 +44,7 @@ struct histogram {
 extern const int64_t histogram_bounds[HISTOGRAM_BOUNDS];
 
 void histogram_add(struct histogram *histogram, int64_t value); /* a negative one counts as 0 */
+void histogram_merge(struct histogram *to, const struct histogram *from);
 
 /* At most METRICS_LABELS_MAX labels. */
 #define METRICS_LABELS_MAX 6

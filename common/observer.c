@@ -77,7 +77,7 @@ static void look_at_task(struct observer *observer, const struct worker_task *ta
 {
 	struct lag lag;
 	shown->tasks++;
-	shown->open += task->task != NULL;
+	shown->open += task->task != NULL || task->catching_up;
 	shown->halted += task->halted;
 	shown->catching_up += task->catching_up;
 	if (!lag_watch_get(observer->lag, task->partition, &lag)) {

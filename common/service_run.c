@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define WAIT_MS        100
 #define AWAIT_FIRST_MS 250
@@ -60,6 +61,14 @@ static int exit_status_of(const struct service_args *args, enum status result, c
 	return config_exit_status(err);
 }
 
+/* A task that catches up has a thread and a connection of its own. */
+static struct log *connect_another(void *arg)
+{
+	const struct service_args *args = arg;
+	int exit_status;
+	return config_open_log(&args->config, &exit_status);
+}
+
 static int run_worker(struct run *run, struct tracer *tracer)
 {
 	struct service_args *args = &run->args;
@@ -81,6 +90,9 @@ static int run_worker(struct run *run, struct tracer *tracer)
 		.full_sync = run->full_sync,
 		.tracer = tracer,
 		.meter = observer_meter(run->observer),
+		.catch_up_threads = (int)sysconf(_SC_NPROCESSORS_ONLN),
+		.connect = connect_another,
+		.connect_arg = args,
 		.reverse =
 			getenv("TANDEM_REVERSE") != NULL, /* for the tests: SELECTs without ORDER BY come backwards */
 	};

@@ -9,13 +9,17 @@
  * with its producer and the files say where to go on (worker_roll_back). There is no other way back, so there is one to test.
  *
  * Here is the step and its order. What a step does is in worker_open.c (a task's file against its log), worker_slots.c (tasks
- * made, put aside, rolled back), worker_events.c (what the log says), worker_outputs.c (the producer), worker_commit.c. */
+ * made, put aside, rolled back), worker_events.c (what the log says), worker_outputs.c (the producer), worker_commit.c, and
+ * catch_up.c (tasks behind their mark). */
 #include "worker_impl.h"
+
+#include "catch_up.h"
 
 #define COMMIT_INTERVAL_MS 200
 #define COMMIT_RECORDS     100000
 #define ACKS_EVERY         64 /* records folded between two looks for acknowledgements */
 #define STOP_MS            30000
+#define CATCH_UP_LOOK_US   10000 /* between two looks at those that catch up elsewhere */
 
 static const char *const step_names[WORKER_STEPS] = {
 	"idle", "polled",    "opened", "assigned",    "checked", "folded",     "sent", "acked",
@@ -151,6 +155,13 @@ static bool may_stop(const struct worker *worker)
 	return !worker->marking && !worker_anything_open(worker);
 }
 
+/* The worker of one task that catches up: nothing more is to be done by it. */
+static bool is_at_mark(const struct worker *worker)
+{
+	const struct slot *slot = worker->slots;
+	return worker->to_mark && slot->state == SLOT_OPEN && !slot->catching_up && !task_is_open(slot->task);
+}
+
 /* ---- the step ---- */
 
 static void settings_again(struct worker *worker)
@@ -174,7 +185,11 @@ static enum worker_step run_phase(struct worker *worker)
 	}
 	if (worker_commit_is_due(worker))
 		return worker_begin_commit(worker);
+	if (is_at_mark(worker))
+		return worker_finish(worker, OK, NULL);
 	if (worker_start_mark(worker, &step))
+		return step;
+	if (worker->stopping && catch_up_stop(worker, &step))
 		return step;
 	if (worker->stopping)
 		return may_stop(worker) ? ending(worker) : worker_take_event(worker);
@@ -191,6 +206,8 @@ static enum worker_step run_phase(struct worker *worker)
 		return worker_assign(worker);
 	if (worker->config.until_end && ended(worker))
 		return ending(worker);
+	if (catch_up_step(worker, &step))
+		return step;
 	step = worker_take_event(worker);
 	if (step == WORKER_IDLE) {
 		worker->caught_up = true;
@@ -227,6 +244,8 @@ void worker_wait(struct worker *worker, int ms)
 		if ((slot->state == SLOT_WAITING || slot->state == SLOT_HALTED) && slot->retry_at_us < at)
 			at = slot->retry_at_us;
 	}
+	if (catch_up_at_work(worker) && at > now + CATCH_UP_LOOK_US)
+		at = now + CATCH_UP_LOOK_US;
 	logging_poll(worker->config.logging);
 	if (at > now)
 		log_wait(worker->config.log, (int)((at - now + 999) / 1000));
@@ -285,6 +304,10 @@ static enum lock_state slot_shows(const struct worker *worker, const struct slot
 void worker_task(const struct worker *worker, size_t index, struct worker_task *out)
 {
 	const struct slot *slot = &worker->slots[index];
+	if (slot->catch_up) {
+		catch_up_task(slot, out);
+		return;
+	}
 	*out = (struct worker_task){
 		.partition = slot->partition,
 		.state = slot_shows(worker, slot),
@@ -304,4 +327,5 @@ void worker_task(const struct worker *worker, size_t index, struct worker_task *
 void worker_counts(const struct worker *worker, struct worker_counts *out)
 {
 	*out = worker->counts;
+	catch_up_counts(worker, out);
 }

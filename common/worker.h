@@ -5,7 +5,7 @@
  * rolls back all tasks of the producer and drops it; the files say where to go on, and the same outputs come out again with
  * the same numbers.
  *
- * A worker is driven step by step and owns no thread: worker_step does one thing and returns which. It never waits for
+ * A worker is driven step by step, in one thread (but see catch_up_threads): worker_step does one thing and returns which. It never waits for
  * records, acknowledgements or time; checks at opening (record 0, bounds, marks, settings) are bounded calls to the log.
  * Between any two steps the process may die. worker_drop is that death, for tests. */
 #ifndef TANDEM_WORKER_H
@@ -43,9 +43,13 @@ struct worker_config {
 	bool full_sync;             /* synchronous=FULL for the files */
 	bool reverse;               /* reverse_unordered_selects, for tests */
 	const char *vfs;            /* SQLite VFS, for tests; NULL: the default */
-	size_t held_bytes;          /* of rows, a task; 0: as rows_open has it */
-	struct tracer *tracer;      /* told what is handled and sent; borrowed. NULL: no spans */
-	struct meter *meter;        /* told what it does; borrowed. NULL: nothing is measured */
+	int catch_up_threads; /* tasks behind their mark are folded in so many; 0: in the caller's, between its steps */
+	struct log *(*connect)(
+		void *arg); /* a connection for each of them, log_close'd by the worker; NULL from it: none */
+	void *connect_arg;
+	size_t held_bytes;     /* of rows, a task; 0: as rows_open has it */
+	struct tracer *tracer; /* told what is handled and sent; borrowed. NULL: no spans */
+	struct meter *meter;   /* told what it does; borrowed. NULL: nothing is measured */
 };
 
 enum worker_step {
@@ -95,21 +99,21 @@ void worker_drop(struct worker *worker);
 struct worker_task {
 	int32_t partition;
 	enum lock_state state;
-	const struct task *task; /* NULL while it is not open */
-	bool catching_up;        /* outputs are recomputed, not sent */
+	const struct task *task; /* NULL while it is not open, and while another thread has it (then catching_up) */
+	bool catching_up;        /* outputs are recomputed, not sent; it is open */
 	int64_t suppressed;      /* outputs not sent so since it was opened */
 	size_t unacknowledged;   /* outputs handed over and not acknowledged, of all tasks */
 	const struct err *why;   /* halted or backing off: why; else NULL */
 	bool halted;             /* shown to people; false while backing off */
-	int64_t stopped_next;    /* while it is not open: the offset it would go on at, if it ever was; else 0 */
+	int64_t stopped_next;    /* while there is no task: the offset it would go on at, if it was ever open; else 0 */
 	int64_t target_next;     /* while catching up: where it ends */
 	int64_t last_ms;         /* the log's time of the last record folded since it was opened; 0: none */
 	const char *db;          /* its file */
 };
 
-bool worker_joined(const struct worker *worker);        /* it was told which partitions are its own */
-bool worker_stopping(const struct worker *worker);      /* worker_stop was called */
-const char *worker_topic(const struct worker *worker);  /* the input with its namespace; lives as long as the worker */
+bool worker_joined(const struct worker *worker);       /* it was told which partitions are its own */
+bool worker_stopping(const struct worker *worker);     /* worker_stop was called */
+const char *worker_topic(const struct worker *worker); /* the input with its namespace; lives as long as the worker */
 size_t worker_task_count(const struct worker *worker);
 void worker_task(const struct worker *worker, size_t index, struct worker_task *out);
 

@@ -28,6 +28,8 @@ bool worker_commit_is_due(struct worker *worker)
 		return false;
 	if (worker->stopping || worker->batch_records >= worker->config.commit_records_max)
 		return true;
+	if (worker->to_mark && !worker->slots->catching_up)
+		return true;
 	if (worker->config.until_end && all_read(worker))
 		return true;
 	return worker_now_us(worker) >= worker_commit_at_us(worker);

@@ -146,9 +146,11 @@ static enum worker_step take_end(struct worker *worker, int32_t partition, int64
 
 static enum worker_step take_assignment(struct worker *worker, const struct log_event *event)
 {
-	worker_make_slots(worker, event->partitions, event->partition_count);
 	worker->joined = true;
 	worker->assign_due = true;
+	if (worker->to_mark)
+		return WORKER_POLLED; /* it has been given its task */
+	worker_make_slots(worker, event->partitions, event->partition_count);
 	worker->settings_at_us = 0;
 	logging_write(worker->config.logging, LOGGING_INFO, "partitions assigned",
 	              LOGGING_TEXT("topic", worker->full_input), LOGGING_INT("count", (int64_t)event->partition_count));

@@ -17,8 +17,9 @@
 enum slot_state {
 	SLOT_CLOSED, /* to be opened now */
 	SLOT_OPEN,
-	SLOT_WAITING, /* something passing is in the way: opened again at retry_at_us */
-	SLOT_HALTED,  /* something that stays is in the way: the same, shown to people */
+	SLOT_CATCHING_UP, /* behind its mark: folded up to it by a worker of its own, or waiting for one (catch_up.h) */
+	SLOT_WAITING,     /* something passing is in the way: opened again at retry_at_us */
+	SLOT_HALTED,      /* something that stays is in the way: the same, shown to people */
 };
 
 struct slot { /* one partition we own */
@@ -27,7 +28,8 @@ struct slot { /* one partition we own */
 	char *db, *lock_path, *halt_path;
 	struct lock *lock;
 	struct task *task;
-	bool expect_last; /* the next record must be the last one consumed */
+	struct catch_up *catch_up; /* who has the task, SLOT_CATCHING_UP; NULL: nobody has yet */
+	bool expect_last;          /* the next record must be the last one consumed */
 	bool catching_up;
 	struct task_position target; /* while catching up: where outputs begin to go out again */
 	int64_t suppressed;
@@ -68,6 +70,7 @@ struct worker {
 	size_t commit_at; /* PHASE_COMMIT: the next slot */
 	bool joined;      /* an assignment has come */
 	bool opened;      /* a task was open */
+	bool to_mark;     /* of one task that catches up, and ends there (catch_up.c) */
 	bool assign_due;
 	bool poll_due; /* before the next file is opened */
 	bool rollback_due;
@@ -102,10 +105,10 @@ void worker_show_folding(struct worker *worker, struct slot *slot);
 
 /* ---- worker_open.c ---- */
 
-/* Opens the slot's task: lock, log, file, mark. On OK it is SLOT_OPEN. Every refusal is said in err. */
+/* Opens the slot's task: lock, log, file, mark. On OK it is SLOT_OPEN or SLOT_CATCHING_UP. Every refusal is said in err. */
 enum status worker_open_slot(struct worker *worker, struct slot *slot, struct err *err);
 
-/* Closes task and lock, nothing committed; crash: descriptors only. */
+/* Ends who catches up, closes task and lock, nothing committed; crash: descriptors only. */
 void worker_close_slot(struct slot *slot, bool crash);
 
 /* Deletes a file that holds records which were folded and not sent. */

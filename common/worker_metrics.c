@@ -71,7 +71,7 @@ static void put_worker(const struct page *page)
 
 static void put_running(const struct page *page, const char *name, const struct worker_task *task)
 {
-	put_value(page, name, task, task->task != NULL);
+	put_value(page, name, task, task->task != NULL || task->catching_up);
 }
 
 static void put_state(const struct page *page, const char *name, const struct worker_task *task)
@@ -93,10 +93,11 @@ static void put_halted(const struct page *page, const char *name, const struct w
 
 static void put_next(const struct page *page, const char *name, const struct worker_task *task)
 {
-	struct task_position position;
-	if (!task->task)
+	struct task_position position = {.next_offset = task->stopped_next};
+	if (!task->task && !task->catching_up)
 		return;
-	task_position(task->task, &position);
+	if (task->task)
+		task_position(task->task, &position);
 	put_value(page, name, task, position.next_offset);
 }
 

@@ -2,6 +2,7 @@
  * one line: what was found, what was expected, what to do. docs/operations.md has a section for each code. */
 #include "worker_impl.h"
 
+#include "catch_up.h"
 #include "genesis.h"
 #include "halt.h"
 #include "hash.h"
@@ -218,13 +219,15 @@ enum status worker_open_slot(struct worker *worker, struct slot *slot, struct er
 	}
 	task_position(slot->task, &position);
 	slot->expect_last = position.last_offset >= 0;
-	slot->state = SLOT_OPEN;
+	slot->state = slot->catching_up && !worker->to_mark ? SLOT_CATCHING_UP : SLOT_OPEN;
 	lock_set(slot->lock, LOCK_READY);
 	return OK;
 }
 
 void worker_close_slot(struct slot *slot, bool crash)
 {
+	if (slot->catch_up)
+		catch_up_end(slot, crash);
 	if (crash)
 		task_abandon(slot->task);
 	else

@@ -145,7 +145,7 @@ enum worker_step worker_roll_back(struct worker *worker)
 	worker_new_batch(worker);
 	for (size_t i = 0; i < worker->slot_count; i++) {
 		struct slot *slot = &worker->slots[i];
-		if (slot->state != SLOT_OPEN)
+		if (slot->state != SLOT_OPEN && slot->state != SLOT_CATCHING_UP)
 			continue;
 		worker_close_slot(slot, false);
 		slot->state = SLOT_CLOSED;

@@ -2,6 +2,7 @@
 
 #include "events.h"
 #include "genesis.h"
+#include "policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,14 +40,19 @@ void installation_make(struct log *log, uint8_t id, int32_t orders, int32_t inve
 	};
 	struct genesis genesis = {
 		.topics = {topics, sizeof topics / sizeof *topics}, .single_replica = true, .logic_version = 1};
+	struct log_setting settings[POLICY_SETTINGS_MAX];
+	size_t setting_count = policy_settings(true, settings);
 	struct log_producer *producer;
 	struct err err = {0};
 	memset(genesis.installation, id, sizeof genesis.installation);
 	genesis.chain = CHAIN_KEY_PUBLIC;
 	must(log_producer_open(log, &producer, &err), &err);
 	for (size_t i = 0; i < genesis.topics.count; i++) {
-		const struct log_topic topic = {
-			.name = topics[i].name, .partitions = topics[i].partitions, .replicas = 1};
+		const struct log_topic topic = {.name = topics[i].name,
+		                                .partitions = topics[i].partitions,
+		                                .replicas = 1,
+		                                .settings = settings,
+		                                .setting_count = setting_count};
 		must(log_topic_create(log, &topic, &err), &err);
 		genesis.topic = topics[i].name;
 		for (genesis.partition = 0; genesis.partition < topics[i].partitions; genesis.partition++)
