@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CASE_LIMIT_S 240
+#define CASE_LIMIT_S 600
 
 struct leg leg;
 struct err failure;
