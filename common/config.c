@@ -4,7 +4,9 @@
 
 #include "bytes.h"
 #include "command.h"
+#include "interrupt.h"
 #include "nearest.h"
+#include "timestamp.h"
 #include "version.h"
 
 #include <ctype.h>
@@ -507,6 +509,8 @@ static const char *expected(struct config_state *state, const struct config_opti
 		return any ? "a whole number"
 		           : arena_format(arena, "a whole number from %" PRId64 " to %" PRId64, option->min,
 		                          option->max);
+	case CONFIG_TIME:
+		return "milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z";
 	case CONFIG_TEXT:
 	case CONFIG_LIST:
 		break;
@@ -545,6 +549,10 @@ static bool convert(struct config_state *state, struct config_entry *entry)
 		break;
 	case CONFIG_DURATION:
 		good = parse_duration(text, &number) && in_range(option, number);
+		break;
+	case CONFIG_TIME:
+		good = timestamp_parse(text, &number);
+		*(struct config_time *)option->value = (struct config_time){good, number};
 		break;
 	case CONFIG_TEXT:
 		*(const char **)option->value = text;
@@ -644,4 +652,17 @@ void config_free(struct config *config)
 		mem_free(config->state);
 	}
 	*config = (struct config){0};
+}
+
+int config_run(const struct config_program *program, int argc, char **argv, config_main *run, void *arg)
+{
+	struct config config;
+	int exit_status;
+	config_parse(program, argc, argv, &config, &exit_status);
+	if (exit_status >= 0)
+		return exit_status;
+	interrupt_install();
+	exit_status = run(&config, arg);
+	config_free(&config);
+	return exit_status;
 }

@@ -25,6 +25,12 @@ enum config_kind {
 	CONFIG_LIST,     /* struct config_list *: may be given several times */
 	CONFIG_DURATION, /* int64_t * in milliseconds; "250ms", "10s", "5m", "2h" or a bare number of ms */
 	CONFIG_CHOICE,   /* int *: the index in choices */
+	CONFIG_TIME,     /* struct config_time *; as timestamp_parse has it */
+};
+
+struct config_time {
+	bool given;
+	int64_t ms; /* since 1970 */
 };
 
 struct config_list {
@@ -72,6 +78,11 @@ struct config_program {
 void config_parse(const struct config_program *program, int argc, char **argv, struct config *config, int *exit_status);
 void config_free(struct config *config);
 
+/* The whole of a command's main: parses, lets SIGINT and SIGTERM ask it to stop (interrupt.h), runs it with arg, frees. Returns
+ * the exit status: run's, or the one that parsing has ended it with. */
+typedef int config_main(const struct config *config, void *arg);
+int config_run(const struct config_program *program, int argc, char **argv, config_main *run, void *arg);
+
 /* Says on stderr what is wrong with settings or operands, and where help is. Returns EXIT_USAGE. */
 int config_misuse(const struct config *config, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* -1, or EXIT_USAGE with the reason said: there is an operand, and the program takes none. */
@@ -85,6 +96,26 @@ int config_no_operands(const struct config *config);
 #define CONFIG_DRY_RUN_OPTION(to, text)                                                                                \
 	{                                                                                                              \
 		.name = "dry-run", .letter = 'n', .kind = CONFIG_FLAG, .value = (to), .help = (text)                   \
+	}
+#define CONFIG_DATA_OPTION(to)                                                                                         \
+	{                                                                                                              \
+		.name = "data", .letter = 'd', .kind = CONFIG_TEXT, .value = (to), .placeholder = "DIR",               \
+		.help = "folder of the task files"                                                                     \
+	}
+#define CONFIG_DATA_LIST_OPTION(to)                                                                                    \
+	{                                                                                                              \
+		.name = "data", .letter = 'd', .kind = CONFIG_LIST, .value = (to), .placeholder = "DIR",               \
+		.help = "folder of task files; may be given several times"                                             \
+	}
+#define CONFIG_PARTITION_OPTION(to, text)                                                                              \
+	{                                                                                                              \
+		.name = "partition", .letter = 'p', .kind = CONFIG_INT, .value = (to), .min = -1, .max = INT32_MAX,    \
+		.placeholder = "N", .help = (text)                                                                     \
+	}
+#define CONFIG_KEY_OPTION(to)                                                                                          \
+	{                                                                                                              \
+		.name = "key", .kind = CONFIG_TEXT, .value = (to), .placeholder = "KEY",                               \
+		.help = "only records with this key"                                                                   \
 	}
 #define CONFIG_PATIENCE_OPTION(to, text)                                                                               \
 	{                                                                                                              \

@@ -26,9 +26,17 @@ static void put_duration(int64_t ms)
 		printf("%" PRId64 "ms", ms);
 }
 
-/* The value, as it would be written in a file. False: there is none. */
+static bool put_list(const struct config_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		printf("%s%s", i ? "," : "", list->items[i]);
+	return list->count > 0;
+}
+
+/* The value, as it would be given. False: there is none. */
 static bool put_value(const struct config_option *option)
 {
+	const struct config_time *time;
 	const char *text;
 	switch (option->kind) {
 	case CONFIG_FLAG:
@@ -48,8 +56,13 @@ static bool put_value(const struct config_option *option)
 		if (text)
 			fputs(option->secret ? "(redacted)" : text, stdout);
 		return text != NULL;
+	case CONFIG_TIME:
+		time = option->value;
+		if (time->given)
+			printf("%" PRId64, time->ms);
+		return time->given;
 	case CONFIG_LIST:
-		break;
+		return put_list(option->value);
 	}
 	return false;
 }
@@ -63,7 +76,9 @@ static bool has_default(const struct config_option *option)
 	case CONFIG_TEXT:
 		return *text && **text && !option->secret;
 	case CONFIG_LIST:
-		return false;
+		return option->value && ((const struct config_list *)option->value)->count && !option->secret;
+	case CONFIG_TIME:
+		return ((const struct config_time *)option->value)->given;
 	default:
 		return true;
 	}
@@ -134,6 +149,12 @@ static bool printable(const struct config_state *state, const struct config_opti
 	       value != &state->brokers && value != &state->file;
 }
 
+static bool is_unset(const struct config_option *option)
+{
+	return (option->kind == CONFIG_TEXT && !*(const char **)option->value) ||
+	       (option->kind == CONFIG_TIME && !((const struct config_time *)option->value)->given);
+}
+
 void config_print(const struct config_state *state, const struct config *config)
 {
 	static const char *const sources[] = {"default", "file", "environment", "flag"};
@@ -149,7 +170,7 @@ void config_print(const struct config_state *state, const struct config *config)
 		} else if (option->kind == CONFIG_LIST) {
 			print_list(option);
 		} else {
-			bool unset = option->kind == CONFIG_TEXT && !*(const char **)option->value;
+			bool unset = is_unset(option);
 			printf("%s%s = ", unset ? "#" : "", option->name);
 			put_value(option);
 			fputs("\n", stdout);

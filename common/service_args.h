@@ -16,11 +16,7 @@ struct service_args {
 	struct partitions chosen; /* from --partitions, or all of the topic; not for run */
 };
 
-#define SERVICE_DATA_OPTION(args)                                                                                      \
-	{                                                                                                              \
-		.name = "data", .letter = 'd', .kind = CONFIG_TEXT, .value = &(args)->data, .placeholder = "DIR",      \
-		.help = "folder of the task files"                                                                     \
-	}
+#define SERVICE_DATA_OPTION(args) CONFIG_DATA_OPTION(&(args)->data)
 #define SERVICE_PARTITIONS_OPTION(args, text)                                                                          \
 	{                                                                                                              \
 		.name = "partitions", .letter = 'p', .kind = CONFIG_TEXT, .value = &(args)->partitions,                \

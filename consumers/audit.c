@@ -78,18 +78,20 @@ static int show(const struct audit *audit, const struct settings *settings)
 	return statuses[audit->verdict];
 }
 
-static int run(const struct config *config, const struct settings *settings)
+static int run(const struct config *config, void *arg)
 {
-	static const char *const here[] = {"data"};
+	const struct settings *settings = arg;
 	struct err err = {0};
 	struct audit *audit;
-	int exit_status;
+	int exit_status = config_no_operands(config);
+	if (exit_status >= 0)
+		return exit_status;
 	struct log *log = config_open_log(config, &exit_status);
 	if (!log)
 		return exit_status;
 	const struct audit_config audit_config = {.log = log,
-	                                          .data = settings->data.count ? settings->data.items : here,
-	                                          .data_count = settings->data.count ? settings->data.count : 1,
+	                                          .data = settings->data.items,
+	                                          .data_count = settings->data.count,
 	                                          .scratch = settings->scratch,
 	                                          .going_on = going_on};
 	exit_status = EXIT_FAILED;
@@ -112,14 +114,10 @@ static int run(const struct config *config, const struct settings *settings)
 
 static int audit_main(int argc, char **argv)
 {
-	struct settings settings = {.timeout_ms = 60000};
+	const char *here[] = {"data"};
+	struct settings settings = {.data = {here, 1}, .timeout_ms = 60000};
 	const struct config_option options[] = {
-		{.name = "data",
-	         .letter = 'd',
-	         .kind = CONFIG_LIST,
-	         .value = &settings.data,
-	         .placeholder = "DIR",
-	         .help = "folder of task files; may be given several times (data)"},
+		CONFIG_DATA_LIST_OPTION(&settings.data),
 		{.name = "wait",
 	         .letter = 'w',
 	         .kind = CONFIG_FLAG,
@@ -144,17 +142,7 @@ static int audit_main(int argc, char **argv)
 	                                       .examples = examples,
 	                                       .options = options,
 	                                       .option_count = sizeof options / sizeof *options};
-	struct config config;
-	int exit_status = -1;
-	interrupt_install();
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	exit_status = config_no_operands(&config);
-	if (exit_status < 0)
-		exit_status = run(&config, &settings);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command audit_command = {

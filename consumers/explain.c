@@ -3,7 +3,6 @@
 
 #include "command.h"
 #include "config.h"
-#include "interrupt.h"
 #include "service.h"
 
 #include <string.h>
@@ -13,8 +12,6 @@ struct settings {
 	struct config_list data;
 	bool json;
 };
-
-static const char *const default_data[] = {"data"};
 
 static const char summary[] =
 	"Tells what became of an order and why: every event of both services in the order of cause and effect, with its\n"
@@ -52,10 +49,8 @@ static int tell(const struct settings *settings, struct log *log, const char *or
 {
 	struct story story;
 	struct err err = {0};
-	const char *const *data = settings->data.count ? settings->data.items : default_data;
-	size_t count = settings->data.count ? settings->data.count : 1;
 	int exit_status = EXIT_FAILED;
-	if (story_tell(&story, log, order_id, data, count, &err) != OK) {
+	if (story_tell(&story, log, order_id, settings->data.items, settings->data.count, &err) != OK) {
 		fprintf(stderr, "tandem explain: %s\n", err.text);
 		exit_status = config_exit_status(&err);
 	} else if (!story.event_count && !story.placed && !story.cancel_requested) {
@@ -71,15 +66,29 @@ static int tell(const struct settings *settings, struct log *log, const char *or
 	return exit_status;
 }
 
+static int run(const struct config *config, void *arg)
+{
+	int exit_status;
+	if (config->rest_count != 1)
+		return config_misuse(config, "found %zu operands, expected one ORDER_ID", config->rest_count);
+	const char *order_id = config->rest[0];
+	if (!service_id_valid(order_id))
+		return config_misuse(config, "found '%s', expected an ORDER_ID of 1 to 64 printable ASCII bytes",
+		                     order_id);
+	struct log *log = config_open_log(config, &exit_status);
+	if (!log)
+		return exit_status;
+	exit_status = tell(arg, log, order_id);
+	log_close(log);
+	return exit_status;
+}
+
 static int explain_main(int argc, char **argv)
 {
-	struct settings settings = {0};
+	const char *here[] = {"data"};
+	struct settings settings = {.data = {here, 1}};
 	const struct config_option table[] = {
-		{.name = "data",
-	         .kind = CONFIG_LIST,
-	         .value = &settings.data,
-	         .placeholder = "DIR",
-	         .help = "a folder of workers' files; may be given several times (default data)"},
+		CONFIG_DATA_LIST_OPTION(&settings.data),
 		CONFIG_JSON_OPTION(&settings.json,
 	                           "print one JSON object: the events, each with the index of its cause"),
 	};
@@ -88,24 +97,7 @@ static int explain_main(int argc, char **argv)
 	                                       .examples = examples,
 	                                       .options = table,
 	                                       .option_count = sizeof table / sizeof *table};
-	struct config config;
-	struct log *log;
-	int exit_status;
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	interrupt_install();
-	if (config.rest_count != 1)
-		exit_status = config_misuse(&config, "found %zu operands, expected one ORDER_ID", config.rest_count);
-	else if (!service_id_valid(config.rest[0]))
-		exit_status = config_misuse(
-			&config, "found '%s', expected an ORDER_ID of 1 to 64 printable ASCII bytes", config.rest[0]);
-	else if ((log = config_open_log(&config, &exit_status))) {
-		exit_status = tell(&settings, log, config.rest[0]);
-		log_close(log);
-	}
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command explain_command = {

@@ -127,10 +127,27 @@ static void say_what_next(const struct demo *demo)
 	}
 }
 
+static int run(const struct config *config, void *arg)
+{
+	const struct options *options = arg;
+	struct demo demo = {0};
+	if (config->rest_count > 1)
+		return config_misuse(config, "found %zu files, expected one file of orders at most",
+		                     config->rest_count);
+	int exit_status = demo_open(&demo, config, options->local, (int)options->partitions);
+	if (exit_status == EXIT_DONE) {
+		bool played = play(&demo);
+		if (played)
+			say_what_next(&demo);
+		exit_status = played ? EXIT_DONE : interrupt_requested() ? EXIT_INTERRUPTED : EXIT_FAILED;
+	}
+	demo_close(&demo);
+	return exit_status;
+}
+
 static int demo_main(int argc, char **argv)
 {
 	struct options options = {.partitions = 4};
-	struct demo demo = {0};
 	const struct config_option table[] = {
 		{.name = "local",
 	         .kind = CONFIG_TEXT,
@@ -154,28 +171,7 @@ static int demo_main(int argc, char **argv)
 		.examples = examples,
 		.options = table,
 		.option_count = sizeof table / sizeof *table};
-	int exit_status = -1;
-	struct config config;
-	interrupt_install();
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	if (config.rest_count > 1) {
-		exit_status = config_misuse(&config, "found %zu files, expected one file of orders at most",
-		                            config.rest_count);
-		config_free(&config);
-		return exit_status;
-	}
-	exit_status = demo_open(&demo, &config, options.local, (int)options.partitions);
-	if (exit_status == EXIT_DONE) {
-		bool played = play(&demo);
-		if (played)
-			say_what_next(&demo);
-		exit_status = played ? EXIT_DONE : interrupt_requested() ? EXIT_INTERRUPTED : EXIT_FAILED;
-	}
-	demo_close(&demo);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &options);
 }
 
 const struct command demo_command = {

@@ -34,22 +34,17 @@ static const char examples[] =
 static const char *const states[] = {"all", "open", "redriven", "discarded", NULL};
 
 struct settings {
-	const char *topic, *reason, *key, *since, *until, *offset, *why;
+	const char *topic, *reason, *key, *offset, *why;
+	struct config_time since, until;
 	int64_t partition, rate, patience_ms;
 	int state;
 	bool dry_run, yes, json;
 };
 
-struct selection {
-	bool has_since, has_until;
-	int64_t since_ms, until_ms;
-	int64_t from, to; /* offsets, both taken; -1: any */
-};
-
 struct job {
 	const struct config *config;
 	const struct settings *settings;
-	struct selection selection;
+	int64_t from, to; /* offsets, both taken; -1: any */
 	struct letters letters;
 	int64_t chosen[LETTER_STATES];
 	struct err err;
@@ -78,41 +73,28 @@ static bool offsets_parse(const char *text, int64_t *from, int64_t *to)
 }
 
 /* -1, or the exit status where a setting makes no sense. */
-static int select_letters(const struct config *config, const struct settings *settings, struct selection *selection)
+static int select_letters(struct job *job)
 {
-	*selection = (struct selection){.from = -1, .to = -1};
-	selection->has_since = settings->since != NULL;
-	selection->has_until = settings->until != NULL;
-	if (!settings->topic)
-		return config_misuse(config, "found no topic, expected -t TOPIC");
-	if (settings->offset && !offsets_parse(settings->offset, &selection->from, &selection->to))
-		return config_misuse(config, "--offset: found '%s', expected an offset, or two such as 17-20",
-		                     settings->offset);
-	if (settings->since && !timestamp_parse(settings->since, &selection->since_ms))
-		return config_misuse(
-			config,
-			"--since: found '%s', expected milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z",
-			settings->since);
-	if (settings->until && !timestamp_parse(settings->until, &selection->until_ms))
-		return config_misuse(
-			config,
-			"--until: found '%s', expected milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z",
-			settings->until);
+	const char *offset = job->settings->offset;
+	if (!job->settings->topic)
+		return config_misuse(job->config, "found no topic, expected -t TOPIC");
+	if (offset && !offsets_parse(offset, &job->from, &job->to))
+		return config_misuse(job->config, "--offset: found '%s', expected an offset, or two such as 17-20",
+		                     offset);
 	return -1;
 }
 
 static bool is_chosen(const struct job *job, const struct letter *letter)
 {
 	const struct settings *settings = job->settings;
-	const struct selection *selection = &job->selection;
 	size_t key_len = settings->key ? strlen(settings->key) : 0;
 	return (settings->partition < 0 || letter->partition == settings->partition) &&
 	       (!settings->reason || strcmp(letter->reason, settings->reason) == 0) &&
 	       (!settings->key || (letter->key.len >= 0 && (size_t)letter->key.len == key_len &&
 	                           memcmp(letter->key.data, settings->key, key_len) == 0)) &&
-	       (!selection->has_since || letter->timestamp_ms >= selection->since_ms) &&
-	       (!selection->has_until || letter->timestamp_ms < selection->until_ms) &&
-	       (selection->from < 0 || (letter->offset >= selection->from && letter->offset <= selection->to)) &&
+	       (!settings->since.given || letter->timestamp_ms >= settings->since.ms) &&
+	       (!settings->until.given || letter->timestamp_ms < settings->until.ms) &&
+	       (job->from < 0 || (letter->offset >= job->from && letter->offset <= job->to)) &&
 	       (settings->state == 0 || (int)letter->state == settings->state - 1);
 }
 
@@ -378,13 +360,13 @@ static int run_action(struct job *job, size_t action)
 	return exit_status;
 }
 
-static int run(const struct config *config, const struct settings *settings)
+static int run(const struct config *config, void *arg)
 {
-	struct job job = {.config = config, .settings = settings};
+	struct job job = {.config = config, .settings = arg, .from = -1, .to = -1};
 	if (config->rest_count != 1)
 		return config_misuse(config, "found %zu operands, expected one of list, show, redrive, discard",
 		                     config->rest_count);
-	int exit_status = select_letters(config, settings, &job.selection);
+	int exit_status = select_letters(&job);
 	if (exit_status >= 0)
 		return exit_status;
 	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
@@ -403,31 +385,20 @@ static int dlq_main(int argc, char **argv)
 	         .value = &settings.topic,
 	         .placeholder = "TOPIC",
 	         .help = "the dead letters of this input topic"},
-		{.name = "partition",
-	         .letter = 'p',
-	         .kind = CONFIG_INT,
-	         .value = &settings.partition,
-	         .min = -1,
-	         .max = INT32_MAX,
-	         .placeholder = "N",
-	         .help = "only of this partition; -1: all"},
+		CONFIG_PARTITION_OPTION(&settings.partition, "only of this partition; -1: all"),
 		{.name = "reason",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.reason,
 	         .placeholder = "CODE",
 	         .help = "only with this reason (docs/dead-letters.md)"},
-		{.name = "key",
-	         .kind = CONFIG_TEXT,
-	         .value = &settings.key,
-	         .placeholder = "KEY",
-	         .help = "only with this key"},
+		CONFIG_KEY_OPTION(&settings.key),
 		{.name = "since",
-	         .kind = CONFIG_TEXT,
+	         .kind = CONFIG_TIME,
 	         .value = &settings.since,
 	         .placeholder = "TIME",
 	         .help = "only from this time on: milliseconds since 1970, or ISO 8601 (UTC without an offset)"},
 		{.name = "until",
-	         .kind = CONFIG_TEXT,
+	         .kind = CONFIG_TIME,
 	         .value = &settings.until,
 	         .placeholder = "TIME",
 	         .help = "only before this time"},
@@ -464,15 +435,7 @@ static int dlq_main(int argc, char **argv)
 	                                       .examples = examples,
 	                                       .options = options,
 	                                       .option_count = sizeof options / sizeof *options};
-	struct config config;
-	int exit_status;
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	interrupt_install();
-	exit_status = run(&config, &settings);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command dlq_command = {.name = "dlq",

@@ -3,7 +3,6 @@
 #include "command.h"
 #include "config.h"
 #include "http_client.h"
-#include "interrupt.h"
 #include "mem.h"
 
 #include <stdio.h>
@@ -54,17 +53,34 @@ static int ask(const char *url, int64_t timeout_ms)
 	return status == OK && reply.status == 200 ? EXIT_DONE : EXIT_FAILED;
 }
 
+struct settings {
+	const char *listen;
+	int64_t timeout_ms;
+};
+
+static int run(const struct config *config, void *arg)
+{
+	const struct settings *settings = arg;
+	struct arena arena = {0};
+	if (config->rest_count > 1)
+		return config_misuse(config, "'%s' is one operand too many, expected one URL", config->rest[1]);
+	if (!config->rest_count && !settings->listen)
+		return config_misuse(config, "no worker was named: give its URL, --listen or TANDEM_LISTEN");
+	int exit_status = ask(url_of(config, settings->listen, &arena), settings->timeout_ms);
+	arena_fini(&arena);
+	return exit_status;
+}
+
 static int health(int argc, char **argv)
 {
-	const char *listen = NULL;
-	int64_t timeout_ms = 3000;
+	struct settings settings = {.timeout_ms = 3000};
 	const struct config_option options[] = {
 		{.name = "listen",
 	         .kind = CONFIG_TEXT,
-	         .value = &listen,
+	         .value = &settings.listen,
 	         .placeholder = "[HOST:]PORT",
 	         .help = "where the worker listens"},
-		CONFIG_PATIENCE_OPTION(&timeout_ms, "wait so long for the answer"),
+		CONFIG_PATIENCE_OPTION(&settings.timeout_ms, "wait so long for the answer"),
 	};
 	const struct config_program program = {.usage = "tandem health [options] [URL]",
 	                                       .summary = summary,
@@ -72,22 +88,7 @@ static int health(int argc, char **argv)
 	                                       .options = options,
 	                                       .option_count = sizeof options / sizeof *options,
 	                                       .no_log = true};
-	struct config config;
-	struct arena arena = {0};
-	int exit_status = -1;
-	interrupt_install();
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	if (config.rest_count > 1)
-		exit_status = config_misuse(&config, "'%s' is one operand too many, expected one URL", config.rest[1]);
-	else if (!config.rest_count && !listen)
-		exit_status = config_misuse(&config, "no worker was named: give its URL, --listen or TANDEM_LISTEN");
-	else
-		exit_status = ask(url_of(&config, listen, &arena), timeout_ms);
-	arena_fini(&arena);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command health_command = {

@@ -151,7 +151,7 @@ static void print_outcome(const struct publish_options *options, const struct pu
 		        result->total > result->sent.taken ? result->total : result->sent.taken);
 }
 
-static int run(const struct settings *settings, const struct publish_options *options)
+static int publish(const struct settings *settings, const struct publish_options *options)
 {
 	struct publish_result result;
 	struct err err = {0};
@@ -180,11 +180,30 @@ static int run_traced(const struct settings *settings, const struct config *conf
 		                            &err);
 	int exit_status = status == REJECT ? EXIT_USAGE : EXIT_FAILED;
 	if (status == OK)
-		exit_status = run(settings, options);
+		exit_status = publish(settings, options);
 	else
 		fprintf(stderr, "tandem publish: %s\n", err.text);
 	span_export_close(options->sender.traces.export);
 	logging_free(logging);
+	return exit_status;
+}
+
+static int run(const struct config *config, void *arg)
+{
+	const struct settings *settings = arg;
+	struct publish_options options;
+	int exit_status;
+	fill_options(settings, config, &options);
+	const char *wrong = misuse(settings, config, options.source);
+	if (wrong)
+		return config_misuse(config, "%s", wrong);
+	if (!parse_range(settings->lines, &options.generate.lines_min, &options.generate.lines_max))
+		return config_misuse(config, "--lines: found '%s', expected a number or MIN-MAX, from 1 to %d",
+		                     settings->lines, GENERATE_LINES_MAX);
+	if (!settings->dry_run && !(options.sender.log = config_open_log(config, &exit_status)))
+		return exit_status;
+	exit_status = run_traced(settings, config, &options);
+	log_close(options.sender.log);
 	return exit_status;
 }
 
@@ -300,25 +319,7 @@ static int publish_main(int argc, char **argv)
 	                                       .examples = examples,
 	                                       .options = table,
 	                                       .option_count = sizeof table / sizeof *table};
-	struct config config;
-	struct publish_options options;
-	int exit_status;
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	fill_options(&settings, &config, &options);
-	const char *wrong = misuse(&settings, &config, options.source);
-	interrupt_install();
-	if (wrong)
-		exit_status = config_misuse(&config, "%s", wrong);
-	else if (!parse_range(settings.lines, &options.generate.lines_min, &options.generate.lines_max))
-		exit_status = config_misuse(&config, "--lines: found '%s', expected a number or MIN-MAX, from 1 to %d",
-		                            settings.lines, GENERATE_LINES_MAX);
-	else if (settings.dry_run || (options.sender.log = config_open_log(&config, &exit_status)))
-		exit_status = run_traced(&settings, &config, &options);
-	log_close(options.sender.log);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command publish_command = {.name = "publish",

@@ -9,7 +9,6 @@
 #include "interrupt.h"
 #include "json.h"
 #include "nearest.h"
-#include "timestamp.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -23,7 +22,8 @@ static const char *const codecs[] = {"deflate", "null", NULL};
 struct settings {
 	struct config_list topics;
 	int64_t partition, to_offset, count, rate, patience_ms;
-	const char *from, *until, *key, *type, *format;
+	const char *from, *key, *type, *format;
+	struct config_time until;
 	const struct format *parsed; /* format's */
 	const char *to_topic, *to_log, *to_namespace, *mirror, *export, *import;
 	int codec;
@@ -84,8 +84,8 @@ static const char *misuse(const struct settings *settings)
 {
 	if (settings->format && (settings->json || !prints(settings)))
 		return "--format prints: -J, --mirror, --export, --import and copying exclude it";
-	if (settings->import && (settings->topics.count || selects(settings) || settings->until || settings->create ||
-	                         copies(settings) || settings->mirror || settings->export))
+	if (settings->import && (settings->topics.count || selects(settings) || settings->until.given ||
+	                         settings->create || copies(settings) || settings->mirror || settings->export))
 		return "--import takes a file to the topic of its events: of the other options only -n, -J, --rate and --timeout"
 		       " go with it";
 	if (settings->import)
@@ -101,7 +101,7 @@ static const char *misuse(const struct settings *settings)
 		return "--export needs --type: a container file holds events of one type";
 	if (settings->export && settings->follow)
 		return "--export and --follow exclude each other: the file is whole at its end";
-	if (settings->follow && settings->until)
+	if (settings->follow && settings->until.given)
 		return "--follow and --until-time exclude each other";
 	if (settings->create && !copies(settings))
 		return "--create-topic goes with --to-topic or --to-log";
@@ -139,6 +139,8 @@ static int select_records(const struct config *config, const struct settings *se
 	                                       .topic_count = settings->topics.count,
 	                                       .partition = settings->partition,
 	                                       .to_offset = settings->to_offset,
+	                                       .has_until = settings->until.given,
+	                                       .until_ms = settings->until.ms,
 	                                       .key = settings->key,
 	                                       .count = settings->count,
 	                                       .rate = settings->dry_run ? 0 : settings->rate,
@@ -148,12 +150,6 @@ static int select_records(const struct config *config, const struct settings *se
 			config,
 			"-o: found '%s', expected beginning, end, an offset, -N for the last N, or @ and a time",
 			settings->from);
-	selection->has_until = settings->until != NULL;
-	if (settings->until && !timestamp_parse(settings->until, &selection->until_ms))
-		return config_misuse(
-			config,
-			"--until-time: found '%s', expected milliseconds since 1970 or ISO 8601 such as 2026-11-23T04:27:40Z",
-			settings->until);
 	if (!settings->type)
 		return -1;
 	selection->type = type_named(settings->type);
@@ -382,7 +378,8 @@ static struct log *open_target(const struct settings *settings, const struct con
 	return config_open_log(&other, exit_status);
 }
 
-static int run(const struct settings *settings, const struct config *config, const struct replay_selection *selection)
+static int open_and_run(const struct settings *settings, const struct config *config,
+                        const struct replay_selection *selection)
 {
 	struct arena arena = {0};
 	int exit_status = EXIT_FAILED;
@@ -412,6 +409,24 @@ static int run(const struct settings *settings, const struct config *config, con
 	return exit_status;
 }
 
+static int run(const struct config *config, void *arg)
+{
+	struct settings *settings = arg;
+	struct replay_selection selection;
+	struct arena arena = {0};
+	if (config->rest_count)
+		return config_misuse(config, "found '%s', expected options alone; topics are given with -t",
+		                     config->rest[0]);
+	const char *wrong = misuse(settings);
+	int exit_status = wrong ? config_misuse(config, "%s", wrong) : select_records(config, settings, &selection);
+	if (exit_status < 0)
+		exit_status = read_format(config, settings, &arena);
+	if (exit_status < 0)
+		exit_status = open_and_run(settings, config, &selection);
+	arena_fini(&arena);
+	return exit_status;
+}
+
 static int replay_main(int argc, char **argv)
 {
 	struct settings settings = defaults;
@@ -422,14 +437,7 @@ static int replay_main(int argc, char **argv)
 	         .value = &settings.topics,
 	         .placeholder = "TOPIC",
 	         .help = "read this topic; may be given several times"},
-		{.name = "partition",
-	         .letter = 'p',
-	         .kind = CONFIG_INT,
-	         .value = &settings.partition,
-	         .min = -1,
-	         .max = INT32_MAX,
-	         .placeholder = "N",
-	         .help = "read this partition alone; -1: all"},
+		CONFIG_PARTITION_OPTION(&settings.partition, "read this partition alone; -1: all"),
 		{.name = "from",
 	         .letter = 'o',
 	         .kind = CONFIG_TEXT,
@@ -444,15 +452,11 @@ static int replay_main(int argc, char **argv)
 	         .placeholder = "N",
 	         .help = "end before this offset; -1: at the end as it was at the start"},
 		{.name = "until-time",
-	         .kind = CONFIG_TEXT,
+	         .kind = CONFIG_TIME,
 	         .value = &settings.until,
 	         .placeholder = "TIME",
 	         .help = "end before this time: milliseconds since 1970, or ISO 8601 (UTC without an offset)"},
-		{.name = "key",
-	         .kind = CONFIG_TEXT,
-	         .value = &settings.key,
-	         .placeholder = "KEY",
-	         .help = "only records with this key"},
+		CONFIG_KEY_OPTION(&settings.key),
 		{.name = "type",
 	         .kind = CONFIG_TEXT,
 	         .value = &settings.type,
@@ -534,28 +538,7 @@ static int replay_main(int argc, char **argv)
 		.examples = examples,
 		.options = table,
 		.option_count = sizeof table / sizeof *table};
-	struct config config;
-	struct replay_selection selection;
-	struct arena arena = {0};
-	int exit_status;
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	const char *wrong = misuse(&settings);
-	if (config.rest_count)
-		exit_status = config_misuse(&config, "found '%s', expected options alone; topics are given with -t",
-		                            config.rest[0]);
-	else
-		exit_status =
-			wrong ? config_misuse(&config, "%s", wrong) : select_records(&config, &settings, &selection);
-	if (exit_status < 0)
-		exit_status = read_format(&config, &settings, &arena);
-	interrupt_install();
-	if (exit_status < 0)
-		exit_status = run(&settings, &config, &selection);
-	arena_fini(&arena);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command replay_command = {

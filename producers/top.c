@@ -88,8 +88,9 @@ static int show(struct top *top)
 	return top->answered ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int open_and_show(const struct config *config, struct settings *settings)
+static int run(const struct config *config, void *arg)
 {
+	struct settings *settings = arg;
 	int exit_status = EXIT_DONE;
 	struct top top = {.settings = settings, .terminal = isatty(STDOUT_FILENO) && !settings->json};
 	struct top_settings *of_source = &settings->of_source;
@@ -119,12 +120,7 @@ static int top(int argc, char **argv)
 {
 	struct settings settings = {.of_source = {.seam = &seam_system, .data = "data"}, .interval_ms = 2000};
 	const struct config_option options[] = {
-		{.name = "data",
-	         .letter = 'd',
-	         .kind = CONFIG_TEXT,
-	         .value = &settings.of_source.data,
-	         .placeholder = "DIR",
-	         .help = "folder of the task files"},
+		CONFIG_DATA_OPTION(&settings.of_source.data),
 		{.name = "url",
 	         .letter = 'u',
 	         .kind = CONFIG_LIST,
@@ -153,15 +149,7 @@ static int top(int argc, char **argv)
 	                                       .examples = examples,
 	                                       .options = options,
 	                                       .option_count = sizeof options / sizeof *options};
-	struct config config;
-	int exit_status = -1;
-	interrupt_install();
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	exit_status = open_and_show(&config, &settings);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command top_command = {

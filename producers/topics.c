@@ -41,7 +41,7 @@ struct settings {
 
 struct job {
 	const struct config *config;
-	struct settings *settings;
+	const struct settings *settings;
 	struct log *log;
 	struct arena arena;
 	struct genesis_topic_array plan;
@@ -400,8 +400,9 @@ static action_run *action_named(const struct config *config, bool *no_log)
 	return NULL;
 }
 
-static int run(const struct config *config, struct settings *settings)
+static int run(const struct config *config, void *arg)
 {
+	const struct settings *settings = arg;
 	struct job job = {.config = config, .settings = settings};
 	const struct plan_request request = {(int32_t)settings->partitions, settings->partitions_of};
 	int exit_status = EXIT_USAGE;
@@ -471,15 +472,7 @@ static int topics_main(int argc, char **argv)
 	                                       .examples = examples,
 	                                       .options = options,
 	                                       .option_count = sizeof options / sizeof *options};
-	struct config config;
-	int exit_status;
-	config_parse(&program, argc, argv, &config, &exit_status);
-	if (exit_status >= 0)
-		return exit_status;
-	interrupt_install();
-	exit_status = run(&config, &settings);
-	config_free(&config);
-	return exit_status;
+	return config_run(&program, argc, argv, run, &settings);
 }
 
 const struct command topics_command = {

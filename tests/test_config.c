@@ -19,6 +19,7 @@ static struct fixture {
 	bool flag;
 	const char *word, *secret;
 	struct config_list list;
+	struct config_time since;
 	int choice;
 	struct config config;
 	int exit_status;
@@ -44,6 +45,7 @@ static const struct config_option options[] = {
          .placeholder = "TEXT",
          .help = "the secret",
          .secret = true},
+	{.name = "since", .kind = CONFIG_TIME, .value = &f.since, .placeholder = "TIME", .help = "since when"},
 	{.name = "item", .kind = CONFIG_LIST, .value = &f.list, .placeholder = "ITEM", .help = "several"},
 	{.name = "colour",
          .kind = CONFIG_CHOICE,
@@ -206,6 +208,53 @@ static void durations_take_units(void **state)
 	}
 }
 
+static void a_time_is_milliseconds_or_iso_8601_and_may_be_missing(void **state)
+{
+	(void)state;
+	PARSE(NULL);
+	assert_false(f.since.given);
+	PARSE("--since", "1970-01-01T00:00:02Z");
+	assert_true(f.since.given);
+	assert_int_equal(f.since.ms, 2000);
+	PARSE("--since=17", "--print-config");
+	assert_non_null(strstr(f.out, "\nsince = 17\n"));
+	PARSE("--print-config");
+	assert_non_null(strstr(f.out, "\n#since = \n"));
+	PARSE("--since", "yesterday");
+	REFUSED("--since: found 'yesterday', expected milliseconds since 1970 or ISO 8601 such as");
+}
+
+struct ran {
+	int times;
+	bool flag;
+};
+
+static int run(const struct config *config, void *arg)
+{
+	struct ran *ran = arg;
+	ran->times++;
+	ran->flag = f.flag;
+	return config->rest_count ? EXIT_PARTLY : EXIT_DONE;
+}
+
+static void a_program_is_run_with_what_was_parsed_and_gives_its_status(void **state)
+{
+	(void)state;
+	struct capture err;
+	struct ran ran = {0};
+	char *good[] = {"probe", "-f", "operand", NULL}, *wrong[] = {"probe", "--nonsense", NULL};
+	f = (struct fixture){.count = 7};
+	assert_int_equal(config_run(&program, 3, good, run, &ran), EXIT_PARTLY);
+	assert_int_equal(ran.times, 1);
+	assert_true(ran.flag);
+	capture_begin(&err, STDERR_FILENO);
+	int exit_status = config_run(&program, 2, wrong, run, &ran);
+	capture_end(&err);
+	capture_free(&err);
+	assert_int_equal(exit_status, EXIT_USAGE);
+	assert_int_equal(ran.times, 1);
+}
+
 static void a_mistyped_name_is_answered_with_the_nearest(void **state)
 {
 	(void)state;
@@ -366,6 +415,8 @@ int main(void)
 		cmocka_unit_test_teardown(brokers_are_a_log, forget),
 		cmocka_unit_test_teardown(values_out_of_range_or_of_another_kind_are_refused, forget),
 		cmocka_unit_test_teardown(durations_take_units, forget),
+		cmocka_unit_test_teardown(a_time_is_milliseconds_or_iso_8601_and_may_be_missing, forget),
+		cmocka_unit_test_teardown(a_program_is_run_with_what_was_parsed_and_gives_its_status, forget),
 		cmocka_unit_test_teardown(a_mistyped_name_is_answered_with_the_nearest, forget),
 		cmocka_unit_test_teardown(properties_are_merged_by_name, forget),
 		cmocka_unit_test_teardown(properties_the_protocol_rests_on_are_refused_with_the_reason, forget),

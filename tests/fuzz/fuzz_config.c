@@ -37,6 +37,7 @@ static void parse(int argc, char **argv)
 	int colour = 0;
 	const char *text = NULL, *secret = NULL;
 	struct config_list list = {0};
+	struct config_time when = {0};
 	const struct config_option options[] = {
 		{.name = "flag", .letter = 'f', .kind = CONFIG_FLAG, .value = &flag, .help = "a flag"},
 		{.name = "number",
@@ -65,6 +66,7 @@ static void parse(int argc, char **argv)
 	         .value = &duration,
 	         .placeholder = "TIME",
 	         .help = "a time"},
+		{.name = "when", .kind = CONFIG_TIME, .value = &when, .placeholder = "TIME", .help = "a point in time"},
 		{.name = "colour",
 	         .kind = CONFIG_CHOICE,
 	         .value = &colour,
