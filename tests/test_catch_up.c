@@ -26,11 +26,11 @@
 #define PARTITIONS 4
 #define ORDERS     800 /* a partition */
 #define AT         300 /* where the gate stands */
-#define LIMIT_S    120
+#define LIMIT_S    300
 
 /* ---- a service with a gate ---- */
 
-enum turn { OPEN, SLOW, SHUT }; /* SLOW: a millisecond a record */
+enum turn { OPEN, SLOW, SHUT }; /* SLOW: 20 ms a record, ten seconds a task */
 
 static struct {
 	mtx_t lock;
@@ -49,7 +49,7 @@ static void pass(int32_t partition, int64_t number)
 			cnd_wait(&gate.changed, &gate.lock);
 		struct timespec at;
 		timespec_get(&at, TIME_UTC);
-		at.tv_nsec += 1000000;
+		at.tv_nsec += 20000000;
 		at.tv_sec += at.tv_nsec / 1000000000;
 		at.tv_nsec %= 1000000000;
 		while (gate.turn == SLOW && cnd_timedwait(&gate.changed, &gate.lock, &at) == thrd_success)

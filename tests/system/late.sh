@@ -38,8 +38,8 @@ expect 0 'the component is named' jq -e '.status == "DOWN" and .components.log.s
 page order >metrics
 expect 0 'who it is, and that it is not ready, is told' grep -q '^tandem_build_info{.*service="order"' metrics
 expect 0 'as a metric, too' grep -q '^tandem_ready 0$' metrics
-expect 0 'it is seen from afar' "$tandem" top --url "${url[order]}" --interval 1s --count 1
-holds 'with nothing to do' 'no tasks'
+seen() { "$tandem" top --url "${url[order]}" --interval 1s --count 1 >looked && grep -q 'no tasks' looked; }
+await 'it is seen from afar, with nothing to do' seen
 kill -TERM "${pid[inventory]}"
 wait "${pid[inventory]}"
 verdict $? "who waits and is told to end, ends well: status $?"
@@ -54,7 +54,7 @@ expect 1 'who has no topics ends' test $? -eq 0
 expect 0 'and says which' grep -q 'topic elsewhere.order-events does not exist; run `tandem topics create`' revenue.log
 expect 0 'orders' "$tandem" publish --skus 10 --stock 1000 --orders 100
 expect 0 'are settled' "$tandem" audit --wait --timeout 120s
-expect 0 'what it waited for is told no more' "$tandem" health "${url[order]}/readyz"
+await 'what it waited for is told no more' well order
 end_worker order
 end_worker inventory
 finish
