@@ -349,3 +349,17 @@ double pace_first(const struct pace *pace, int64_t from)
 	}
 	return (double)first / 1e6;
 }
+
+double pace_all(const struct pace *pace, int64_t from, int64_t to)
+{
+	int64_t last = 0;
+	check(pace);
+	for (int64_t n = from; n < to; n++) {
+		int64_t got_us = n < atomic_load(&pace->sent) ? atomic_load(&pace->got_us[n]) : 0;
+		if (!got_us)
+			return 0;
+		if (got_us > last)
+			last = got_us;
+	}
+	return (double)last / 1e6;
+}

@@ -30,5 +30,7 @@ void pace_sort(struct pace_times *times);
 double pace_quantile(const struct pace_times *times, double share); /* 0.5: the median; 1: the most */
 /* When the first outcome of any order from `from` on came, as side_now; 0: none did yet. */
 double pace_first(const struct pace *pace, int64_t from);
+/* When the last of the first outcomes of orders from..to-1 came; 0: one has none yet. */
+double pace_all(const struct pace *pace, int64_t from, int64_t to);
 
 #endif

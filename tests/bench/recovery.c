@@ -22,6 +22,7 @@
 #define WAIT_SECONDS  120
 #define DRAIN_SECONDS 600
 #define SETTLE        1.0 /* seconds before each blow */
+#define EVERY_WHERE   100 /* so many orders are in every partition */
 #define LOST          3.0 /* seconds after which an outcome will not come any more */
 #define ORDERS_MAX    (RATE * 600)
 
@@ -89,8 +90,16 @@ static void delete_files(struct side *side, const char *role)
 		bench_say("the files of the %s worker could not be deleted", role);
 }
 
-/* Returns seconds from the blow to the first outcome of an order placed after the restart. */
-static double kill_one(struct side *side, struct pace *pace, bool order, bool wipe)
+static bool have_all_come(struct rig *rig, void *arg)
+{
+	struct first *first = arg;
+	(void)rig;
+	return pace_all(first->pace, first->from, first->from + EVERY_WHERE) > 0;
+}
+
+/* Returns seconds from the blow to the first outcome of an order placed after the restart; *all, where the files were wiped:
+ * until there is one from every partition. */
+static double kill_one(struct side *side, struct pace *pace, bool order, bool wipe, double *all)
 {
 	struct rig_process **victim = order ? &side->order : &side->inventory;
 	const char *role = order ? "order" : "inventory";
@@ -102,6 +111,9 @@ static double kill_one(struct side *side, struct pace *pace, bool order, bool wi
 	*victim = side_start_one(side, role);
 	struct first first = {pace, pace_sent(pace)};
 	rig_until(&side->rig, WAIT_SECONDS, "a new order has its outcome", has_come, &first);
+	if (wipe)
+		rig_until(&side->rig, WAIT_SECONDS, "new orders of all partitions have theirs", have_all_come, &first);
+	*all = pace_all(pace, first.from, first.from + EVERY_WHERE) - blow;
 	return pace_first(pace, first.from) - blow;
 }
 
@@ -118,7 +130,7 @@ static void kills(struct recovery *recovery, enum side_kind kind)
 	struct pace *pace = pace_open(&side, ORDERS_MAX);
 	pace_start(pace, RATE);
 	for (int64_t i = 0; i < 2 * recovery->kills; i++) {
-		double seconds = kill_one(&side, pace, i % 2 == 0, false);
+		double all, seconds = kill_one(&side, pace, i % 2 == 0, false, &all);
 		bench_note(&recovery->bench, "s", seconds, NAN, "%s, kill -9 of the %s worker", side_names[kind],
 		           i % 2 ? "inventory" : "order");
 	}
@@ -133,13 +145,15 @@ static void wipes(struct recovery *recovery, enum side_kind kind)
 	pace_start(pace, RATE);
 	for (int i = 0; i < 2; i++) {
 		int64_t records = side_records(&side, i ? "inventory" : "orders");
-		double seconds = kill_one(&side, pace, i == 0, true);
+		double all, seconds = kill_one(&side, pace, i == 0, true, &all);
 		const char *role = i ? "inventory" : "order";
-		bench_say("%s: the %s worker's files deleted behind %lld records: %.2f s", side_names[kind], role,
-		          (long long)records, seconds);
+		bench_say("%s: the %s worker's files deleted behind %lld records: %.2f s, all partitions %.2f s",
+		          side_names[kind], role, (long long)records, seconds, all);
 		bench_note(&recovery->bench, "s", seconds, NAN, "%s, files of the %s worker deleted", side_names[kind],
 		           role);
-		bench_note(&recovery->bench, "records/s", (double)records / seconds, NAN,
+		bench_note(&recovery->bench, "s", all, NAN, "%s, files of the %s worker deleted, all partitions",
+		           side_names[kind], role);
+		bench_note(&recovery->bench, "records/s", (double)records / all, NAN,
 		           "%s, files of the %s worker deleted, folded", side_names[kind], role);
 	}
 	finish(recovery, &side, pace, "files deleted");
