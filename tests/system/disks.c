@@ -26,7 +26,7 @@
 #include <cmocka.h>
 
 #define INVENTORY    2
-#define WAIT_SECONDS 90
+#define WAIT_SECONDS 120
 #define DISK_BYTES   (64 << 20)
 
 static struct rig rig;

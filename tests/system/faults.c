@@ -27,7 +27,7 @@
 
 #define ORDERS       3
 #define INVENTORY    3
-#define WAIT_SECONDS 60
+#define WAIT_SECONDS 120
 #define LOAD         "--skus 40 --lines 1-4 --cancel-one-in 15"
 
 static struct rig rig;
@@ -233,7 +233,7 @@ static void a_stopped_worker_that_comes_back_disturbs_nothing(void **state)
 	          &reached);
 	kill(zombie->pid, SIGCONT);
 	int64_t orders = witness_enough(&rig, WAIT_SECONDS);
-	rig_ok(&rig, "audit --wait --timeout 60s --data %s --data %s", rig.data, other_data);
+	rig_ok(&rig, "audit --wait --timeout 110s --data %s --data %s", rig.data, other_data);
 	stop(zombie);
 	stop(other);
 	stop(inventory);

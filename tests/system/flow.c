@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_SECONDS 60
+#define WAIT_SECONDS 120
 
 static struct rig rig;
 

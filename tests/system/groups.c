@@ -31,7 +31,7 @@
 
 #define ORDERS       3
 #define INVENTORY    2
-#define WAIT_SECONDS 60
+#define WAIT_SECONDS 120
 #define SESSION      "3s"
 
 static struct rig rig;
@@ -209,7 +209,7 @@ static void a_member_that_slept_through_its_session_wakes_in_any_state_and_nothi
 		await_words(zombie, said, "partitions assigned");
 	}
 	int64_t orders = witness_enough(&rig, WAIT_SECONDS);
-	rig_ok(&rig, "audit --wait --timeout 60s --data %s --data %s", rig.data, other_data);
+	rig_ok(&rig, "audit --wait --timeout 110s --data %s --data %s", rig.data, other_data);
 	for (size_t i = 0; i < sizeof states / sizeof *states; i++)
 		recovery_end(&rig, &recoveries[i]);
 	stop(zombie);

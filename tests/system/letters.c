@@ -24,7 +24,7 @@
 #define ORDERS       3
 #define INVENTORY    2
 #define LETTERS      400
-#define WAIT_SECONDS 60
+#define WAIT_SECONDS 120
 
 static struct rig rig;
 

@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #define PARTITIONS   2
-#define WAIT_SECONDS 60
+#define WAIT_SECONDS 120
 #define LATE                                                                                                           \
 	"{\"type\": \"StockReceived\", \"event\": {\"receipt_id\": \"late\", \"sku\": \"LATE\", \"quantity\": 7, \"received_at\": 1291191960000}}\n"
 
