@@ -39,6 +39,9 @@ void service_args_close(struct service_args *args);
 /* Says "tandem <service> <what>: text" on stderr. */
 void service_say(const struct service_args *args, const char *what, const struct err *err);
 
+/* The progress function of who folds: arg is a struct progress. False once it was asked to stop. */
+bool service_progress(void *arg, int32_t partition, int64_t records);
+
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 int service_run(const struct service *service, int argc, char **argv);

@@ -5,6 +5,8 @@
 #include "service_args.h"
 
 #include "genesis.h"
+#include "interrupt.h"
+#include "progress.h"
 #include "seal.h"
 
 #include <stdio.h>
@@ -120,4 +122,11 @@ void service_args_close(struct service_args *args)
 void service_say(const struct service_args *args, const char *what, const struct err *err)
 {
 	fprintf(stderr, "tandem %s %s: %s\n", args->service->name, what, err->text);
+}
+
+bool service_progress(void *arg, int32_t partition, int64_t records)
+{
+	(void)partition;
+	progress_update(arg, records);
+	return !interrupt_requested();
 }

@@ -12,15 +12,6 @@
 static const char examples[] = "  tandem order status --log local:demo --data state\n"
 			       "  tandem inventory status -b localhost:9092 --data state -J | jq .lag\n";
 
-static const char *state_text(const struct status_report *report)
-{
-	if (report->halted)
-		return "halted";
-	if (!report->running)
-		return report->has_file ? "stopped" : "no file";
-	return report->catching_up ? "catching up" : lock_state_name(report->state);
-}
-
 static void number_or_dash(int64_t number)
 {
 	if (number < 0)
@@ -37,7 +28,7 @@ static void print_row(const struct service_args *args, const struct status_repor
 	number_or_dash(report->lag);
 	printf(" %9lld %7zu %8lld  %016" PRIx64 " %016" PRIx64 " %s\n", (long long)report->rows,
 	       report->inbound_count + report->outbound_count, (long long)report->rejected, report->input_hash,
-	       report->output_hash, state_text(report));
+	       report->output_hash, status_state_text(report));
 }
 
 static bool is_wrong(const struct status_report *report)
@@ -121,7 +112,7 @@ static json_t *report_json(const struct service_args *args, const struct status_
 	snprintf(output, sizeof output, "%016" PRIx64, report->output_hash);
 	json_t *json = json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "service",
 	                         args->service->name, "topic", args->service->input, "partition", report->partition,
-	                         "state", state_text(report), "next_offset", (json_int_t)report->next_offset, "end",
+	                         "state", status_state_text(report), "next_offset", (json_int_t)report->next_offset, "end",
 	                         (json_int_t)report->end, "lag", (json_int_t)report->lag, "rows",
 	                         (json_int_t)report->rows, "applied", (json_int_t)report->applied, "rejected",
 	                         (json_int_t)report->rejected, "repeats", (json_int_t)report->repeats, "forged",

@@ -313,3 +313,12 @@ enum status status_glance(const struct service *service, const char *data, int32
 		.service = service, .log = log, .seam = seam, .arena = arena, .out = out, .glance = true};
 	return look(&reading, data, partition, err);
 }
+
+const char *status_state_text(const struct status_report *report)
+{
+	if (report->halted)
+		return "halted";
+	if (!report->running)
+		return report->has_file ? "stopped" : "no file";
+	return report->catching_up ? "catching up" : lock_state_name(report->state);
+}

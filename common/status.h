@@ -76,4 +76,7 @@ enum status status_glance(const struct service *service, const char *data, int32
 const char *status_fork_advice(struct arena *arena, const char *service, int32_t source, const char *topic,
                                int32_t partition, int64_t first_missing);
 
+/* What the task is doing, for people: "halted", "no file", "folding", ... Static. */
+const char *status_state_text(const struct status_report *report);
+
 #endif

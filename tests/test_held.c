@@ -1,6 +1,5 @@
 /* A service that holds: what comes behind a dead letter waits for it, key by key, and goes on in its order. Every test folds its
  * records twice (see support/records.h). */
-#include "support/folder.h"
 #include "support/gated.h"
 
 #include "verify.h"
@@ -19,7 +18,7 @@ static struct records r;
 static int setup(void **state)
 {
 	(void)state;
-	records_begin_service(&r, &gated_holds, 0, NULL);
+	records_begin_service(&r, &gated_holds, 0);
 	return 0;
 }
 
@@ -325,12 +324,9 @@ static void headers_wait_with_their_record(void **state)
 static void a_restart_between_any_two_records_changes_nothing(void **state)
 {
 	(void)state;
-	struct folder folder;
 	struct err err = {0};
 	records_drop(&r);
-	folder_make(&folder);
-	char *path = mem_format("%s/0.db", folder.path);
-	records_begin_service(&r, &gated_holds, 0, path);
+	records_begin_file(&r, &gated_holds, 0);
 	struct log_record log[10];
 	size_t count = 0;
 	log[count++] = order(1, "EUR", 1);
@@ -355,8 +351,6 @@ static void a_restart_between_any_two_records_changes_nothing(void **state)
 	taken("1 2 3 -4");
 	nothing_is_held();
 	records_end(&r);
-	mem_free(path);
-	folder_remove(&folder);
 }
 
 /* verify sees what waits. */
@@ -373,8 +367,8 @@ static void a_file_whose_queue_is_another_is_not_the_same(void **state)
 		struct err err = {0};
 		struct records other;
 		records_drop(&r);
-		records_begin_service(&r, &gated_holds, 0, NULL);
-		records_begin_service(&other, &gated_holds, 0, NULL);
+		records_begin_service(&r, &gated_holds, 0);
+		records_begin_service(&other, &gated_holds, 0);
 		place(1, "EUR", 1);
 		place(1, "GBP", 2);
 		for (size_t k = 1; k < r.folded_count; k++)
@@ -401,22 +395,16 @@ static void a_damaged_queue_halts(void **state)
 		"UPDATE letter SET key = NULL",
 	};
 	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
-		struct folder folder;
 		struct err err = {0};
 		records_drop(&r);
-		folder_make(&folder);
-		char *path = mem_format("%s/0.db", folder.path);
-		records_begin_service(&r, &gated_holds, 0, path);
+		records_begin_file(&r, &gated_holds, 0);
 		place(1, "EUR", 1);
 		place(1, "GBP", 2);
 		assert_int_equal(task_commit(r.task, &err), OK);
-		assert_int_equal(store_exec(task_store(r.task), damages[i], &err), OK);
-		records_reopen(&r);
+		records_edit(&r, damages[i]);
 		struct log_record record = gated_discard(&r, 0, 1);
 		assert_string_equal(records_refused(&r, &record), "corrupt");
 		records_drop(&r);
-		mem_free(path);
-		folder_remove(&folder);
 	}
 }
 
@@ -435,7 +423,7 @@ static void any_mixture_keeps_the_order_of_each_key(void **state)
 		size_t letter_count = 0;
 		int64_t placed = 0;
 		records_drop(&r);
-		records_begin_service(&r, &gated_holds, 0, NULL);
+		records_begin_service(&r, &gated_holds, 0);
 		for (int step = 1; step <= 150; step++) {
 			random = random * 6364136223846793005u + 1442695040888963407u;
 			unsigned what = (unsigned)(random >> 33) % 10, key = (unsigned)(random >> 43) % 3;

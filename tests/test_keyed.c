@@ -1,4 +1,5 @@
 /* Keyed chains: whoever may write to a topic, and knows everything that stands there, is no worker. */
+#include "command.h"
 #include "genesis.h"
 #include "mark.h"
 #include "redrive.h"
@@ -427,27 +428,18 @@ static void a_file_of_keyed_chains_is_not_opened_without_the_secret(void **state
 static void a_file_of_before_there_were_keyed_chains_is_of_public_ones(void **state)
 {
 	(void)state;
-	char path[] = "/tmp/tandem-keyed-XXXXXX";
 	struct records records;
-	struct store *store;
 	struct err err = {0};
-	close(mkstemp(path));
-	records_begin_file(&records, "order", 0, path);
+	records_begin_file(&records, command_service("order"), 0);
 	struct log_record order = an_order(&records, 1);
 	assert_int_equal(records_fold(&records, &order), TASK_APPLIED);
 	assert_int_equal(task_commit(records.task, &err), OK);
-	task_close(records.task);
-	records.task = NULL;
-	assert_int_equal(store_open(&(struct store_config){.path = path, .mode = STORE_WRITE}, &store, &err), OK);
-	assert_int_equal(store_exec(store, "DROP TABLE keyed", &err), OK);
-	store_close(store);
-	records_reopen(&records);
+	records_edit(&records, "DROP TABLE keyed");
 	assert_int_equal(records_number(&records, "SELECT count(*) FROM keyed"), 0);
 	assert_false(task_seal(records.task)->keyed);
 	order = an_order(&records, 50);
 	assert_int_equal(records_fold(&records, &order), TASK_APPLIED);
 	records_end(&records);
-	unlink(path);
 }
 
 /* ---- keys ---- */

@@ -1,6 +1,5 @@
 /* Dead letters that come back: the task takes each one once, whoever sends it and however often. What waits behind one is in
  * test_held.c. Every test folds its records twice (see support/records.h). */
-#include "support/folder.h"
 #include "support/gated.h"
 
 #include "genesis.h"
@@ -19,7 +18,7 @@ static struct records r;
 static int setup(void **state)
 {
 	(void)state;
-	records_begin_service(&r, &gated_goes_on, 0, NULL);
+	records_begin_service(&r, &gated_goes_on, 0);
 	return 0;
 }
 
@@ -255,12 +254,9 @@ static void a_letter_at_the_limits_may_come_back_with_a_header_more(void **state
 static void a_letter_stays_taken_through_a_restart(void **state)
 {
 	(void)state;
-	struct folder folder;
 	struct err err = {0};
 	records_drop(&r);
-	folder_make(&folder);
-	char *path = mem_format("%s/0.db", folder.path);
-	records_begin_service(&r, &gated_goes_on, 0, path);
+	records_begin_file(&r, &gated_goes_on, 0);
 	struct log_record order = rejected(1, 7);
 	gated_turn(&r);
 	assert_int_equal(task_commit(r.task, &err), OK);
@@ -274,35 +270,22 @@ static void a_letter_stays_taken_through_a_restart(void **state)
 	assert_int_equal(redrive(&order, 0, 1), TASK_REPEAT);
 	assert_string_equal(gated_taken(&r), "7");
 	records_end(&r);
-	mem_free(path);
-	folder_remove(&folder);
 }
 
 /* As a file of a program before this one has it. */
 static void a_file_without_the_table_gets_it(void **state)
 {
 	(void)state;
-	struct folder folder;
 	struct err err = {0};
 	records_drop(&r);
-	folder_make(&folder);
-	char *path = mem_format("%s/0.db", folder.path);
-	records_begin_service(&r, &gated_goes_on, 0, path);
+	records_begin_file(&r, &gated_goes_on, 0);
 	struct log_record order = rejected(1, 7);
 	gated_turn(&r);
 	assert_int_equal(task_commit(r.task, &err), OK);
-	task_close(r.task);
-	struct store *store;
-	assert_int_equal(store_open(&(struct store_config){.path = path}, &store, &err), OK);
-	assert_int_equal(store_exec(store, "DROP TABLE letter", &err), OK);
-	store_close(store);
-	r.task = NULL;
-	records_reopen(&r);
+	records_edit(&r, "DROP TABLE letter");
 	assert_int_equal(redrive(&order, 0, 1), TASK_APPLIED);
 	assert_int_equal(redrive(&order, 0, 1), TASK_REPEAT);
 	records_end(&r);
-	mem_free(path);
-	folder_remove(&folder);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

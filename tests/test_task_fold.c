@@ -3,6 +3,7 @@
 #include "support/records.h"
 
 #include "bytes.h"
+#include "command.h"
 #include "genesis.h"
 
 #include <setjmp.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -798,12 +798,8 @@ static void a_full_disk_is_retried_from_the_last_commit(void **state)
 	(void)state;
 	struct records records;
 	struct err err = {0};
-	char path[] = "/tmp/tandem-fold-XXXXXX";
 	enum task_verdict verdict;
-	int fd = mkstemp(path);
-	assert_true(fd >= 0);
-	close(fd);
-	records_begin_file(&records, "order", 0, path);
+	records_begin_file(&records, command_service("order"), 0);
 	struct log_record first = an_order(&records, 1);
 	records_fold(&records, &first);
 	assert_int_equal(task_commit(records.task, &err), OK);
@@ -824,7 +820,6 @@ static void a_full_disk_is_retried_from_the_last_commit(void **state)
 	assert_int_equal(records_fold(&records, &second), TASK_APPLIED);
 	assert_int_equal(records_raw_output(&records, 0)->number, 2);
 	records_end(&records);
-	unlink(path);
 }
 
 static void a_rejected_record_leaves_nothing_but_its_dead_letter(void **state)

@@ -304,7 +304,7 @@ static void what_was_held_sends_in_its_own_trace(void **state)
 {
 	(void)state;
 	struct records records;
-	records_begin_service(&records, &gated_holds, 0, NULL);
+	records_begin_service(&records, &gated_holds, 0);
 	const char *key = gated_key(&records, 1), *other = "00-af7651916cd43dd8448eb211c80319c0-b7ad6b7169203331-01";
 	const struct log_record shut = gated_order(&records, key, "EUR", 1),
 				waits = gated_order(&records, key, "GBP", 2);

@@ -110,15 +110,6 @@ static int64_t behind_ms(struct top_files *files, const struct service *service,
 	return ms > 0 ? ms : 0;
 }
 
-static const char *state_text(const struct status_report *report)
-{
-	if (report->halted)
-		return "halted";
-	if (!report->running)
-		return report->has_file ? "stopped" : "no file";
-	return report->catching_up ? "catching up" : lock_state_name(report->state);
-}
-
 /* What needs a look, in few words. */
 static const char *wrong_text(struct arena *arena, const struct status_report *report)
 {
@@ -139,7 +130,7 @@ static void look_at(struct top_files *files, struct file *file, struct top_table
 	bool read = status_glance(file->service, files->settings->data, file->partition, files->log,
 	                          files->settings->seam, arena, &report, &err) == OK;
 	int64_t now_us = seam_monotonic_us(files->settings->seam), folded = report.next_offset - file->last_next;
-	row->state = state_text(&report);
+	row->state = status_state_text(&report);
 	row->wrong = read ? wrong_text(arena, &report) : arena_copy(arena, err.text, strlen(err.text));
 	row->next_offset = report.next_offset;
 	row->lag = report.lag;

@@ -5,10 +5,10 @@
  *   micro --once STEP     that step's batches and nothing else inside micro_measured, for callgrind (micro.sh); prints how
  *                         many times the step was done
  *
- * A step comes in batches: prepare is not counted, micro_measured is. Files lie in a fresh folder under TMPDIR (/tmp). */
-#include "../support/folder.h"
+ * A step comes in batches: prepare is not counted, micro_measured is. Files lie in a fresh folder under /tmp. */
 #include "../support/records.h"
 #include "bench.h"
+#include "command.h"
 #include "seam.h"
 
 #include <inttypes.h>
@@ -27,7 +27,6 @@
 #define COMMIT_ORDERS 1000
 
 struct micro {
-	struct folder folder;
 	struct records records;
 	struct order_placed order;
 	struct order_line line;
@@ -41,7 +40,6 @@ struct micro {
 	struct log_record record;
 	struct log_record *batch; /* what the next batch folds */
 	int64_t next;             /* number of the next order */
-	int files;
 };
 
 struct step {
@@ -142,9 +140,7 @@ static void run_header_parse(struct micro *micro)
 
 static void open_records(struct micro *micro, const char *service)
 {
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s-%d.db", micro->folder.path, service, micro->files++);
-	records_begin_file(&micro->records, service, 0, arena_format(&micro->arena, "%s", path));
+	records_begin_file(&micro->records, command_service(service), 0);
 	micro->batch = mem_zalloc(BATCH, sizeof *micro->batch);
 	micro->next = 0;
 }
@@ -374,11 +370,9 @@ int main(int argc, char **argv)
 			puts(steps[i].name);
 		return 0;
 	}
-	folder_make(&micro.folder);
 	if (argc == 3 && strcmp(argv[1], "--once") == 0)
 		exit_status = once(&micro, argv[2]);
 	else
 		all(&micro);
-	folder_remove(&micro.folder);
 	return exit_status;
 }

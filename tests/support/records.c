@@ -51,21 +51,24 @@ static struct task *open_task(const struct records *records, const char *path, b
 	return task;
 }
 
-static void begin(struct records *records, const struct service *service, int32_t partition, const char *path,
+static void begin(struct records *records, const struct service *service, int32_t partition, bool file,
                   const struct secret *secret)
 {
 	*records = (struct records){.service = service,
 	                            .partition = partition,
-	                            .path = path,
 	                            .reverse = getenv("TANDEM_REVERSE") != NULL,
 	                            .time_ms = 1700000000000,
 	                            .secret = secret};
 	assert_non_null(records->service);
+	if (file) {
+		folder_make(&records->folder);
+		records->path = arena_format(&records->arena, "%s/%d.db", records->folder.path, partition);
+	}
 	struct genesis genesis;
 	struct err err = {0};
 	struct log_record record;
 	check(seal_open(records_installation, secret != NULL, secret, &records->seal, &err), &err);
-	records->task = open_task(records, path, records->reverse);
+	records->task = open_task(records, records->path, records->reverse);
 	records_genesis(&genesis, records->service->input, partition);
 	genesis.chain = secret ? CHAIN_KEY_KEYED : CHAIN_KEY_PUBLIC;
 	check(genesis_record(&genesis, &records->arena, &record, &err), &err);
@@ -73,29 +76,31 @@ static void begin(struct records *records, const struct service *service, int32_
 	assert_int_equal(records_fold(records, &record), TASK_CONTROL);
 }
 
-void records_begin_service(struct records *records, const struct service *service, int32_t partition, const char *path)
+void records_begin_service(struct records *records, const struct service *service, int32_t partition)
 {
-	begin(records, service, partition, path, NULL);
+	begin(records, service, partition, false, NULL);
 }
 
-void records_begin_file(struct records *records, const char *service, int32_t partition, const char *path)
+void records_begin_file(struct records *records, const struct service *service, int32_t partition)
 {
-	begin(records, command_service(service), partition, path, NULL);
+	begin(records, service, partition, true, NULL);
 }
 
 void records_begin(struct records *records, const char *service, int32_t partition)
 {
-	begin(records, command_service(service), partition, NULL, NULL);
+	begin(records, command_service(service), partition, false, NULL);
 }
 
 void records_begin_keyed(struct records *records, const char *service, int32_t partition, const struct secret *secret)
 {
-	begin(records, command_service(service), partition, NULL, secret);
+	begin(records, command_service(service), partition, false, secret);
 }
 
 void records_drop(struct records *records)
 {
 	task_close(records->task);
+	if (records->path)
+		folder_remove(&records->folder);
 	arena_fini(&records->arena);
 	mem_free(records->folded);
 	*records = (struct records){0};
@@ -110,6 +115,19 @@ void records_reopen(struct records *records)
 	while (records->folded_count && records->folded[records->folded_count - 1].offset >= position.next_offset)
 		records->folded_count--;
 	records->offset = position.next_offset;
+}
+
+void records_edit(struct records *records, const char *sql)
+{
+	struct err err = {0};
+	struct store *store;
+	const struct store_config config = {.path = records->path, .mode = STORE_WRITE};
+	task_close(records->task);
+	records->task = NULL;
+	check(store_open(&config, &store, &err), &err);
+	check(store_exec(store, sql, &err), &err);
+	store_close(store);
+	records_reopen(records);
 }
 
 /* The same records, one COMMIT each, unordered SELECTs the other way round: the same rows and outputs. */

@@ -7,6 +7,7 @@
 #define TANDEM_TESTS_RECORDS_H
 
 #include "events.h"
+#include "folder.h"
 #include "header.h"
 #include "log.h"
 #include "task.h"
@@ -23,7 +24,8 @@ struct records_peer { /* the stream of a service that the task reads from */
 struct records {
 	const struct service *service;
 	int32_t partition;
-	const char *path; /* NULL: in memory */
+	const char *path; /* NULL: in memory; else in a folder of its own */
+	struct folder folder;
 	bool reverse;
 	struct task *task;
 	struct arena arena; /* whatever is made for the test */
@@ -41,14 +43,15 @@ extern const uint8_t records_installation[HASH_KEY_BYTES]; /* 00 01 02 ... 0f */
 
 /* Opens a task of the service and folds the genesis. TANDEM_REVERSE in the environment turns unordered SELECTs over. */
 void records_begin(struct records *records, const char *service, int32_t partition);
-void records_begin_file(struct records *records, const char *service, int32_t partition, const char *path);
-void records_begin_service(struct records *records, const struct service *service, int32_t partition,
-                           const char *path); /* one of the test's own */
+/* A service of the test's own; in a file, which goes with the records: for records_reopen and records_edit. */
+void records_begin_service(struct records *records, const struct service *service, int32_t partition);
+void records_begin_file(struct records *records, const struct service *service, int32_t partition);
 /* The same in an installation whose chains are keyed. The secret outlives the records. */
 void records_begin_keyed(struct records *records, const char *service, int32_t partition, const struct secret *secret);
 void records_end(struct records *records);    /* the second fold; closes */
 void records_drop(struct records *records);   /* closes without it */
 void records_reopen(struct records *records); /* a file: closes, opens, and forgets what was not committed */
+void records_edit(struct records *records, const char *sql); /* the same, with a change of the file in between */
 
 /* The genesis of this test installation, for topic and partition. */
 void records_genesis(struct genesis *out, const char *topic, int32_t partition);
