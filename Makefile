@@ -179,7 +179,7 @@ system-local: $(bin) $(system_programs) | $(BUILD)/setup-disk ## processes, cras
 
 system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system $(BUILD)/setup-observe ## the same over Kafka, a broker started for it or KAFKA=host:port
 	@BUILD=$(BUILD) VENV=$(venv) TANDEM_TEST_SECONDS=900 $(with_kafka) tests/run '$(conformance) kafka' \
-		$(filter-out %/inputs %/ways,$(system_programs)) $(wildcard tests/system/*.sh)
+		$(filter-out %/inputs %/ways,$(system_programs)) $(wildcard tests/system/*.sh) tests/peers/traces.sh
 
 observe: $(bin) | $(BUILD)/setup-observe ## what workers show of themselves, over local: (system-kafka has it, too)
 	@env -u KAFKA BUILD=$(BUILD) tests/run tests/system/observe.sh
@@ -348,7 +348,20 @@ manifests: $(venv)/ready $(kustomize) ## docker/k8s, built by kustomize and held
 compose: $(bin) $(venv)/ready | $(BUILD)/setup-deploy ## docker/compose.yml: its schema, its settings, and its services started as processes
 	@BUILD=$(BUILD) VENV=$(venv) tests/run tests/deploy/compose.sh
 
-deploy: ## both
+# The OpenTelemetry Collector of compose.yml's version, built once a machine (minutes), by a newer Go than Debian 12's: not in deploy.
+collector_version = $(shell sed -nE 's/.*image: otel.opentelemetry-collector:([0-9.]+)@.*/\1/p' docker/compose.yml)
+otelcol := $(BUILD)/otelcol
+$(otelcol): tests/deploy/collector.yaml docker/compose.yml
+	@version=$(collector_version); folder=$(tools)/otelcol-$$version-$$(cksum < $< | cut -d' ' -f1); mkdir -p $(@D) $$folder; set -e; \
+	[ -x $$folder/otelcol ] || { sed "s/VERSION/$$version/" $< > $$folder/build.yaml; cd $$folder; export GOFLAGS= GOBIN=$$folder; \
+		go install go.opentelemetry.io/collector/cmd/builder@v$$version && ./builder --config build.yaml > build.log 2>&1 || \
+		{ tail -n 20 build.log; echo "collector: it needs Go 1.26 or newer, found: $$(go version)" >&2; exit 1; }; cd $(CURDIR); }; \
+	ln -sf $$folder/otelcol $@
+
+collector: $(bin) $(otelcol) ## docker/compose/collector.yaml in a real collector, between workers and another one
+	@BUILD=$(BUILD) COLLECTOR=$(CURDIR)/$(otelcol) tests/run tests/deploy/collector.sh
+
+deploy: ## both of docker/k8s and docker/compose.yml
 	@status=0; for part in manifests compose; do $(MAKE) --no-print-directory $$part || status=1; done; exit $$status
 
 image: | $(BUILD)/setup-image ## the image by docker or buildah (minutes): prints size and user, fails above 15 MB
@@ -364,6 +377,9 @@ compile_commands.json: Makefile $(BUILD)/gen/events.h ## for editors
 	@{ echo '['; sep=; for c in $(sort $(command_sources) $(checked_sources) common/main.c); do \
 	printf '%s{"directory": "%s", "file": "%s", "command": "%s"}\n' "$$sep" '$(CURDIR)' $$c \
 	'$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -c '$$c; sep=,; done; echo ']'; } > $@
+
+pictures: $(bin) | $(BUILD)/setup-pictures ## docs/prometheus.png and what docs/operations.md shows of tandem top: workers under load, a real browser
+	@BUILD=$(BUILD) TANDEM_TEST_SECONDS=900 tests/run docs/pictures.sh
 
 ##@ Using
 demo: $(bin) ## the main job on real orders: LOCAL=DIR keeps the folder, KAFKA=host:port uses a broker
@@ -397,7 +413,7 @@ help: ## this list
 		/^[a-z_.-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: FORCE all observe bench bench-quick bench-micro bench-plot $(addprefix bench-,$(bench_workloads)) format unit conformance-memory conformance-local conformance-kafka check installed compat peers system test sanitize valgrind house \
-	fuzz fuzzers fuzz-corpus fuzz-seeds fuzz-keep tidy lint lint-docker manifests compose deploy image demo install uninstall man clean help \
+	fuzz fuzzers fuzz-corpus fuzz-seeds fuzz-keep tidy lint lint-docker manifests compose collector deploy image pictures demo install uninstall man clean help \
 	$(addprefix run-,$(unit_tests))
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

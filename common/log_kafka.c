@@ -64,8 +64,14 @@ static const struct kafka_role asking = {
 static void say_refused(struct kafka_client *client, const char *reason)
 {
 	static const char after[] = " (after "; /* ...: how long in which state, and how often */
-	const char *end = strstr(reason, after);
-	if (client->scram_fails)
+	const char *end = strstr(reason, after), *what = strstr(reason, ": ");
+	if (kafka_certificate_of_another_host(client))
+		snprintf(
+			client->why, sizeof client->why,
+			"%.*s: the broker's certificate is for another host; name the broker as its certificate does, or "
+			"give it one that holds this name",
+			(int)(what && what - reason < 100 ? what - reason : 0), reason);
+	else if (client->scram_fails)
 		snprintf(
 			client->why, sizeof client->why,
 			"librdkafka %s cannot log in to Kafka 4 by SCRAM, whatever the password is: use librdkafka 2.6.1 or "
@@ -240,6 +246,7 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 	enum status status = conf_fill(conf, log, role, more, err);
 	rd_kafka_conf_set_opaque(conf, client);
 	rd_kafka_conf_set_error_cb(conf, on_error);
+	kafka_certificate_watch(conf);
 	if (role->polled)
 		kafka_statistics_set(log, conf, client);
 	if (status == OK) {

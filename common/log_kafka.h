@@ -16,19 +16,22 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <stdatomic.h>
+
 #include "log_impl.h"
 
 /* A librdkafka instance and what its error callback said last. The callback runs in the thread that polls the instance. */
 struct kafka_client {
 	rd_kafka_t *rk;
-	rd_kafka_resp_err_t error;   /* _ALL_BROKERS_DOWN or _AUTHENTICATION, since a call that got its answer */
-	bool scram_fails;            /* with brokers of version 4, whatever the password: this librdkafka is too old */
-	char why[400];               /* the last error's text that says more than "all brokers are down" */
+	rd_kafka_resp_err_t error; /* _ALL_BROKERS_DOWN or _AUTHENTICATION, since a call that got its answer */
+	bool scram_fails;          /* with brokers of version 4, whatever the password: this librdkafka is too old */
+	atomic_int certificate; /* what OpenSSL said last of a broker's certificate that it did not take; 0: nothing */
+	char why[520];          /* the last error's text that says more than "all brokers are down" */
 	const char *user, *password; /* see kafka_client_nudge; NULL: it cannot be nudged */
 	int64_t nudged_us;
-	unsigned delivered;                  /* records since then */
-	size_t records, bytes;               /* delivered since there was nothing to deliver */
-	size_t records_enough, bytes_enough; /* with fewer it cannot have stopped fetching */
+	unsigned delivered;                      /* records since then */
+	size_t records, bytes;                   /* delivered since there was nothing to deliver */
+	size_t records_enough, bytes_enough;     /* with fewer it cannot have stopped fetching */
 	const struct log_statistics *statistics; /* NULL: none */
 };
 
@@ -146,6 +149,11 @@ enum status kafka_denied(struct err *err, enum status status, const char *operat
 
 /* Has the broker, or have we, refused the other's certificate? reason: what librdkafka's error callback says. */
 bool kafka_certificate_refused(const char *reason);
+
+/* From now on OpenSSL's verdict is noted in client->certificate, by librdkafka's threads: its own text tells of a wrong name the same as
+ * of an authority that is not known. client lives as long as what is made of conf. */
+void kafka_certificate_watch(rd_kafka_conf_t *conf);
+bool kafka_certificate_of_another_host(struct kafka_client *client); /* of the refusal that was said last; asked once */
 
 /* ---- log_kafka_reader.c ---- */
 

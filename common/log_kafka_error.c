@@ -121,8 +121,9 @@ enum status kafka_denied(struct err *err, enum status status, const char *operat
 	if (status == OK || !err || !err_is(err, "not_authorized"))
 		return status;
 	found = *err;
-	return err_set(err, status, "not_authorized", "%.300s; missing: %s on %s %s%s; `tandem topics acls` shows who needs what",
-	               found.text, operation, resource, name,
+	return err_set(err, status, "not_authorized",
+	               "%.300s; missing: %s on %s %s%s; `tandem topics acls` shows who needs what", found.text,
+	               operation, resource, name,
 	               strcmp(operation, "Describe") == 0 ? ", which Read and Write imply" : "");
 }
 
@@ -135,4 +136,36 @@ bool kafka_certificate_refused(const char *reason)
 	const char *at = strstr(reason, "error:");
 	unsigned long code = at ? strtoul(at + strlen("error:"), NULL, 16) & 0xfff : 0;
 	return code == VERIFY_FAILED || (code >= ALERT + 40 && code <= ALERT + 49) || code == ALERT + 116;
+}
+
+/* Opaque is conf's: the client. */
+static int on_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth, const char *bytes,
+                          size_t size, char *text, size_t room, void *opaque)
+{
+	struct kafka_client *client = opaque;
+	(void)rk;
+	(void)broker;
+	(void)id;
+	(void)depth;
+	(void)bytes;
+	(void)size;
+	(void)text;
+	(void)room;
+	if (!*error)
+		return 1;
+	atomic_store(&client->certificate, *error);
+	return 0;
+}
+
+/* Where librdkafka is built without TLS it says so when it is asked for. */
+void kafka_certificate_watch(rd_kafka_conf_t *conf)
+{
+	rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
+}
+
+bool kafka_certificate_of_another_host(struct kafka_client *client)
+{
+	enum { HOSTNAME_MISMATCH = 62, IP_ADDRESS_MISMATCH = 64 }; /* openssl/x509_vfy.h, X509_V_ERR_... */
+	int error = atomic_exchange(&client->certificate, 0);
+	return error == HOSTNAME_MISMATCH || error == IP_ADDRESS_MISMATCH;
 }

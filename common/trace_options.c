@@ -89,6 +89,12 @@ static const char *headers_text(const struct trace_options *options)
 	return traces ? traces : environment("OTEL_EXPORTER_OTLP_HEADERS");
 }
 
+/* As the broker knows it. */
+static const char *group_of(const char *group, const char *name_space, struct arena *arena)
+{
+	return group && *name_space ? arena_format(arena, "%s.%s", name_space, group) : group;
+}
+
 /* host-pid where nobody has given it a name. */
 static const char *instance_of(const char *instance, struct arena *arena)
 {
@@ -114,6 +120,7 @@ enum status trace_options_open(const struct trace_options *options, const struct
 	if (url && status == OK) {
 		const bool local = config->log && strncmp(config->log, "local:", 6) == 0;
 		wanted.source.service = named ? named : source->service;
+		wanted.source.group = group_of(source->group, config->name_space, &arena);
 		wanted.source.name_space = config->name_space;
 		wanted.source.instance = instance_of(source->instance, &arena);
 		wanted.source.system = local ? "tandem_local" : "kafka";

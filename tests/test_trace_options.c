@@ -154,6 +154,15 @@ static void what_makes_no_sense_is_refused_without_repeating_a_secret(void **sta
 	assert_non_null(strstr(err.text, "collector:4318"));
 }
 
+static void the_group_is_named_as_the_broker_knows_it(void **state)
+{
+	(void)state;
+	config.name_space = "shop";
+	options.endpoint = collector_url(collector);
+	json_decref(send_one());
+	assert_non_null(strstr(collector_body(collector, 0), "\"shop.tandem-order\""));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -163,6 +172,7 @@ int main(void)
 		TEST(opentelemetrys_variables_count_where_nothing_else_is_said),
 		TEST(the_variable_for_traces_is_the_whole_url),
 		TEST(they_can_be_turned_off_but_the_flag_stands),
+		TEST(the_group_is_named_as_the_broker_knows_it),
 		TEST(what_makes_no_sense_is_refused_without_repeating_a_secret),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

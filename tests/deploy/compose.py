@@ -8,7 +8,8 @@ import yaml
 
 path = "docker/compose.yml"
 with open(path) as file:
-    compose = yaml.safe_load(file)
+    text = file.read()
+compose = yaml.safe_load(text)
 services = compose["services"]
 with open("docker/Dockerfile") as file:
     own_health = re.search(r"^HEALTHCHECK .*CMD", file.read(), re.M) is not None
@@ -20,9 +21,13 @@ def has_health(service):
 
 
 def wrong_of(name, service):
-    image, tag = service["image"].rpartition(":")[::2]
+    named, _, digest = service["image"].partition("@")
+    image, tag = named.rpartition(":")[::2]
     if not image or tag == "latest" or "/" in tag:
         yield f"the image {service['image']} has no version"
+    by_version = f"image: {service['image']} # by version alone\n" in text
+    if "build" not in service and not by_version and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        yield f"the image {service['image']} has no digest"
     for other, how in (service.get("depends_on") or {}).items() if isinstance(service.get("depends_on"), dict) else []:
         if other not in services:
             yield f"it waits for {other}, which is not there"

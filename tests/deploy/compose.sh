@@ -39,6 +39,8 @@ refused() { # 'what is wrong' SED-EXPRESSION 'what is said'
 }
 refused 'a field that is none' 's/^    healthcheck:/    healthchek:/' healthchek
 refused 'an image without a version' 's/^(    image: prom.prometheus):.*/\1/' 'has no version'
+refused 'an image without a digest' 's/^(    image: apache.kafka.*)@.*/\1/' 'has no digest'
+refused 'a digest that is none' 's/^(    image: apache.kafka.*).$/\1/' 'has no digest'
 refused 'one that is waited for and is not there' 's/kafka: \{condition/kafak: {condition/' 'waits for kafak'
 refused 'a file that is not there' 's#./compose/collector.yaml:#./compose/none.yaml:#' 'there is no file ./compose/none.yaml'
 refused 'a port for everybody' 's/127.0.0.1:3000:3000/3000:3000/' 'open to everybody'

@@ -31,7 +31,7 @@ def check_schemas(resource, name):
 
 def check_container(container, pod, name):
     security, limits = container.get("securityContext", {}), container.get("resources", {}).get("limits", {})
-    host, _, tag = container["image"].rpartition(":")
+    host, _, tag = container["image"].partition("@")[0].rpartition(":")
     if not host or tag in ("", "latest") or "/" in tag:
         wrong.append(f"{name}: the image {container['image']} has no version")
     if not {"cpu", "memory"} <= set(limits):

@@ -18,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 IDS = ("traceId", "spanId", "parentSpanId")
 PRODUCER, CONSUMER, ERROR = 4, 5, 2
+NAMESPACE = os.environ["TANDEM_NAMESPACE"] + "." if os.environ.get("TANDEM_NAMESPACE") else ""
+SYSTEM = "kafka" if os.environ.get("TANDEM_LOG", "").startswith("kafka:") else "tandem_local"
 SLACK_NS = 20_000_000  # between the clocks of two processes: each reads the wall clock in milliseconds
 
 
@@ -99,7 +101,7 @@ def check_trace(spans):
         assert span["start"] <= span["end"]
         attributes = span["attributes"]
         assert attributes["tandem.key"] == attributes["messaging.kafka.message.key"]
-        assert attributes["messaging.system"] == "tandem_local"
+        assert attributes["messaging.system"] == SYSTEM
         assert attributes["messaging.operation.type"] in span["name"]
         assert span["name"].endswith(" " + attributes["messaging.destination.name"])
         assert (span["status"] == ERROR) == ("error.type" in attributes)
@@ -129,12 +131,25 @@ def chain(spans, *hops):
     return at
 
 
-def check(spans_file, traces):
-    by_trace = collections.defaultdict(dict)
-    copies = 0
+def read_spans(spans_file):
+    """Names without the namespace, which each must have."""
     for line in open(spans_file):
         span = json.loads(line)
         assert "bad" not in span, span
+        what, _, topic = span["name"].partition(" ")
+        named = {"name": f"{what} {topic.removeprefix(NAMESPACE)}"}
+        attributes = span["attributes"]
+        for name in ("messaging.destination.name", "messaging.consumer.group.name"):
+            if name in attributes:
+                assert attributes[name].startswith(NAMESPACE), attributes[name]
+                attributes[name] = attributes[name].removeprefix(NAMESPACE)
+        yield span | named
+
+
+def check(spans_file, traces):
+    by_trace = collections.defaultdict(dict)
+    copies = 0
+    for span in read_spans(spans_file):
         copies += span["id"] in by_trace[span["trace"]]
         by_trace[span["trace"]].setdefault(span["id"], span)
     assert len(by_trace) == traces, f"{len(by_trace)} traces, expected {traces}"

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Does a trace hang together from publish over order, inventory and order to revenue? A collector on OpenTelemetry's own messages
-# takes the spans of all of them, over local:.
+# takes the spans of all of them, over local: or, where KAFKA names a broker, there.
 set -u
 cd "$(dirname "$0")/../.."
 python=$PWD/${VENV:-build/venv}/bin/python peer=$PWD/tests/peers/otlp_peer.py
 source tests/support/expect.sh
-export TANDEM_LOG=local:log TANDEM_DATA=data
+source "$(dirname "$peer")/../support/workers.sh"
+setup_log
+export TANDEM_DATA=data
 
 until_there() { # FILE
 	for _ in $(seq 600); do
@@ -42,6 +44,22 @@ expect 0 "orders, each in a trace" "$tandem" publish --skus 10 --orders 40 --see
 services "${traced[@]}"
 expect 0 "the traces hang together" "$python" "$peer" check spans.jsonl 40
 cat out
+
+# As others read them from the broker: every record that follows from an order is in its trace, and under a span of its own.
+traceparents() { # TOPIC
+	kcat -q -b "$KAFKA" -C -e -t "$TANDEM_NAMESPACE.$1" -f '%h\n' | grep -oE 'traceparent=00-[0-9a-f]{32}-[0-9a-f]{16}-01' | sort -u
+}
+traces_of() { # TOPIC
+	traceparents "$1" | cut -d- -f2 | sort -u
+}
+if [ -n "${KAFKA:-}" ]; then
+	expect 0 "orders have their traceparents" test "$(traces_of orders | wc -l)" -eq 40
+	for topic in inventory order-events; do
+		expect 0 "records of $topic are in the same traces" test -z "$(comm -13 <(traces_of orders) <(traces_of $topic))"
+		expect 0 "all of them" test "$(traces_of $topic | wc -l)" -eq 40
+		expect 0 "under other spans" test -z "$(comm -12 <(traceparents orders) <(traceparents $topic))"
+	done
+fi
 
 # What OpenTelemetry's variables say counts where nothing else is said.
 before=$(wc -l <spans.jsonl)

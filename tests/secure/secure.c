@@ -216,6 +216,20 @@ static void wrong_credentials_end_a_program_with_one_line_and_2(void **state)
 	rig.passed = true;
 }
 
+/* Of an authority that is trusted: who would take it could be told anything by whoever has one. */
+static void a_certificate_for_another_host_ends_a_program_with_one_line_and_2(void **state)
+{
+	(void)state;
+	static const char *const commands_tried[] = {"order run", "order run --listen 0", "publish --orders 1",
+	                                             "audit"};
+	for (size_t i = 0; i < sizeof commands_tried / sizeof *commands_tried; i++) {
+		as("order");
+		setenv("TANDEM_LOG", arena_format(&rig.arena, "kafka://%s", getenv("SECURE_ELSEWHERE")), 1);
+		refused(commands_tried[i], 2, "/bootstrap: the broker's certificate is for another host;");
+	}
+	rig.passed = true;
+}
+
 /* With a broker that takes what librdkafka 2.0.2 sends (up to Kafka 3.9), or a newer librdkafka. */
 static void scram_lets_in_who_has_the_password(void **state)
 {
@@ -415,6 +429,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		SECURE(the_system_runs_with_exactly_the_rights_that_are_listed),
 		SECURE(wrong_credentials_end_a_program_with_one_line_and_2),
+		SECURE(a_certificate_for_another_host_ends_a_program_with_one_line_and_2),
 		SECURE(each_right_that_is_missing_is_named),
 		SECURE(without_the_right_to_read_settings_a_worker_says_so_and_goes_on),
 		SECURE(a_right_that_is_taken_away_halts_a_worker_until_it_is_given_back),

@@ -102,17 +102,26 @@ start_node_exporter() {
 	node_exporter_pid=$listener_pid
 }
 
+# start_alertmanager: a real one with docker/compose/alertmanager.yml; its address in $alertmanager.
+start_alertmanager() {
+	path=-/ready start_listener Alertmanager alertmanager.log prometheus-alertmanager --storage.path=alerts \
+		--config.file="$root/docker/compose/alertmanager.yml" --cluster.listen-address= --web.listen-address=127.0.0.1:PORT
+	alertmanager=127.0.0.1:$port
+	alertmanager_pid=$listener_pid
+}
+
 # start_prometheus SERVICE...: one that scrapes these workers every second, with the alert rules; its address in $prometheus.
-# Where $node_exporter is set, it, too.
+# Where $node_exporter is set, it, too; where $alertmanager is, alerts are sent there.
 start_prometheus() {
-	local targets="" service nodes
-	nodes=${node_exporter:+"\"$node_exporter\""}
+	local targets="" service nodes managers
+	nodes=${node_exporter:+"\"$node_exporter\""} managers=${alertmanager:+"\"$alertmanager\""}
 	for service in "$@"; do
 		targets+="${targets:+, }\"${url[$service]#http://}\""
 	done
 	cat >prometheus.yml <<-Y
 		global: {scrape_interval: 1s, evaluation_interval: 1s}
 		rule_files: ["$root/docker/prometheus/rules.yml"]
+		alerting: {alertmanagers: [{static_configs: [{targets: [$managers]}]}]}
 		scrape_configs:
 		- {job_name: tandem, static_configs: [{targets: [$targets]}]}
 		- {job_name: node, static_configs: [{targets: [$nodes]}]}

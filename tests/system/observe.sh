@@ -70,6 +70,7 @@ expect 0 'and no other file' test "$(ls textfile | xargs)" = 'inventory.prom ord
 expect 0 'the result' grep -qx 'tandem_verify_partitions{service="order",result="same"} 2' textfile/order.prom
 expect 0 'of who has no files, too' grep -qx 'tandem_verify_partitions{service="revenue",result="no_file"} 2' textfile/revenue.prom
 start_node_exporter textfile
+start_alertmanager
 start_prometheus order inventory
 await 'Prometheus has the workers' answers 'sum(up{job="tandem"}) == 2'
 await 'and when each service was verified' answers 'count(time() - tandem_verify_timestamp_seconds{service=~"order|inventory"} < 600) == 2'
@@ -96,10 +97,17 @@ every_metric_is_there() { # that rules and dashboards name; of halts and refusal
 await 'every metric that an alert or a panel names is there' every_metric_is_there
 await 'an alert is raised for the dead letter' answers 'ALERTS{alertname="TandemDeadLetters",reason="invalid_lines"}'
 await 'and one for the spans that nobody takes' answers 'ALERTS{alertname="TandemSpansDropped",result="given_up"}'
+# by docker/compose/alertmanager.yml: whom it wakes
+gets() { # RECEIVER ALERT
+	amtool alert query --alertmanager.url="http://$alertmanager" --receiver="$1" -o json "alertname=$2" >got && jq -e 'length > 0' got
+}
+await 'Alertmanager has it for who looks in the morning' gets ticket TandemDeadLetters
+await 'and the one that wakes somebody' gets page TandemVerifyFailed
+expect 1 'for nobody else' gets page TandemDeadLetters
 expect 0 'every metric of verify is in the reference' bash -c 'sed -n "s/^# TYPE \([a-z_]*\) .*/\1/p" textfile/order.prom |
 	while read -r name; do grep -q "\`$name\`" "$0/docs/reference.md" || exit 1; done' "$root"
-kill "$prometheus_pid" "$node_exporter_pid"
-wait "$prometheus_pid" "$node_exporter_pid"
+kill "$prometheus_pid" "$node_exporter_pid" "$alertmanager_pid"
+wait "$prometheus_pid" "$node_exporter_pid" "$alertmanager_pid"
 documented() {
 	local name
 	for name in $(page order | sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p'); do

@@ -1,6 +1,7 @@
 #!/bin/bash
 # tls.sh DIR NAME...: a test's certificate authority, a broker's certificate for localhost, a client's for each NAME, and one for
-# `stranger` of an authority that nobody trusts. All PEM: DIR/ca.crt, DIR/NAME.crt, DIR/NAME.key, DIR/broker.pem.
+# `stranger` of an authority that nobody trusts. All PEM: DIR/ca.crt, DIR/NAME.crt, DIR/NAME.key, DIR/broker.pem; and
+# DIR/elsewhere.pem, for a broker of another name.
 set -eu
 mkdir -p "$1"
 cd "$1"
@@ -25,7 +26,10 @@ for name in "$@"; do
 	issue "$name" "/CN=$name" ca 'extendedKeyUsage=clientAuth\n'
 done
 issue stranger /CN=order other-ca 'extendedKeyUsage=clientAuth\n'
+issue elsewhere /CN=elsewhere ca 'subjectAltName=DNS:kafka.elsewhere.example\nextendedKeyUsage=serverAuth\n'
 # What the broker reads is one file: its key in PKCS#8, then the chain.
-openssl pkcs8 -topk8 -nocrypt -in broker.key -out broker.p8
-cat broker.p8 broker.crt ca.crt >broker.pem
-chmod 600 ./*.key broker.p8 broker.pem
+for name in broker elsewhere; do
+	openssl pkcs8 -topk8 -nocrypt -in $name.key -out $name.p8
+	cat $name.p8 $name.crt ca.crt >$name.pem
+done
+chmod 600 ./*.key ./*.p8 broker.pem elsewhere.pem
