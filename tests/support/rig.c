@@ -33,8 +33,8 @@
 #define ARGUMENTS_MAX    64
 #define LOOK_NS          2000000 /* between two looks at a condition */
 #define LOOK_NS_MAX      200000000
-#define COMMAND_SECONDS  120
-#define DELETE_SECONDS   90 /* longer than a session */
+#define COMMAND_SECONDS  300
+#define DELETE_SECONDS   180 /* longer than a session */
 #define LAST_WORDS_BYTES 3000
 #define BUSY_MS          60000 /* who ends checkpoints his file, and the disk may be slow */
 

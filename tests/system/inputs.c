@@ -259,7 +259,7 @@ static bool holds(const struct input *input)
 {
 	struct rig_result result;
 	const char *command = with_folder(input->command);
-	rig_run_with(&rig, &result, 60, input->in ? input->in : "", "%s", command);
+	rig_run_with(&rig, &result, 120, input->in ? input->in : "", "%s", command);
 	return is_as_expected(input, command, result.exit_status, result.out, result.err);
 }
 
@@ -274,7 +274,7 @@ static void every_wrong_input_is_refused_with_its_status_and_a_reason(void **sta
 	for (size_t i = 0; i < COUNT(inputs); i++)
 		wrong += !holds(&inputs[i]);
 	for (size_t i = 0; i < COUNT(slow_inputs); i++) {
-		int exit_status = rig_end(&rig, slow[i], 0, 60);
+		int exit_status = rig_end(&rig, slow[i], 0, 120);
 		wrong += !is_as_expected(&slow_inputs[i], with_folder(slow_inputs[i].command), exit_status,
 		                         rig_words(&rig, slow[i]), "");
 	}
