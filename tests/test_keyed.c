@@ -295,12 +295,6 @@ static void a_redrive_is_taken_from_one_who_has_the_secret_alone(void **state)
 
 /* ---- control records ---- */
 
-static struct log_record control(struct records *records, const struct event_type *type, const void *event)
-{
-	struct log_record record = records_publisher(records, type, event);
-	return records_with_header(records, &record, GENESIS_CONTROL_HEADER, "1", 1);
-}
-
 static void forged_control_records_are_not_obeyed_and_halt_nothing(void **state)
 {
 	(void)state;
@@ -312,10 +306,11 @@ static void forged_control_records_are_not_obeyed_and_halt_nothing(void **state)
 	const struct letter_discarded discard = {.topic = "orders.dlq", .number = 1, .why = ""};
 	records_genesis(&genesis, "orders", 0);
 	struct log_record nonsense = {.key = {NULL, -1}, .value = {"nonsense", 8}};
-	struct log_record forged[] = {
-		control(&records, &logic_version_type, &newer), control(&records, &logic_version_type, &none),
-		control(&records, &genesis_type, &genesis), control(&records, &letter_discarded_type, &discard),
-		records_with_header(&records, &nonsense, GENESIS_CONTROL_HEADER, "1", 1)};
+	struct log_record forged[] = {records_control(&records, &logic_version_type, &newer),
+	                              records_control(&records, &logic_version_type, &none),
+	                              records_control(&records, &genesis_type, &genesis),
+	                              records_control(&records, &letter_discarded_type, &discard),
+	                              records_with_header(&records, &nonsense, GENESIS_CONTROL_HEADER, "1", 1)};
 	for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
 		is_forged(&records, &forged[i]);
 		struct log_record tried =
@@ -326,7 +321,7 @@ static void forged_control_records_are_not_obeyed_and_halt_nothing(void **state)
 	}
 	task_position(records.task, &position);
 	assert_int_equal(position.logic_version, 1);
-	struct log_record genuine = control(&records, &logic_version_type, &newer), elsewhere = genuine;
+	struct log_record genuine = records_control(&records, &logic_version_type, &newer), elsewhere = genuine;
 	seal_control(&records.seal, "orders", 1, &records.arena, &elsewhere);
 	is_forged(&records, &elsewhere); /* of another partition */
 	seal_control(&records.seal, "orders", 0, &records.arena, &genuine);
@@ -340,7 +335,7 @@ static void a_sealed_control_record_is_obeyed(void **state)
 	struct records records;
 	records_begin_keyed(&records, "order", 0, &secret);
 	const struct logic_version same = {.logic_version = 1};
-	struct log_record record = control(&records, &logic_version_type, &same);
+	struct log_record record = records_control(&records, &logic_version_type, &same);
 	seal_control(&records.seal, "orders", 0, &records.arena, &record);
 	assert_int_equal(records_fold(&records, &record), TASK_CONTROL);
 	records_end(&records);

@@ -1,5 +1,6 @@
 /* The table of refusals against the sources, the tests and the documents: what the programs can refuse has a test that follows
  * its way out, a section in docs/operations.md or, where it makes a dead letter, a row in docs/dead-letters.md. */
+#include "support/folder.h"
 #include "support/refusals.h"
 
 #include "mem.h"
@@ -21,21 +22,6 @@ struct site {
 	const char *source;
 	char code[64];
 };
-
-static char *read_all(const char *path, struct arena *arena)
-{
-	FILE *in = fopen(path, "rb");
-	if (!in)
-		fail_msg("%s cannot be read; run the tests from the root of the sources", path);
-	assert_int_equal(fseek(in, 0, SEEK_END), 0);
-	size_t len = (size_t)ftell(in);
-	rewind(in);
-	char *text = arena_alloc(arena, len + 1);
-	assert_int_equal(fread(text, 1, len, in), len);
-	text[len] = 0;
-	fclose(in);
-	return text;
-}
 
 /* err_set(err, STATUS, "code", ...): every one that is no rejection and has a code of its own. */
 static size_t find_sites(const char *source, const char *text, struct site *sites, size_t count)
@@ -74,7 +60,7 @@ static void every_refusal_in_the_sources_has_its_test(void **state)
 	struct site sites[SITES_MAX];
 	size_t count = 0;
 	for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
-		count = find_sites(sources[i], read_all(sources[i], &arena), sites, count);
+		count = find_sites(sources[i], folder_read_file(sources[i], &arena), sites, count);
 	assert_true(count > 40);
 	for (size_t i = 0; i < count; i++) {
 		size_t found = 0;
@@ -95,7 +81,7 @@ static void every_test_that_a_refusal_names_is_there(void **state)
 	for (size_t i = 0; i < refusal_count; i++) {
 		const char *path = arena_format(&arena, "tests/%s", refusals[i].test_file);
 		const char *test = arena_format(&arena, "(%s", refusals[i].test);
-		if (!strstr(read_all(path, &arena), test))
+		if (!strstr(folder_read_file(path, &arena), test))
 			fail_msg("%s has no test %s", path, refusals[i].test);
 	}
 	arena_fini(&arena);
@@ -135,12 +121,13 @@ static void find_halts(struct codes *codes, struct arena *arena)
 	assert_int_equal(glob("common/*.c", 0, NULL, &found), 0);
 	assert_int_equal(glob("consumers/*.c", GLOB_APPEND, NULL, &found), 0);
 	for (size_t i = 0; i < found.gl_pathc; i++) {
-		const char *source = arena_format(arena, "%s", found.gl_pathv[i]), *text = read_all(source, arena);
+		const char *source = arena_format(arena, "%s", found.gl_pathv[i]),
+			   *text = folder_read_file(source, arena);
 		for (size_t k = 0; k < sizeof before / sizeof *before; k++)
 			find_codes(codes, source, text, before[k]);
 	}
 	/* What bytes or values are no event of its schema: of a numbered event, or of an output, it halts. */
-	find_codes(codes, "common/wire.c", read_all("common/wire.c", arena), "REJECT, \"");
+	find_codes(codes, "common/wire.c", folder_read_file("common/wire.c", arena), "REJECT, \"");
 	globfree(&found);
 }
 
@@ -178,7 +165,7 @@ static void every_halt_has_a_section_that_says_what_to_do(void **state)
 	(void)state;
 	struct arena arena = {0};
 	struct codes codes = {0};
-	const char *document = read_all("docs/operations.md", &arena);
+	const char *document = folder_read_file("docs/operations.md", &arena);
 	find_halts(&codes, &arena);
 	assert_true(codes.count > 100);
 	for (size_t i = 0; i < codes.count; i++)
@@ -192,7 +179,7 @@ static void every_halt_has_a_section_that_says_what_to_do(void **state)
 static void find_alerts(struct codes *codes, struct arena *arena)
 {
 	static const char source[] = "docker/prometheus/rules.yml", before[] = "- alert: ";
-	for (const char *at = read_all(source, arena); (at = strstr(at, before)) != NULL;) {
+	for (const char *at = folder_read_file(source, arena); (at = strstr(at, before)) != NULL;) {
 		at += strlen(before);
 		assert_true(codes->count < CODES_MAX);
 		assert_int_equal(sscanf(at, "%63[A-Za-z0-9]", codes->items[codes->count].code), 1);
@@ -205,8 +192,8 @@ static void every_alert_has_a_section_and_a_test(void **state)
 	(void)state;
 	struct arena arena = {0};
 	struct codes alerts = {0};
-	const char *document = read_all("docs/operations.md", &arena),
-		   *tests = read_all("docker/prometheus/rules_test.yml", &arena);
+	const char *document = folder_read_file("docs/operations.md", &arena),
+		   *tests = folder_read_file("docker/prometheus/rules_test.yml", &arena);
 	find_alerts(&alerts, &arena);
 	assert_true(alerts.count >= 8);
 	for (size_t i = 0; i < alerts.count; i++) {
@@ -224,7 +211,7 @@ static void every_section_is_of_a_halt_or_an_alert_that_there_is(void **state)
 	(void)state;
 	struct arena arena = {0};
 	struct codes codes = {0}, sections = {0};
-	const char *document = read_all("docs/operations.md", &arena);
+	const char *document = folder_read_file("docs/operations.md", &arena);
 	find_halts(&codes, &arena);
 	find_alerts(&codes, &arena);
 	for (const char *at = document; (at = strstr(at, "\n### ")) != NULL; at++)
@@ -253,10 +240,10 @@ static void every_reason_of_a_dead_letter_is_explained(void **state)
 	                                      "consumers/revenue.c"};
 	struct arena arena = {0};
 	struct codes codes = {0};
-	const char *document = read_all("docs/dead-letters.md", &arena);
+	const char *document = folder_read_file("docs/dead-letters.md", &arena);
 	for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-		find_codes(&codes, sources[i], read_all(sources[i], &arena), "REJECT, \"");
-		find_codes(&codes, sources[i], read_all(sources[i], &arena), "fold_reject(err, \"");
+		find_codes(&codes, sources[i], folder_read_file(sources[i], &arena), "REJECT, \"");
+		find_codes(&codes, sources[i], folder_read_file(sources[i], &arena), "fold_reject(err, \"");
 	}
 	assert_true(codes.count > 10);
 	for (size_t i = 0; i < codes.count; i++)

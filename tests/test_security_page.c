@@ -1,5 +1,6 @@
 /* docs/security.md names a test for each claim: is there one of that name? */
 #include "mem.h"
+#include "support/folder.h"
 
 #include <glob.h>
 #include <setjmp.h>
@@ -14,21 +15,6 @@
 #include <cmocka.h>
 
 #define PAGE "docs/security.md"
-
-static char *read_all(const char *path, struct arena *arena)
-{
-	FILE *in = fopen(path, "rb");
-	if (!in)
-		fail_msg("%s cannot be read; run the tests from the root of the sources", path);
-	assert_int_equal(fseek(in, 0, SEEK_END), 0);
-	size_t len = (size_t)ftell(in);
-	rewind(in);
-	char *text = arena_alloc(arena, len + 1);
-	assert_int_equal(fread(text, 1, len, in), len);
-	text[len] = 0;
-	fclose(in);
-	return text;
-}
 
 /* A function of this name, in a file of the tests. */
 static bool is_a_test(const char *name, const glob_t *files, char *const *texts, struct arena *arena)
@@ -61,8 +47,8 @@ static void every_test_that_the_page_names_is_there(void **state)
 	assert_int_equal(glob("tests/*/*.c", GLOB_APPEND, NULL, &files), 0);
 	char **texts = arena_alloc(&arena, files.gl_pathc * sizeof(char *));
 	for (size_t i = 0; i < files.gl_pathc; i++)
-		texts[i] = read_all(files.gl_pathv[i], &arena);
-	char *rest = read_all(PAGE, &arena), *text;
+		texts[i] = folder_read_file(files.gl_pathv[i], &arena);
+	char *rest = folder_read_file(PAGE, &arena), *text;
 	for (size_t i = 0; (text = strsep(&rest, "`")); i++) {
 		if (i % 2 == 0) /* not between two backticks */
 			continue;

@@ -656,12 +656,6 @@ static void nobody_adopts_a_number_in_the_middle_of_a_stream(void **state)
 
 /* ---- control records ---- */
 
-static struct log_record control(struct records *records, const struct event_type *type, const void *event)
-{
-	struct log_record record = records_publisher(records, type, event);
-	return records_with_header(records, &record, GENESIS_CONTROL_HEADER, "1", 1);
-}
-
 static void a_genesis_elsewhere_changes_nothing(void **state)
 {
 	(void)state;
@@ -670,7 +664,7 @@ static void a_genesis_elsewhere_changes_nothing(void **state)
 	records_begin(&records, "order", 0);
 	records_genesis(&genesis, "orders", 0);
 	genesis.installation[0] = 77;
-	struct log_record record = control(&records, &genesis_type, &genesis);
+	struct log_record record = records_control(&records, &genesis_type, &genesis);
 	assert_int_equal(records_fold(&records, &record), TASK_CONTROL);
 	assert_memory_equal(task_installation(records.task), records_installation, HASH_KEY_BYTES);
 	assert_int_equal(records_output_count(&records), 0);
@@ -694,7 +688,7 @@ static void a_log_that_does_not_begin_with_a_genesis_halts(void **state)
 	task_close(fresh);
 	assert_int_equal(task_open(&config, &fresh, &err), OK);
 	records_genesis(&genesis, "orders", 0);
-	record = control(&records, &genesis_type, &genesis);
+	record = records_control(&records, &genesis_type, &genesis);
 	record.offset = 5; /* whoever opens a task has seen that record 0 is there */
 	assert_int_equal(task_fold(fresh, &record, &verdict, &err), FATAL);
 	assert_string_equal(err.code, "out_of_order");
@@ -724,10 +718,10 @@ static void a_logic_version_that_is_not_known_halts(void **state)
 	struct records records;
 	struct logic_version version = {.logic_version = 1};
 	records_begin(&records, "order", 0);
-	struct log_record record = control(&records, &logic_version_type, &version);
+	struct log_record record = records_control(&records, &logic_version_type, &version);
 	assert_int_equal(records_fold(&records, &record), TASK_CONTROL);
 	version.logic_version = 2;
-	record = control(&records, &logic_version_type, &version);
+	record = records_control(&records, &logic_version_type, &version);
 	assert_string_equal(records_refused(&records, &record), "unknown_version");
 	records_drop(&records);
 }

@@ -2,6 +2,7 @@
  * of tests/test_revenue.c stands there word for word. Runs in the root of the sources, as make does. */
 #include "bytes.h"
 #include "mem.h"
+#include "support/folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,17 +12,6 @@
 #include <cmocka.h>
 
 static const char guide[] = "docs/writing-a-worker.md";
-
-static void read_file(const char *path, struct buf *out)
-{
-	FILE *in = fopen(path, "r");
-	if (!in)
-		fail_msg("%s cannot be read", path);
-	char piece[4096];
-	for (size_t len; (len = fread(piece, 1, sizeof piece, in)) > 0;)
-		buf_put(out, piece, len);
-	fclose(in);
-}
 
 /* The next block marked with the path at or behind *at; moves *at behind it. False: there is none. */
 static bool next_block(const char **at, const char *path, const char **block, size_t *len)
@@ -43,39 +33,34 @@ static bool next_block(const char **at, const char *path, const char **block, si
 static void the_guide_shows_the_worker_whole(void **state)
 {
 	(void)state;
-	struct buf text = {0}, shown = {0}, file = {0};
+	struct arena arena = {0};
+	struct buf shown = {0};
 	const char *block;
 	size_t len;
-	read_file(guide, &text);
-	read_file("consumers/revenue.c", &file);
-	for (const char *at = buf_text(&text); next_block(&at, "consumers/revenue.c", &block, &len);) {
+	for (const char *at = folder_read_file(guide, &arena); next_block(&at, "consumers/revenue.c", &block, &len);) {
 		if (shown.len)
 			buf_put_u8(&shown, '\n');
 		buf_put(&shown, block, len);
 	}
-	assert_string_equal(buf_text(&shown), buf_text(&file));
-	buf_fini(&text);
+	assert_string_equal(buf_text(&shown), folder_read_file("consumers/revenue.c", &arena));
 	buf_fini(&shown);
-	buf_fini(&file);
+	arena_fini(&arena);
 }
 
 static void the_guide_shows_tests_that_there_are(void **state)
 {
 	(void)state;
-	struct buf text = {0}, file = {0};
-	const char *block;
+	struct arena arena = {0};
+	const char *block, *file = folder_read_file("tests/test_revenue.c", &arena);
 	size_t len, count = 0;
-	read_file(guide, &text);
-	read_file("tests/test_revenue.c", &file);
-	for (const char *at = buf_text(&text); next_block(&at, "tests/test_revenue.c", &block, &len); count++) {
-		char *wanted = mem_format("%.*s", (int)len, block);
-		if (!strstr(buf_text(&file), wanted))
+	for (const char *at = folder_read_file(guide, &arena); next_block(&at, "tests/test_revenue.c", &block, &len);
+	     count++) {
+		const char *wanted = arena_format(&arena, "%.*s", (int)len, block);
+		if (!strstr(file, wanted))
 			fail_msg("not in tests/test_revenue.c:\n%s", wanted);
-		mem_free(wanted);
 	}
 	assert_true(count >= 2);
-	buf_fini(&text);
-	buf_fini(&file);
+	arena_fini(&arena);
 }
 
 int main(void)

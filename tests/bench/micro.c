@@ -6,6 +6,7 @@
  *                         many times the step was done
  *
  * A step comes in batches: prepare is not counted, micro_measured is. Files lie in a fresh folder under /tmp. */
+#include "../support/check.h"
 #include "../support/records.h"
 #include "bench.h"
 #include "command.h"
@@ -50,12 +51,6 @@ struct step {
 	void (*end)(struct micro *micro);
 	int count; /* steps in one run */
 };
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
-}
 
 /* ---- codecs, hashes, headers ---- */
 

@@ -1,5 +1,6 @@
 #include "side.h"
 
+#include "../support/check.h"
 #include "../support/log_locks.h"
 
 #include "../../producers/publish/sender.h"
@@ -25,12 +26,6 @@
 #define GRACE_MS     60000
 
 const char *const side_names[SIDE_KINDS] = {[SIDE_BARE] = "bare", [SIDE_KAFKA] = "kafka", [SIDE_LOCAL] = "local"};
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
-}
 
 double side_now(void)
 {

@@ -1,5 +1,6 @@
 #include "flow.h"
 
+#include "check.h"
 #include "command.h"
 #include "genesis.h"
 #include "header.h"
@@ -35,12 +36,6 @@ static void virtual_random(void *arg, void *out, size_t len)
 		flow->random = flow->random * 6364136223846793005u + 1442695040888963407u;
 		((uint8_t *)out)[i] = (uint8_t)(flow->random >> 56);
 	}
-}
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
 }
 
 static struct log *open_log(struct flow *flow)

@@ -35,6 +35,20 @@ void folder_write(const struct folder *folder, const char *file, const char *tex
 	mem_free(path);
 }
 
+char *folder_read_file(const char *path, struct arena *arena)
+{
+	FILE *in = fopen(path, "rb");
+	struct stat about;
+	if (!in || fstat(fileno(in), &about) != 0) {
+		fprintf(stderr, "%s cannot be read; tests run in the root of the sources\n", path);
+		abort();
+	}
+	char *text = arena_alloc(arena, (size_t)about.st_size + 1);
+	text[fread(text, 1, (size_t)about.st_size, in)] = 0;
+	fclose(in);
+	return text;
+}
+
 static int remove_one(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
 {
 	(void)stat;

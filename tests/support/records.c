@@ -1,5 +1,6 @@
 #include "records.h"
 
+#include "check.h"
 #include "command.h"
 #include "genesis.h"
 #include "store.h"
@@ -13,12 +14,6 @@
 #include <cmocka.h>
 
 const uint8_t records_installation[HASH_KEY_BYTES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code ? err->code : "?", err->text);
-}
 
 void records_genesis(struct genesis *out, const char *topic, int32_t partition)
 {
@@ -210,6 +205,12 @@ struct log_record records_restreamed(struct records *records, const struct log_r
 	out.headers = list.items;
 	out.header_count = list.count;
 	return out;
+}
+
+struct log_record records_control(struct records *records, const struct event_type *type, const void *event)
+{
+	struct log_record record = records_publisher(records, type, event);
+	return records_with_header(records, &record, GENESIS_CONTROL_HEADER, "1", 1);
 }
 
 struct log_record records_numbered(struct records *records, const char *service, int32_t source, const char *key,

@@ -1,5 +1,6 @@
 #include "recovery.h"
 
+#include "check.h"
 #include "header.h"
 #include "seam.h"
 
@@ -19,12 +20,6 @@ struct keys { /* of records that were published after the fault */
 	const char **items;
 	size_t count, room;
 };
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
-}
 
 /* True: it has seen enough. */
 typedef bool visit(const struct recovery *recovery, const struct log_record *record, struct keys *keys,

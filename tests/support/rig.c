@@ -1,5 +1,6 @@
 #include "rig.h"
 
+#include "check.h"
 #include "witness.h"
 
 #include "command.h"
@@ -37,12 +38,6 @@
 #define DELETE_SECONDS   180 /* longer than a session */
 #define LAST_WORDS_BYTES 3000
 #define BUSY_MS          60000 /* who ends checkpoints his file, and the disk may be slow */
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
-}
 
 static double now_seconds(void)
 {

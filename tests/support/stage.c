@@ -1,5 +1,6 @@
 #include "stage.h"
 
+#include "check.h"
 #include "genesis.h"
 #include "halt.h"
 #include "hash.h"
@@ -22,12 +23,6 @@ static const char *const names[STAGE_WORKERS] = {"order", "inventory", "revenue"
 static const int sources[STAGE_WORKERS] = {STAGE_INVENTORY, STAGE_ORDER, STAGE_ORDER, STAGE_INVENTORY};
 static const char *provoked[PROVOKED_MAX];
 static size_t provoked_count;
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
-}
 
 static int32_t count_of(const struct stage *stage, int which)
 {

@@ -1,5 +1,6 @@
 #include "view.h"
 
+#include "check.h"
 #include "events.h"
 #include "genesis.h"
 #include "hash.h"
@@ -39,12 +40,6 @@ struct reading {
 	struct source sources[2 * RIG_PARTITIONS_MAX];
 	size_t source_count;
 };
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
-}
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t len) /* FNV-1a */
 {

@@ -1,5 +1,6 @@
 /* What may happen to workers and their files, over local:DIR or over Kafka ($KAFKA): an end on request, a stopped process
  * whose partitions another takes, scaling, lost and old files, lost marks, a changed row, everything published again. */
+#include "../support/check.h"
 #include "../support/log_locks.h"
 #include "../support/rig.h"
 #include "../support/view.h"
@@ -37,12 +38,6 @@ static int open_installation(void **state)
 	(void)state;
 	rig_open_topics(&rig, ORDERS, INVENTORY);
 	return 0;
-}
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
 }
 
 /* ---- load ---- */

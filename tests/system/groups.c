@@ -2,6 +2,7 @@
  * in any state of the protocol, offsets deleted under workers and behind their backs, a head that retention has eaten, a topic
  * made again, partitions added. A publisher and readers are there meanwhile, and the history must fit; where a fault is refused,
  * the way out that the refusal names is gone to its end. */
+#include "../support/check.h"
 #include "../support/kafka_admin.h"
 #include "../support/recovery.h"
 #include "../support/rig.h"
@@ -43,12 +44,6 @@ static int open_installation(void **state)
 		fail_msg("KAFKA names no broker: tests/system/kafka/with-kafka.sh starts one");
 	rig_open_topics(&rig, ORDERS, INVENTORY);
 	return 0;
-}
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
 }
 
 /* ---- work ---- */

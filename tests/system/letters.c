@@ -1,5 +1,6 @@
 /* Dead letters sent back, and a stream with two histories, with processes over local:DIR or over Kafka ($KAFKA): a redrive that
  * is killed in the middle and run again, by two at a time; a fork healed by what status says. */
+#include "../support/check.h"
 #include "../support/rig.h"
 #include "../support/view.h"
 
@@ -33,12 +34,6 @@ static int open_installation(void **state)
 	(void)state;
 	rig_open_topics(&rig, ORDERS, INVENTORY);
 	return 0;
-}
-
-static void check(enum status status, const struct err *err)
-{
-	if (status != OK)
-		fail_msg("%s: %s", err->code, err->text);
 }
 
 static void publish_orders(int count, int seed)
