@@ -179,7 +179,7 @@ system-local: $(bin) $(system_programs) | $(BUILD)/setup-disk ## processes, cras
 
 system-kafka: $(bin) $(system_programs) $(conformance) $(venv)/ready | $(BUILD)/setup-system $(BUILD)/setup-observe ## the same over Kafka, a broker started for it or KAFKA=host:port
 	@BUILD=$(BUILD) VENV=$(venv) TANDEM_TEST_SECONDS=900 $(with_kafka) tests/run '$(conformance) kafka' \
-		$(filter-out %/inputs %/ways,$(system_programs)) $(wildcard tests/system/*.sh) tests/peers/traces.sh
+		$(filter-out %/inputs %/ways %/many,$(system_programs)) $(wildcard tests/system/*.sh) tests/peers/traces.sh
 
 observe: $(bin) | $(BUILD)/setup-observe ## what workers show of themselves, over local: (system-kafka has it, too)
 	@env -u KAFKA BUILD=$(BUILD) tests/run tests/system/observe.sh

@@ -134,6 +134,7 @@ static enum worker_step begin(struct worker *worker, struct slot *slot)
 	one->to_mark = one->opened = true;
 	one->settings_at_us = worker->settings_at_us;
 	worker_make_slots(one, &c->partition, 1);
+	one->task_bytes = worker->task_bytes;
 	swap(slot, one->slots);
 	one->slots->state = SLOT_OPEN;
 	slot->state = SLOT_CATCHING_UP;

@@ -20,7 +20,7 @@
 #define PENDING_MAX       200000
 #define PENDING_BYTES_MAX (4 * 1024 * 1024)
 #define COMMIT_BYTES      (4 * 1024 * 1024)
-#define QUEUE_BYTES_KEPT  (128 * 1024)
+#define QUEUES_BYTES_KEPT (4 * 1024 * 1024) /* of all partitions */
 #define SLOT_MAX          100000
 
 struct queued {
@@ -71,6 +71,7 @@ struct local_producer {
 	struct acks acks;
 	atomic_bool has_acks; /* acks are there, for log_wait without the mutex */
 	struct acks made;     /* the thread's, before they go to acks */
+	size_t slots_known;   /* the thread's: slot_count as of its last look */
 	/* the caller's */
 	char **topics;
 	size_t topic_count;
@@ -173,10 +174,11 @@ bool local_producers_ready(const struct local_log *log)
 
 /* ---- the writer thread ---- */
 
-/* Every partition has two of them: what a rush has made large is given back. */
-static void queue_reset(struct queue *queue)
+/* Every partition has two of them, of two pieces: what a rush has made large is given back. */
+static void queue_reset(struct queue *queue, size_t slot_count)
 {
-	if (queue->bytes.room > QUEUE_BYTES_KEPT || queue->room * sizeof *queue->items > QUEUE_BYTES_KEPT) {
+	const size_t kept = QUEUES_BYTES_KEPT / (4 * slot_count);
+	if (queue->bytes.room > kept || queue->room * sizeof *queue->items > kept) {
 		buf_fini(&queue->bytes);
 		mem_free(queue->items);
 		*queue = (struct queue){0};
@@ -286,12 +288,13 @@ static void write_slot(struct local_producer *producer, struct slot *slot)
 		local_writer_close(slot->writer);
 		slot->writer = NULL;
 	}
-	queue_reset(&slot->current);
+	queue_reset(&slot->current, producer->slots_known);
 }
 
 /* Takes what waits for one partition, in turn. NULL: nothing waits. Called with the mutex. */
 static struct slot *next_work(struct local_producer *producer, size_t *turn)
 {
+	producer->slots_known = producer->slot_count;
 	for (size_t i = 0; i < producer->slot_count; i++) {
 		struct slot *slot = producer->slots[(*turn + i) % producer->slot_count];
 		if (!slot->waiting.count)

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #define WAL_COMMIT_BYTES 12288 /* the pages that every commit writes anew */
-#define WRITE_CACHE_KIB  512   /* records are only appended: nothing is read again but the last page */
+#define WRITE_CACHE_KIB  128   /* records are only appended: nothing is read again but the last page */
 #define BEGIN_TRIES_MAX  1000  /* a reader may be recovering the WAL's index */
 #define CLOSE_WAIT_MS    1000
 

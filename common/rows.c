@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_BYTES_MAX (3 << 20)
-#define BUCKETS_MIN    1024
-#define SPARE_STEP     16 /* images of up to so many bytes more are of one class */
-#define SPARE_CLASSES  64
-#define SEEN_BLOCKS    16384 /* of 64 bytes; a power of two. Two million keys leave one wrong guess in five */
+#define ROWS_BYTES_MAX  (3 << 20)
+#define BUCKETS_MIN     1024
+#define SPARE_STEP      16 /* images of up to so many bytes more are of one class */
+#define SPARE_CLASSES   64
+#define SEEN_BLOCKS_MAX 16384 /* of 64 bytes; powers of two. Two million keys leave one wrong guess in five */
+#define SEEN_BLOCKS_MIN 64
+#define SEEN_SHARE      3 /* the filter takes a third of what is held, beside it */
 #define SCAN_BYTES                                                                                                     \
 	192 /* of what is held: a key of a table that was not empty is read each time that all is forgotten */
 
@@ -35,7 +37,8 @@ struct table {
 
 /* A filter of 512 bits a block, two bits a key: what is not in it was never put into it. */
 struct seen {
-	uint64_t words[SEEN_BLOCKS][8];
+	size_t blocks;
+	uint64_t words[][8];
 };
 
 /* Values in one piece of memory: they, then their bytes, each with a NUL behind it. */
@@ -462,9 +465,19 @@ static int compare_keys(const struct table *table, const struct image *a, const 
 }
 
 /* One line of memory a key. */
+static struct seen *seen_new(size_t bytes_max)
+{
+	size_t blocks = SEEN_BLOCKS_MAX;
+	while (blocks > SEEN_BLOCKS_MIN && blocks * sizeof(uint64_t[8]) > bytes_max / SEEN_SHARE)
+		blocks /= 2;
+	struct seen *seen = mem_zalloc(1, sizeof *seen + blocks * sizeof *seen->words);
+	seen->blocks = blocks;
+	return seen;
+}
+
 static uint64_t *seen_block(struct seen *seen, uint64_t hash)
 {
-	return seen->words[hash >> 32 & (SEEN_BLOCKS - 1)];
+	return seen->words[hash >> 32 & (seen->blocks - 1)];
 }
 
 static void seen_add(struct seen *seen, uint64_t hash)
@@ -742,7 +755,7 @@ static enum status forget(struct rows *rows, struct err *err)
 	struct entry **old = rows->buckets;
 	struct arena memory = rows->memory;
 	if (!rows->seen)
-		rows->seen = mem_zalloc(1, sizeof *rows->seen);
+		rows->seen = seen_new(rows->bytes_max);
 	rows->buckets = mem_zalloc(rows->bucket_count, sizeof *rows->buckets);
 	rows->memory = (struct arena){0};
 	memset(rows->spare, 0, sizeof rows->spare);

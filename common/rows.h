@@ -21,7 +21,8 @@ struct rows;
 #define ROWS_COLUMNS_MAX     64
 
 /* The tables must be there. FATAL "ddl": one whose key is not its first columns. The store outlives the rows. *out is the
- * caller's, whatever is returned. bytes_max: what is kept between two commits, and at most held within one; 0: 3 MiB. */
+ * caller's, whatever is returned. bytes_max: what is kept between two commits, and at most held within one; 0: 3 MiB. A
+ * third of it comes on top, for a filter of keys. */
 enum status rows_open(struct store *store, const char *const *tables, size_t count, size_t bytes_max, struct rows **out,
                       struct err *err);
 void rows_close(struct rows *rows); /* what is not flushed is gone. NULL is fine */

@@ -334,12 +334,14 @@ static enum status prepare_own(struct task *task, struct err *err)
 
 static enum status open_file(struct task *task, const struct task_config *config, struct err *err)
 {
+	const size_t share = (config->memory_bytes ? config->memory_bytes : TASK_MEMORY_BYTES) / 7 * 3;
 	struct store_config store = {.path = config->path,
 	                             .mode = config->scratch || !config->path ? STORE_SCRATCH : STORE_WRITE,
 	                             .full_sync = config->full_sync,
 	                             .deterministic = true,
 	                             .reverse = config->reverse,
-	                             .vfs = config->vfs};
+	                             .vfs = config->vfs,
+	                             .cache_kib = (int)(share / 1024)};
 	int64_t tables;
 	enum status status = store_open(&store, &task->store, err);
 	if (status == OK && store.mode == STORE_WRITE)
@@ -360,8 +362,8 @@ static enum status open_file(struct task *task, const struct task_config *config
 	if (status == OK && task->has_genesis)
 		status = seal_open(task->installation, task->seal.keyed, task->secret, &task->seal, err);
 	if (status == OK)
-		status = rows_open(task->store, task->row_tables, task->row_table_count, config->held_bytes,
-		                   &task->rows, err);
+		status = rows_open(task->store, task->row_tables, task->row_table_count,
+		                   config->held_bytes ? config->held_bytes : share, &task->rows, err);
 	if (status == OK && task->service->holds_rejected_keys)
 		status = read_rows(task, "SELECT coalesce(sum(held), 0), coalesce(sum(bytes), 0) FROM held_key",
 		                   read_held, err);

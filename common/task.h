@@ -39,15 +39,21 @@ struct task;
 #define TASK_HELD_MAX             10000
 #define TASK_HELD_BYTES_MAX       (64 << 20)
 
+/* What a task holds of its file at most: three parts of rows, three of pages, one of a filter of keys. */
+#define TASK_MEMORY_BYTES     (7 << 20)
+#define TASK_MEMORY_BYTES_MIN (448 << 10)
+#define TASK_FIXED_BYTES      (768 << 10) /* what it takes besides: a connection, statements, arenas */
+
 struct task_config {
 	const struct service *service;
 	int32_t partition;
-	const char *path;  /* NULL: in memory */
-	bool scratch;      /* a throw-away file: no journal on disk, no fsync */
-	bool full_sync;    /* synchronous=FULL */
-	bool reverse;      /* reverse_unordered_selects, for tests */
-	const char *vfs;   /* NULL: the default */
-	size_t held_bytes; /* of rows, before they are written and forgotten; 0: as rows_open has it */
+	const char *path;    /* NULL: in memory */
+	bool scratch;        /* a throw-away file: no journal on disk, no fsync */
+	bool full_sync;      /* synchronous=FULL */
+	bool reverse;        /* reverse_unordered_selects, for tests */
+	const char *vfs;     /* NULL: the default */
+	size_t memory_bytes; /* of rows, keys and pages; 0: TASK_MEMORY_BYTES */
+	size_t held_bytes; /* of rows alone, before they are written and forgotten; 0: what is theirs of memory_bytes */
 	const char *
 		full_input; /* the input topic's name with the namespace, for dead letters' headers; NULL: without one */
 	const struct secret

@@ -27,6 +27,10 @@ struct meter;
 struct tracer;
 struct worker;
 
+/* What a worker's tasks take together, divided among them: where there are more than four, each holds less of its file than
+ * TASK_MEMORY_BYTES, so that with what it takes besides it all stays the same; but TASK_MEMORY_BYTES_MIN it may hold. */
+#define WORKER_MEMORY_BYTES (4 * (size_t)(TASK_MEMORY_BYTES + TASK_FIXED_BYTES))
+
 struct worker_config {
 	const struct service *service;
 	struct log *log;           /* borrowed */

@@ -63,6 +63,7 @@ struct worker {
 	int *output_topics;            /* log_producer_topic of service->outputs, the dead-letter topic last */
 	struct slot *slots;            /* by partition */
 	size_t slot_count;
+	size_t task_bytes;    /* what a task may hold of its file: the process' share (worker_make_slots) */
 	struct slot *sending; /* whose record's outputs are being handed over */
 	struct destination *destinations;
 	size_t destination_count;

@@ -177,6 +177,7 @@ static enum status open_task(struct worker *worker, struct slot *slot, struct er
 	                                   .full_sync = worker->config.full_sync,
 	                                   .reverse = worker->config.reverse,
 	                                   .vfs = worker->config.vfs,
+	                                   .memory_bytes = worker->task_bytes,
 	                                   .held_bytes = worker->config.held_bytes,
 	                                   .full_input = worker->full_input,
 	                                   .secret = log_secret(worker->config.log)};

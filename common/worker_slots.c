@@ -98,6 +98,15 @@ void worker_runs_again(struct slot *slot)
 
 /* ---- all of them ---- */
 
+static size_t task_share(size_t tasks)
+{
+	size_t share = tasks ? WORKER_MEMORY_BYTES / tasks : WORKER_MEMORY_BYTES;
+	if (share < TASK_FIXED_BYTES + TASK_MEMORY_BYTES_MIN)
+		return TASK_MEMORY_BYTES_MIN;
+	share -= TASK_FIXED_BYTES;
+	return share < TASK_MEMORY_BYTES ? share : TASK_MEMORY_BYTES;
+}
+
 void worker_make_slots(struct worker *worker, const int32_t *partitions, size_t count)
 {
 	worker_free_slots(worker, false);
@@ -105,6 +114,7 @@ void worker_make_slots(struct worker *worker, const int32_t *partitions, size_t 
 	worker->all_open = false;
 	worker->slots = mem_zalloc(count, sizeof *worker->slots);
 	worker->slot_count = count;
+	worker->task_bytes = task_share(count);
 	for (size_t i = 0; i < count; i++) {
 		struct slot *slot = &worker->slots[i];
 		slot->partition = partitions[i];
