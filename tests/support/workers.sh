@@ -75,13 +75,14 @@ unwell() { # SERVICE
 	! "$tandem" health "${url[$1]}/readyz"
 }
 
-# start_listener 'what' LOG COMMAND...: a program that is to listen on $port, which is of TANDEM_PORTS and tried up to five times,
-# since somebody else may be faster with one; "PORT" in its arguments is it. It is there when http://127.0.0.1:$port/$path is.
+# start_listener 'what' LOG COMMAND...: a program that is to listen on $port, which is of TANDEM_PORTS, nobody's, and tried up to ten
+# times, since somebody else may be faster with one; "PORT" in its arguments is it. It is there when http://127.0.0.1:$port/$path is.
 start_listener() {
 	local what=$1 log=$2
 	shift 2
-	for _ in 1 2 3 4 5; do
+	for _ in {1..10}; do
 		port=$((${TANDEM_PORTS%%-*} + RANDOM % 90))
+		! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || continue # or its answer would be taken for ours
 		"${@//PORT/$port}" >"$log" 2>&1 &
 		listener_pid=$!
 		children+=($!)
