@@ -337,6 +337,43 @@ static void a_lost_file_is_made_again_and_says_nothing_new(void **state)
 	rig.passed = true;
 }
 
+/* One that catches up has folded something, or all of it. */
+static bool is_catching_up(struct rig *of, void *arg)
+{
+	const struct rig_process *worker = arg;
+	pid_t pid;
+	enum lock_state state;
+	for (int32_t p = 0; p < ORDERS; p++)
+		if (holder(of->data, "order", p, &pid, &state) && pid == worker->pid && state == LOCK_FOLDING)
+			return true;
+	return strstr(rig_words(of, worker), "caught up with the mark") != NULL;
+}
+
+static void files_that_are_all_lost_are_made_again_whatever_ends_it(void **state)
+{
+	(void)state;
+	static const int signals[] = {SIGKILL, SIGTERM, SIGKILL};
+	struct moment before, after;
+	rig_receive(&rig, RIG_SKUS, 1000000);
+	publish_and_fold(12000, 8);
+	note_moment(&before);
+	for (int32_t p = 0; p < ORDERS; p++)
+		delete_file("order", p);
+	for (int i = 0; i < 3; i++) { /* without a group, which would wait for the session of who was killed */
+		struct rig_process *worker = rig_start(&rig, arena_format(&rig.arena, "catching-up-%d", i),
+		                                       "order run --partitions 0-%d", ORDERS - 1);
+		rig_until(&rig, WAIT_SECONDS, "files are made again", is_catching_up, worker);
+		assert_int_equal(rig_end(&rig, worker, signals[i], WAIT_SECONDS), signals[i] == SIGKILL ? -SIGKILL : 0);
+	}
+	fold_everything();
+	note_moment(&after);
+	check_same_states(&before, &after);
+	assert_int_equal(before.view.hash, after.view.hash);
+	assert_int_equal(before.view.dropped, after.view.dropped);
+	rig_verify_all(&rig);
+	rig.passed = true;
+}
+
 static void an_old_file_catches_up_and_says_nothing_new(void **state)
 {
 	(void)state;
@@ -505,6 +542,7 @@ int main(void)
 		FAULT(a_stopped_worker_that_comes_back_disturbs_nothing),
 		FAULT(workers_may_become_two_and_one_again),
 		FAULT(a_lost_file_is_made_again_and_says_nothing_new),
+		FAULT(files_that_are_all_lost_are_made_again_whatever_ends_it),
 		FAULT(an_old_file_catches_up_and_says_nothing_new),
 		FAULT(lost_files_and_lost_marks_send_everything_again_and_change_nothing),
 		FAULT(one_changed_bit_is_found_and_its_record_named),
