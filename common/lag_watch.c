@@ -136,6 +136,7 @@ static void *run(void *arg)
 		mem_free(mine);
 		pthread_mutex_lock(&watch->lock);
 		rest(watch);
+		watch->told = false; /* more has been folded since: the next that is told is asked with */
 	}
 	pthread_mutex_unlock(&watch->lock);
 	return NULL;

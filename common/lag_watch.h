@@ -1,7 +1,7 @@
 /* lag_watch: how far a worker is behind the log, asked by a thread of its own, so that a log that does not answer never holds
  * the worker up. Partitions that are halted are looked at like all others.
  *
- * The worker tells its positions now and then, and that wakes the thread, at most once in interval_ms. The lag in records is
+ * The worker tells its positions now and then, and that wakes the thread, but within interval_ms of its last look. The lag in records is
  * what stood behind the position when it was told. Its age is that of the first record not folded yet: the log's time of the
  * record itself where the position stands still; where it moves, that of the last record folded or, if that is later, of
  * when nothing was behind. By the wall clock here against the log's. */

@@ -22,7 +22,7 @@
 
 #define OBSERVER_LIVE_MS 60000 /* longer than any call that the worker waits for */
 #define OBSERVER_PAGE_MS 1000
-#define OBSERVER_LAG_MS  2000
+#define OBSERVER_LAG_MS  1500 /* so that it is asked with every other page */
 
 struct observer;
 

@@ -42,7 +42,7 @@ panel() { # NUMBER EXPRESSION: a graph of Prometheus' page, of the last minute
 questions="$(panel 0 'sum by (topic, result) (rate(tandem_events_processed_total[10s])) > 0')"
 questions+="&$(panel 1 'histogram_quantile(0.99, sum by (le) (rate(tandem_end_to_end_seconds_bucket[10s])))')"
 # a browser of Debian's, as root in a container of its own: without the sandbox that needs another user
-timeout 120 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1200,1440 --virtual-time-budget=20000 \
+timeout 120 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1200,1500 --virtual-time-budget=20000 \
 	--user-data-dir="$dir/browser" --screenshot="$dir/page.png" "$prometheus/graph?$questions" >chromium.log 2>&1
 verdict $? "no picture: $(tail -n 3 chromium.log)"
 expect 0 'the picture is small enough' test "$(stat -c %s page.png)" -le 200000

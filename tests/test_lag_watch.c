@@ -112,6 +112,34 @@ static void what_comes_after_a_rest_is_not_late_since_the_rest_began(void **stat
 	becomes(f, (struct lag_place){.partition = 0, .next = 6, .last_ms = now - 900000}, 1, 0, 600000);
 }
 
+#define LONG_REST_MS 300
+
+/* A worker goes on folding: what came into the log since it told would be counted as late. */
+static void what_was_told_during_a_rest_is_not_asked_with_behind_it(void **state)
+{
+	struct fixture *f = *state;
+	struct lag_watch *watch;
+	struct lag lag = {0};
+	struct err err = {0};
+	struct log_record record = {.offset = 6, .timestamp_ms = import(f), .key = {"x", 1}, .value = {"x", 1}};
+	assert_int_equal(lag_watch_open(open_log(f), "t", &seam_system, LONG_REST_MS, &watch, &err), OK);
+	for (int64_t begun_us = 0; seam_monotonic_us(&seam_system) - begun_us >= LONG_REST_MS * 1000; record.offset++) {
+		struct lag_place place = {.partition = 0, .next = record.offset, .last_ms = 1};
+		begun_us = seam_monotonic_us(&seam_system);
+		lag_watch_tell(watch, &place, 1);
+		for (int i = 0; i < PATIENCE && !(lag_watch_get(watch, 0, &lag) && lag.end == place.next); i++)
+			poll(NULL, 0, 1);
+		assert_int_equal(lag.end, place.next);
+		lag_watch_tell(watch, &place, 1); /* it rests, or the loop begins again */
+		assert_int_equal(log_import(f->log, "t", 0, &record, 1, &err), OK);
+	}
+	for (int i = 0; i < 3 * LONG_REST_MS; i++) {
+		assert_true(lag_watch_get(watch, 0, &lag) && lag.records == 0);
+		poll(NULL, 0, 1);
+	}
+	lag_watch_close(watch);
+}
+
 static void a_log_that_cannot_be_asked_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -135,6 +163,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_task_that_stands_still_is_as_late_as_its_first_record, set_up,
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(what_comes_after_a_rest_is_not_late_since_the_rest_began, set_up,
+	                                        tear_down),
+		cmocka_unit_test_setup_teardown(what_was_told_during_a_rest_is_not_asked_with_behind_it, set_up,
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(a_log_that_cannot_be_asked_is_told, set_up, tear_down),
 	};
