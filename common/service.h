@@ -8,7 +8,11 @@
  *           numbered event this halts the task
  *   FATAL   a numbered event that does not fit: the task halts, nothing of it is committed
  *   RETRY   only passed on from the store
- * No clock, no random, no floating point. */
+ * No clock, no random, no floating point.
+ *
+ * A worker has one thread, and calls a handler for one event at a time; several workers of a process may call it beside each
+ * other for tasks of their own, so it keeps nothing in variables that outlive it. It blocks on its own file alone. The event,
+ * and all it points to, is the runtime's until the handler has returned. The description and all it points to is never freed. */
 #ifndef TANDEM_SERVICE_H
 #define TANDEM_SERVICE_H
 
@@ -45,16 +49,17 @@ struct service {
 	/* A publisher's event that was rejected: do later ones with its key wait, in order, until it was redriven and taken, or
 	 * discarded? Else they go on without it. Part of the logic version. */
 	bool holds_rejected_keys;
-	const char *const
-		*tables; /* CREATE TABLE ... STRICT, one statement each; the PRIMARY KEY is the first columns */
+	/* CREATE TABLE ... STRICT, one statement each; the PRIMARY KEY is the first columns. */
+	const char *const *tables;
 	size_t table_count;
 	const struct service_handler *handlers;
 	size_t handler_count;
 };
 
-/* Rows of service->tables[table]: an array of values, one a column, in their order. The key are the first of them.
+/* Rows of service->tables[table]: an array of values, one a column, in their order (store.h). The key are the first of them.
  * *row: lives until the handler returns; NULL: there is no row with this key. What is put takes the place of the row with its
- * key. A value that its column cannot hold is a programmer's error: FATAL, the task halts. */
+ * key, and is copied. To delete what is not there is no error. RETRY and FATAL, from the store, are passed on; a value that
+ * its column cannot hold is a programmer's error: FATAL, the task halts. */
 enum status fold_get(struct fold *fold, size_t table, const struct store_value *key, const struct store_value **row,
                      struct err *err);
 enum status fold_put(struct fold *fold, size_t table, const struct store_value *row, struct err *err);
@@ -86,23 +91,23 @@ int64_t fold_offset(const struct fold *fold);         /* of the record being han
 int32_t fold_partition(const struct fold *fold);
 int32_t fold_source_partition(const struct fold *fold); /* of a numbered event; -1 for a publisher's */
 struct arena *fold_arena(struct fold *fold);            /* lives until the handler has returned */
+/* What a later event with the same key is compared with: is it a repeat, or does it say something else? A number to keep in a
+ * row; the same for every form of the same content, in this installation (event.h). */
 uint64_t fold_content_hash(const struct fold *fold, const struct event_type *type, const void *event);
 
-/* The partition of a topic that owns the key: murmur2 over the pinned count. */
+/* The partition of a topic of the installation that owns the key: murmur2 over the pinned count. -1: there is no such topic. */
 int32_t fold_partition_of(const struct fold *fold, const char *topic, const char *key);
 
 /* Does this partition own the key (murmur2 over the pinned count of the input topic)? */
 bool fold_owns(const struct fold *fold, const char *key);
 
-/* Emits an event to a partition of one of service->outputs, after all earlier ones. The key is copied. A schema that cannot
+/* Emits an event to a partition of one of service->outputs, after all earlier ones. Key and event are copied. A schema that cannot
  * hold it is a programmer's error: FATAL, the task halts. Nothing goes out before the handler has returned OK. */
 enum status fold_emit(struct fold *fold, const char *topic, int32_t partition, const char *key,
                       const struct event_type *type, const void *event, struct err *err);
 
-/* return fold_reject(err, "conflict", "...") */
+/* return fold_reject(err, "conflict", "..."). The code has static storage; docs/dead-letters.md lists the handlers'. */
 #define fold_reject(err, code, ...) err_set((err), REJECT, (code), __VA_ARGS__)
-
-/* Reason codes of the handlers' rejections stand in docs/dead-letters.md. */
 
 /* 1 to 64 printable ASCII bytes (0x20 to 0x7e: real stock codes have spaces): order_id, receipt_id, sku. */
 bool service_id_valid(const char *id);

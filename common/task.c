@@ -491,22 +491,32 @@ static enum status missing_topic(const struct task *task, const char *name, stru
 		name, task->service->name);
 }
 
+/* Every topic that the service reads from or writes to. */
+static enum status check_topics(const struct task *task, const struct genesis *genesis, struct err *err)
+{
+	const struct service *service = task->service;
+	if (!has_topic(genesis, service->input))
+		return missing_topic(task, service->input, err);
+	if (!has_topic(genesis, task->dead_letter_topic))
+		return missing_topic(task, task->dead_letter_topic, err);
+	for (size_t i = 0; i < service->output_count; i++)
+		if (!has_topic(genesis, service->outputs[i]))
+			return missing_topic(task, service->outputs[i], err);
+	for (size_t i = 0; i < service->source_count; i++)
+		if (!has_topic(genesis, service->sources[i].input))
+			return missing_topic(task, service->sources[i].input, err);
+	return OK;
+}
+
 enum status task_take_genesis(struct task *task, const struct genesis *genesis, struct err *err)
 {
 	if (genesis->logic_version < 1 || genesis->logic_version > task->service->logic_version)
 		return err_set(err, FATAL, "unknown_version",
 		               "the log begins with logic version %d, this program knows up to %d; run a newer program",
 		               genesis->logic_version, task->service->logic_version);
-	if (!has_topic(genesis, task->service->input))
-		return missing_topic(task, task->service->input, err);
-	if (!has_topic(genesis, task->dead_letter_topic))
-		return missing_topic(task, task->dead_letter_topic, err);
-	for (size_t i = 0; i < task->service->output_count; i++)
-		if (!has_topic(genesis, task->service->outputs[i]))
-			return missing_topic(task, task->service->outputs[i], err);
-	for (size_t i = 0; i < task->service->source_count; i++)
-		if (!has_topic(genesis, task->service->sources[i].input))
-			return missing_topic(task, task->service->sources[i].input, err);
+	enum status status = check_topics(task, genesis, err);
+	if (status != OK)
+		return status;
 	for (size_t i = 0; i < genesis->topics.count; i++) {
 		const struct genesis_topic *topic = &genesis->topics.items[i];
 		add_topic(task, topic->name, topic->partitions,
@@ -546,7 +556,7 @@ enum status task_check_genesis(const struct task *task, const struct genesis *ge
 				genesis->topics.items[i].name, genesis->topics.items[i].partitions,
 				topic ? topic->partitions : 0);
 	}
-	return OK;
+	return check_topics(task, genesis, err); /* the file may be of a program that needed fewer */
 }
 
 /* ---- committing ---- */

@@ -140,7 +140,8 @@ bool task_single_replica(const struct task *task);
 struct store *task_store(struct task *task); /* to look at: all that was folded is in its tables */
 const struct service *task_service(const struct task *task);
 
-/* Is the log whose record 0 says this the one the file was folded from? FATAL foreign_log. A fresh task takes any. */
+/* Is the log whose record 0 says this the one the file was folded from? FATAL foreign_log,
+ * also where it names not all topics of the service. A fresh task takes any. */
 enum status task_check_genesis(const struct task *task, const struct genesis *genesis, struct err *err);
 
 /* The mark being caught up to, kept in the file until it is confirmed; "" for none. Set opens and commits a transaction. */

@@ -66,7 +66,8 @@ int32_t fold_partition(const struct fold *fold)
 
 int32_t fold_partition_of(const struct fold *fold, const char *topic, const char *key)
 {
-	return log_partition_of(key, strlen(key), task_partition_count(fold->task, topic));
+	int32_t count = task_partition_count(fold->task, topic);
+	return count ? log_partition_of(key, strlen(key), count) : -1;
 }
 
 int32_t fold_source_partition(const struct fold *fold)

@@ -306,6 +306,14 @@ static enum status emit_to_nowhere(struct fold *fold, const void *event, struct 
 	return fold_emit(fold, "orders", 99, "k", &stock_received_type, event, err);
 }
 
+static enum status emit_to_no_topic(struct fold *fold, const void *event, struct err *err)
+{
+	if (fold_partition(fold) != 0)
+		return right_handler(fold, event, err);
+	return fold_emit(fold, "nowhere", fold_partition_of(fold, "nowhere", "k"), "k", &stock_received_type, event,
+	                 err);
+}
+
 static enum status emit_nonsense(struct fold *fold, const void *event, struct err *err)
 {
 	const struct stock_reserved answer = {.order_id = "\xff"};
@@ -339,6 +347,8 @@ static void a_handler_that_does_what_it_must_not_halts_until_the_program_is_repl
 	} cases[] = {
 		{emit_to_nowhere, "handler",
 	         "inventory emits StockReceived to orders/99, which is none of its outputs"},
+		{emit_to_no_topic, "handler",
+	         "inventory emits StockReceived to nowhere/-1, which is none of its outputs"},
 		{emit_nonsense, "invalid_utf8", "inventory emits a StockReserved that its schema cannot hold"},
 		{put_nonsense, "handler", "a row for table stock has a value that its column 2 cannot hold"},
 		{look_for_nonsense, "handler", "a key of table stock has another type than its column 1"},

@@ -671,6 +671,27 @@ static void a_genesis_elsewhere_changes_nothing(void **state)
 	records_end(&records);
 }
 
+static void a_program_that_needs_a_topic_more_does_not_go_on_with_the_file(void **state)
+{
+	(void)state;
+	static const char *const outputs[] = {"inventory", "order-events", "shipments"};
+	struct records records;
+	struct genesis genesis;
+	struct err err = {0};
+	struct service newer = *command_service("order");
+	newer.outputs = outputs;
+	newer.output_count = 3;
+	records_begin_file(&records, command_service("order"), 0);
+	records_genesis(&genesis, "orders", 0);
+	assert_int_equal(task_commit(records.task, &err), OK);
+	records.service = &newer;
+	records_reopen(&records);
+	assert_int_equal(task_check_genesis(records.task, &genesis, &err), FATAL);
+	assert_string_equal(err.code, "foreign_log");
+	assert_non_null(strstr(err.text, "shipments"));
+	records_drop(&records);
+}
+
 static void a_log_that_does_not_begin_with_a_genesis_halts(void **state)
 {
 	(void)state;
@@ -869,6 +890,7 @@ int main(void)
 		cmocka_unit_test(a_chain_is_of_type_key_body_and_installation),
 		cmocka_unit_test(nobody_adopts_a_number_in_the_middle_of_a_stream),
 		cmocka_unit_test(a_genesis_elsewhere_changes_nothing),
+		cmocka_unit_test(a_program_that_needs_a_topic_more_does_not_go_on_with_the_file),
 		cmocka_unit_test(a_log_that_does_not_begin_with_a_genesis_halts),
 		cmocka_unit_test(an_unknown_control_record_halts),
 		cmocka_unit_test(a_logic_version_that_is_not_known_halts),
