@@ -18,6 +18,7 @@ struct catch_up {
 	pthread_t thread;
 	atomic_bool leave; /* the thread is to end between two steps */
 	atomic_bool over;  /* the thread has ended by itself */
+	atomic_bool idle;  /* it waits for the log */
 	_Atomic int64_t next, suppressed, last_ms;
 	int64_t seen_next, seen_us; /* the owner's: when it saw it move last */
 };
@@ -35,8 +36,9 @@ static bool is_over(const struct worker *one, enum worker_step step)
 	return step == WORKER_DONE || put_aside(one);
 }
 
-static void publish(struct catch_up *c)
+static void publish(struct catch_up *c, enum worker_step step)
 {
+	atomic_store_explicit(&c->idle, step == WORKER_IDLE, memory_order_relaxed);
 	const struct slot *slot = c->worker->slots;
 	struct task_position position;
 	if (!slot->task)
@@ -52,7 +54,7 @@ static void *run(void *arg)
 	struct catch_up *c = arg;
 	while (!atomic_load(&c->leave)) {
 		enum worker_step step = worker_step(c->worker);
-		publish(c);
+		publish(c, step);
 		if (is_over(c->worker, step)) {
 			atomic_store(&c->over, true);
 			break;
@@ -122,6 +124,7 @@ static enum worker_step begin(struct worker *worker, struct slot *slot)
 	c->partition = slot->partition;
 	config.partitions = &c->partition;
 	config.partition_count = 1;
+	config.instance_id = NULL;
 	config.until_end = false;
 	config.tracer = NULL; /* nothing is sent */
 	connect(worker, c, &config);
@@ -141,7 +144,7 @@ static enum worker_step begin(struct worker *worker, struct slot *slot)
 	slot->catch_up = c;
 	slot->target = one->slots->target;
 	c->seen_us = worker_now_us(worker);
-	publish(c);
+	publish(c, WORKER_OPENED);
 	c->in_thread = c->log && pthread_create(&c->thread, NULL, run, c) == 0;
 	return WORKER_OPENED;
 }
@@ -191,7 +194,7 @@ static bool go_on(struct worker *worker, struct slot *slot, enum worker_step *st
 	if (is_over(c->worker, *step))
 		*step = take_back(worker, slot, *step);
 	else
-		publish(c);
+		publish(c, *step);
 	return *step != WORKER_IDLE;
 }
 
@@ -202,7 +205,7 @@ static bool is_stuck(const struct worker *worker, struct catch_up *c)
 		c->seen_next = next;
 		c->seen_us = now;
 	}
-	return now - c->seen_us > STUCK_US;
+	return atomic_load_explicit(&c->idle, memory_order_relaxed) && now - c->seen_us > STUCK_US;
 }
 
 static void give_way(struct catch_up *c)
