@@ -1,6 +1,7 @@
 #include "catch_up.h"
 
 #include "meter.h"
+#include "thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -145,7 +146,7 @@ static enum worker_step begin(struct worker *worker, struct slot *slot)
 	slot->target = one->slots->target;
 	c->seen_us = worker_now_us(worker);
 	publish(c, WORKER_OPENED);
-	c->in_thread = c->log && pthread_create(&c->thread, NULL, run, c) == 0;
+	c->in_thread = c->log && thread_start(&c->thread, run, c) == 0;
 	return WORKER_OPENED;
 }
 

@@ -11,10 +11,10 @@
  * thread alone has writers and `current`. */
 #include "log_local_impl.h"
 #include "log_settings.h"
+#include "thread.h"
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #define PENDING_MAX       200000
@@ -333,16 +333,6 @@ static void *writer_thread(void *arg)
 /* ---- the caller's side ---- */
 
 /* Signals are for the program's own threads. */
-static int thread_start(struct local_producer *producer)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&producer->thread, NULL, writer_thread, producer);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc;
-}
-
 enum status local_producer_open(struct log *base, struct log_producer **out, struct err *err)
 {
 	struct local_log *log = (struct local_log *)base;
@@ -353,7 +343,7 @@ enum status local_producer_open(struct log *base, struct log_producer **out, str
 	producer->base.log = base;
 	pthread_mutex_init(&producer->mutex, NULL);
 	pthread_cond_init(&producer->work, NULL);
-	int rc = thread_start(producer);
+	int rc = thread_start(&producer->thread, writer_thread, producer);
 	if (rc != 0) {
 		pthread_cond_destroy(&producer->work);
 		pthread_mutex_destroy(&producer->mutex);

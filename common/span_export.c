@@ -4,9 +4,9 @@
 
 #include "http_client.h"
 #include "mem.h"
+#include "thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -92,9 +92,10 @@ static void say_dropped(struct span_export *export, bool last)
 static void say_down(struct span_export *export, bool down)
 {
 	if (down && !export->down)
-		logging_write(export->config.logging, LOGGING_WARNING,
-		              "spans cannot be sent: they wait, and are dropped when too many do; look at the collector",
-		              LOGGING_TEXT("endpoint", export->config.url), LOGGING_TEXT("detail", export->why));
+		logging_write(
+			export->config.logging, LOGGING_WARNING,
+			"spans cannot be sent: they wait, and are dropped when too many do; look at the collector",
+			LOGGING_TEXT("endpoint", export->config.url), LOGGING_TEXT("detail", export->why));
 	if (!down && export->down)
 		logging_write(export->config.logging, LOGGING_INFO, "spans are sent again",
 		              LOGGING_TEXT("endpoint", export->config.url));
@@ -235,11 +236,7 @@ static void *run(void *arg)
 
 static enum status start_thread(struct span_export *export, struct err *err)
 {
-	sigset_t all, before;
-	sigfillset(&all); /* signals are the main thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&export->thread, NULL, run, export);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int error = thread_start(&export->thread, run, export);
 	return error ? err_set(err, RETRY, "memory", "no thread for spans: %s", strerror(error)) : OK;
 }
 
