@@ -355,9 +355,37 @@ struct rig_process *rig_start(struct rig *rig, const char *name, const char *for
 	return process;
 }
 
+/* Is it the program by now, and not the copy of this one that becomes it? */
+static bool has_begun(pid_t pid)
+{
+	char path[48], own[4096], other[4096];
+	snprintf(path, sizeof path, "/proc/%d/exe", pid);
+	ssize_t own_len = readlink("/proc/self/exe", own, sizeof own), len = readlink(path, other, sizeof other);
+	return len > 0 && (len != own_len || memcmp(own, other, (size_t)len) != 0);
+}
+
+/* Has it a handler for SIGTERM, or ended? Before, the signal would end it and not ask it to. */
+static bool hears_or_has_ended(struct rig *rig, void *arg)
+{
+	const struct rig_process *process = arg;
+	char path[48], line[256], state = 0;
+	unsigned long long caught = 0;
+	(void)rig;
+	snprintf(path, sizeof path, "/proc/%d/status", process->pid);
+	FILE *file = fopen(path, "r");
+	while (file && fgets(line, sizeof line, file))
+		if (sscanf(line, "State: %c", &state) != 1)
+			sscanf(line, "SigCgt: %llx", &caught);
+	if (file)
+		fclose(file);
+	return !file || state == 'Z' || (caught >> (SIGTERM - 1) & 1 && has_begun(process->pid));
+}
+
 int rig_end(struct rig *rig, struct rig_process *process, int number, int seconds_max)
 {
 	int exit_status = 0;
+	if (number == SIGTERM)
+		rig_until(rig, seconds_max, "it may be asked to end", hears_or_has_ended, process);
 	if (number)
 		kill(process->pid, number);
 	if (!await_end(process, seconds_max, &exit_status))

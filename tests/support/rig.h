@@ -82,7 +82,7 @@ struct rig_process *rig_start(struct rig *rig, const char *name, const char *for
 	__attribute__((format(printf, 3, 4)));
 /* Has it ended by itself? Then *exit_status says how. */
 bool rig_has_ended(struct rig_process *process, int *exit_status);
-/* Sends the signal (0: none) and waits for the end, at most this long. Returns the exit status, or minus the signal. */
+/* Sends the signal (0: none; SIGTERM: as soon as it hears it) and waits for the end, at most this long. Returns the exit status, or minus the signal. */
 int rig_end(struct rig *rig, struct rig_process *process, int signal, int seconds_max);
 /* Everything the process wrote so far. */
 const char *rig_words(struct rig *rig, const struct rig_process *process);

@@ -73,21 +73,6 @@ static void stop(struct rig_process *worker)
 	assert_int_equal(rig_end(&rig, worker, SIGTERM, WAIT_SECONDS), 0);
 }
 
-/* Until everything is folded, then ends both. */
-static void fold_everything(void)
-{
-	struct rig_process *order = start("order"), *inventory = start("inventory");
-	rig_drain(&rig, WAIT_SECONDS);
-	stop(order);
-	stop(inventory);
-}
-
-static void publish_and_fold(int count, int seed)
-{
-	publish_orders(count, seed);
-	fold_everything();
-}
-
 /* ---- looking ---- */
 
 static bool holder(const char *data, const char *service, int32_t partition, pid_t *pid, enum lock_state *state)
@@ -162,6 +147,43 @@ static int64_t mark_sum(const char *service, const char *input)
 		sum += mark.offset;
 	}
 	return sum;
+}
+
+/* ---- folding ---- */
+
+static int64_t end_sum(const char *service, const char *input)
+{
+	int64_t low, high, sum = 0;
+	for (int32_t p = 0; p < rig_partitions(&rig, service); p++) {
+		struct err err = {0};
+		check(log_bounds(rig.log, input, p, &low, &high, &err), &err);
+		sum += high;
+	}
+	return sum;
+}
+
+/* Marks alone tell nothing of files that are gone or old. */
+static bool all_are_folded(struct rig *of, void *arg)
+{
+	(void)arg;
+	return next_sum(of->data, "order") == end_sum("order", "orders") &&
+	       next_sum(of->data, "inventory") == end_sum("inventory", "inventory");
+}
+
+/* Until everything is folded, then ends both. */
+static void fold_everything(void)
+{
+	struct rig_process *order = start("order"), *inventory = start("inventory");
+	rig_drain(&rig, WAIT_SECONDS);
+	rig_until(&rig, WAIT_SECONDS, "every file is folded to the end", all_are_folded, NULL);
+	stop(order);
+	stop(inventory);
+}
+
+static void publish_and_fold(int count, int seed)
+{
+	publish_orders(count, seed);
+	fold_everything();
 }
 
 /* ---- ending ---- */
