@@ -288,7 +288,7 @@ static bool take_file(struct config_state *state)
 	return true;
 }
 
-const char *config_env_name(const char *prefix, const char *name, const char *suffix, struct arena *arena)
+static const char *env_name(const char *prefix, const char *name, const char *suffix, struct arena *arena)
 {
 	char *text = arena_format(arena, "%s%s%s", prefix, name, suffix);
 	for (char *c = text; *c; c++)
@@ -315,12 +315,11 @@ static bool take_environment(struct config_state *state)
 		if (entry->merged || option->value == &state->help || option->value == &state->version ||
 		    option->value == &state->print)
 			continue;
-		const char *text = getenv(config_env_name("TANDEM_", option->name, "", &state->arena));
+		const char *text = getenv(env_name("TANDEM_", option->name, "", &state->arena));
 		if (text)
 			take_environment_text(state, entry, text);
-		const char *path = option->secret
-		                           ? getenv(config_env_name("TANDEM_", option->name, "_FILE", &state->arena))
-		                           : NULL;
+		const char *path =
+			option->secret ? getenv(env_name("TANDEM_", option->name, "_FILE", &state->arena)) : NULL;
 		if (!text && path) {
 			text = config_read_file(state, path);
 			if (!text)
@@ -525,7 +524,7 @@ static const char *source_text(struct config_state *state, const struct config_e
 	case FROM_FLAG:
 		return arena_format(&state->arena, "--%s", name);
 	case FROM_ENVIRONMENT:
-		return config_env_name("TANDEM_", name, "", &state->arena);
+		return env_name("TANDEM_", name, "", &state->arena);
 	default:
 		return arena_format(&state->arena, "%s in %s", name, state->file);
 	}

@@ -44,6 +44,5 @@ void config_print_properties(const struct config *config);
 
 void config_help(const struct config_state *state);
 void config_print(const struct config_state *state, const struct config *config);
-const char *config_env_name(const char *prefix, const char *name, const char *suffix, struct arena *arena);
 
 #endif

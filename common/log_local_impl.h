@@ -131,7 +131,6 @@ struct local_batch {
 enum status local_partition_open(struct local_log *log, const char *topic, int32_t number, struct local_partition **out,
                                  struct err *err);
 void local_partition_close(struct local_partition *partition); /* NULL is fine */
-enum status local_partition_bounds(struct local_partition *partition, int64_t *low, int64_t *high, struct err *err);
 /* Records from the offset on, copied; the read has ended when it returns. */
 enum status local_partition_read(struct local_partition *partition, int64_t offset, size_t count_max,
                                  struct local_batch *batch, struct err *err);
@@ -175,8 +174,6 @@ enum status local_writer_end(struct local_writer *writer, enum status so_far, st
 /* Headers as the file holds them: for each the name's length (4), the name, the value's length (4, -1 for null), the value;
  * big-endian. */
 void local_headers_put(struct buf *out, const struct log_header *headers, size_t count);
-enum status local_headers_get(const uint8_t *bytes, size_t len, struct arena *arena, struct log_record *record,
-                              struct err *err);
 
 enum status local_import(struct log *log, const char *topic, int32_t partition, const struct log_record *records,
                          size_t count, struct err *err);
@@ -217,7 +214,7 @@ struct local_member {
 	struct local_lock alive; /* fd -1 while it is no member */
 	uint32_t changes_seen;
 	int64_t looked_us; /* 0: never */
-	enum status told; /* of the tries to join since the last that did; OK: nothing */
+	enum status told;  /* of the tries to join since the last that did; OK: nothing */
 };
 
 /* Looks at the group if it changed or was not looked at for a while. True: *event says something; its partitions point into

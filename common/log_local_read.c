@@ -146,8 +146,8 @@ static bool header_next(const uint8_t **at, const uint8_t *end, struct arena *ar
 	return true;
 }
 
-enum status local_headers_get(const uint8_t *bytes, size_t len, struct arena *arena, struct log_record *record,
-                              struct err *err)
+static enum status headers_get(const uint8_t *bytes, size_t len, struct arena *arena, struct log_record *record,
+                               struct err *err)
 {
 	const uint8_t *at = bytes, *end = bytes + len;
 	size_t count = 0;
@@ -186,7 +186,7 @@ static enum status record_read(const struct local_partition *partition, struct a
 		return OK;
 	size_t len;
 	const void *headers = store_blob(row, 4, &len);
-	enum status status = local_headers_get(headers, len, arena, record, err);
+	enum status status = headers_get(headers, len, arena, record, err);
 	return status == OK ? OK : err_context(err, status, "%s", partition->path);
 }
 
@@ -233,7 +233,7 @@ enum status local_partition_read(struct local_partition *partition, int64_t offs
 	return OK;
 }
 
-enum status local_partition_bounds(struct local_partition *partition, int64_t *low, int64_t *high, struct err *err)
+static enum status partition_bounds(struct local_partition *partition, int64_t *low, int64_t *high, struct err *err)
 {
 	*low = *high = 0;
 	bool row;
@@ -253,7 +253,7 @@ enum status local_partition_bounds(struct local_partition *partition, int64_t *l
 enum status local_range(struct local_partition *partition, int64_t offset, struct err *err)
 {
 	int64_t low, high;
-	enum status status = local_partition_bounds(partition, &low, &high, err);
+	enum status status = partition_bounds(partition, &low, &high, err);
 	if (status != OK || (offset >= low && offset <= high))
 		return status;
 	return err_set(err, FATAL, "out_of_range", "%s/%d: offset %" PRId64 " is not in %" PRId64 "..%" PRId64,
@@ -292,7 +292,7 @@ enum status local_bounds(struct log *log, const char *topic, int32_t number, int
 {
 	struct local_partition *partition;
 	enum status status = partition_get(log, topic, number, &partition, err);
-	return status == OK ? local_partition_bounds(partition, low, high, err) : status;
+	return status == OK ? partition_bounds(partition, low, high, err) : status;
 }
 
 enum status local_read_at(struct log *log, const char *topic, int32_t number, int64_t offset, struct arena *arena,
@@ -334,7 +334,7 @@ enum status local_offset_at(struct log *log, const char *topic, int32_t number, 
 	int64_t from, to;
 	enum status status = partition_get(log, topic, number, &partition, err);
 	if (status == OK)
-		status = local_partition_bounds(partition, &from, &to, err);
+		status = partition_bounds(partition, &from, &to, err);
 	while (status == OK && from < to) {
 		int64_t middle = from + (to - from) / 2, at = 0, at_ms = 0;
 		bool row;

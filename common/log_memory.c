@@ -117,17 +117,17 @@ enum status memory_gone(const char *topic, struct err *err)
 	return err_set(err, FATAL, "unknown_topic", "there is no topic %s", topic);
 }
 
-enum status memory_topic_need(const struct log_memory *memory, const char *name, struct memory_topic **out,
+static enum status topic_need(const struct log_memory *memory, const char *name, struct memory_topic **out,
                               struct err *err)
 {
 	*out = memory_topic_find(memory, name);
 	return *out ? OK : memory_gone(name, err);
 }
 
-enum status memory_partition_need(const struct log_memory *memory, const char *name, int32_t partition,
+static enum status partition_need(const struct log_memory *memory, const char *name, int32_t partition,
                                   struct memory_topic **topic, struct memory_partition **out, struct err *err)
 {
-	enum status status = memory_topic_need(memory, name, topic, err);
+	enum status status = topic_need(memory, name, topic, err);
 	if (status != OK)
 		return status;
 	if (partition < 0 || partition >= (*topic)->partition_count)
@@ -260,7 +260,7 @@ static enum status import(struct log *log, const char *name, int32_t number, con
 	struct memory_topic *topic;
 	struct memory_partition *partition;
 	memory_advance(memory_of(log));
-	enum status status = memory_partition_need(memory_of(log), name, number, &topic, &partition, err);
+	enum status status = partition_need(memory_of(log), name, number, &topic, &partition, err);
 	if (status == OK)
 		status = log_import_check(records, count, partition->next, partition->last_ms, err);
 	if (status != OK)
@@ -278,7 +278,7 @@ static enum status bounds(struct log *log, const char *name, int32_t number, int
 	struct memory_topic *topic;
 	struct memory_partition *partition;
 	memory_advance(memory_of(log));
-	enum status status = memory_partition_need(memory_of(log), name, number, &topic, &partition, err);
+	enum status status = partition_need(memory_of(log), name, number, &topic, &partition, err);
 	if (status != OK)
 		return status;
 	*low = partition->low;
@@ -292,7 +292,7 @@ static enum status offset_at(struct log *log, const char *name, int32_t number, 
 	struct memory_topic *topic;
 	struct memory_partition *partition;
 	memory_advance(memory_of(log));
-	enum status status = memory_partition_need(memory_of(log), name, number, &topic, &partition, err);
+	enum status status = partition_need(memory_of(log), name, number, &topic, &partition, err);
 	if (status != OK)
 		return status;
 	size_t from = 0, to = partition->count;
@@ -313,7 +313,7 @@ static enum status read_at(struct log *log, const char *name, int32_t number, in
 	struct memory_topic *topic;
 	struct memory_partition *partition;
 	memory_advance(memory_of(log));
-	enum status status = memory_partition_need(memory_of(log), name, number, &topic, &partition, err);
+	enum status status = partition_need(memory_of(log), name, number, &topic, &partition, err);
 	if (status != OK)
 		return status;
 	size_t at = memory_at(partition, offset);
@@ -330,7 +330,7 @@ static enum status reader_open(struct log *log, const char *name, int32_t number
 {
 	struct memory_topic *topic;
 	struct memory_partition *partition;
-	enum status status = memory_partition_need(memory_of(log), name, number, &topic, &partition, err);
+	enum status status = partition_need(memory_of(log), name, number, &topic, &partition, err);
 	if (status == OK)
 		status = memory_range(partition, name, number, offset, err);
 	if (status != OK)
@@ -423,8 +423,7 @@ static enum status write_sent(const struct log_memory *memory, struct memory_sen
 {
 	struct memory_topic *topic;
 	struct memory_partition *partition;
-	enum status status =
-		memory_partition_need(memory, sent->topic, sent->record.partition, &topic, &partition, err);
+	enum status status = partition_need(memory, sent->topic, sent->record.partition, &topic, &partition, err);
 	if (status != OK)
 		return status;
 	int64_t bytes = log_settings_record_bytes(&sent->record);
@@ -604,7 +603,7 @@ void log_memory_truncate(struct log_memory *memory, const char *topic, int32_t p
 {
 	struct memory_topic *at;
 	struct memory_partition *p;
-	if (memory_partition_need(memory, topic, partition, &at, &p, NULL) != OK || offset >= p->next)
+	if (partition_need(memory, topic, partition, &at, &p, NULL) != OK || offset >= p->next)
 		return;
 	p->count = memory_at(p, offset);
 	p->next = offset > p->low ? offset : p->low;
@@ -615,7 +614,7 @@ void log_memory_trim(struct log_memory *memory, const char *topic, int32_t parti
 {
 	struct memory_topic *at;
 	struct memory_partition *p;
-	if (memory_partition_need(memory, topic, partition, &at, &p, NULL) != OK || offset <= p->low)
+	if (partition_need(memory, topic, partition, &at, &p, NULL) != OK || offset <= p->low)
 		return;
 	p->low = offset < p->next ? offset : p->next;
 	size_t dropped = memory_at(p, p->low);

@@ -67,12 +67,8 @@ static inline struct log_memory *memory_of(const struct log *log)
 void memory_advance(struct log_memory *memory);
 
 struct memory_topic *memory_topic_find(const struct log_memory *memory, const char *name); /* NULL: none */
-enum status memory_topic_need(const struct log_memory *memory, const char *name, struct memory_topic **out,
-                              struct err *err);
-enum status memory_partition_need(const struct log_memory *memory, const char *name, int32_t partition,
-                                  struct memory_topic **topic, struct memory_partition **out, struct err *err);
-struct memory_topic *memory_topic_get(struct memory_topic *topic); /* one reference more */
-void memory_topic_put(struct memory_topic *topic);                 /* NULL is fine */
+struct memory_topic *memory_topic_get(struct memory_topic *topic);                         /* one reference more */
+void memory_topic_put(struct memory_topic *topic);                                         /* NULL is fine */
 
 /* The index of the first record at or behind offset. */
 size_t memory_at(const struct memory_partition *partition, int64_t offset);

@@ -22,7 +22,7 @@ static const struct {
 
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
-const char *log_settings_find(const struct log_setting *settings, size_t count, const char *name)
+static const char *find(const struct log_setting *settings, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(settings[i].name, name) == 0)
@@ -41,7 +41,7 @@ static bool parse_bytes(const char *text, int64_t *out)
 int64_t log_settings_record_bytes_max(const struct log_setting *settings, size_t count)
 {
 	int64_t bytes;
-	const char *text = log_settings_find(settings, count, "max.message.bytes");
+	const char *text = find(settings, count, "max.message.bytes");
 	return text && parse_bytes(text, &bytes) ? bytes : MESSAGE_BYTES_MAX;
 }
 
@@ -65,13 +65,13 @@ enum status log_settings_check(const struct log_topic *topic, struct err *err)
 		               topic->name, (int)topic->replicas);
 	for (size_t i = 0; i < KNOWN_COUNT; i++) {
 		const struct log_setting *only = &known[i].setting;
-		const char *value = log_settings_find(topic->settings, topic->setting_count, only->name);
+		const char *value = find(topic->settings, topic->setting_count, only->name);
 		if (known[i].fixed && value && strcmp(value, only->value) != 0)
 			return err_set(err, REJECT, "invalid", "topic %s: %s is always %s in a local log, not %s",
 			               topic->name, only->name, only->value, value);
 	}
 	int64_t bytes;
-	const char *limit = log_settings_find(topic->settings, topic->setting_count, "max.message.bytes");
+	const char *limit = find(topic->settings, topic->setting_count, "max.message.bytes");
 	if (limit && !parse_bytes(limit, &bytes))
 		return err_set(err, REJECT, "invalid", "topic %s: max.message.bytes=%s is no number of bytes",
 		               topic->name, limit);
@@ -92,7 +92,7 @@ const struct log_setting *log_settings_effective(const struct log_setting *given
 		all[n++] = (struct log_setting){arena_copy(arena, given[i].name, strlen(given[i].name)),
 		                                arena_copy(arena, given[i].value, strlen(given[i].value))};
 	for (size_t i = 0; i < KNOWN_COUNT; i++)
-		if (!log_settings_find(given, given_count, known[i].setting.name))
+		if (!find(given, given_count, known[i].setting.name))
 			all[n++] = known[i].setting;
 	qsort(all, n, sizeof *all, setting_compare);
 	*count = n;

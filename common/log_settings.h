@@ -13,7 +13,6 @@ enum status log_settings_check(const struct log_topic *topic, struct err *err);
 /* The settings with the defaults of what was not given, sorted by name, copied into the arena. */
 const struct log_setting *log_settings_effective(const struct log_setting *given, size_t given_count,
                                                  struct arena *arena, size_t *count);
-const char *log_settings_find(const struct log_setting *settings, size_t count, const char *name); /* NULL: none */
 int64_t log_settings_record_bytes_max(const struct log_setting *settings, size_t count);
 
 /* What a record counts against max.message.bytes: about what it takes in a batch of its own. */

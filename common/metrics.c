@@ -8,7 +8,7 @@
 
 #define US 1000000
 
-const int64_t histogram_bounds[HISTOGRAM_BOUNDS] = {
+static const int64_t bounds[HISTOGRAM_BOUNDS] = {
 	1,     2,     5,      10,     20,     50,      100,     200,     500,      1000,     2000,     5000,      10000,
 	20000, 50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000, 20000000, 50000000, 100000000,
 };
@@ -80,7 +80,7 @@ void histogram_add(struct histogram *histogram, int64_t value)
 	size_t i = 0;
 	if (value < 0)
 		value = 0;
-	while (i < HISTOGRAM_BOUNDS && value > histogram_bounds[i])
+	while (i < HISTOGRAM_BOUNDS && value > bounds[i])
 		i++;
 	histogram->buckets[i]++;
 	histogram->sum += value;
@@ -127,7 +127,7 @@ static void put_histogram(struct buf *page, const char *name, const struct metri
 	int64_t below = 0;
 	for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
 		below += histogram->buckets[i];
-		bound_text(bound, sizeof bound, histogram_bounds[i], is_us);
+		bound_text(bound, sizeof bound, bounds[i], is_us);
 		labels[count] = METRICS_TEXT("le", bound);
 		put_part(page, name, "bucket", labels);
 		buf_putf(page, "%" PRId64 "\n", below);

@@ -41,8 +41,6 @@ struct histogram {
 	int64_t sum, count;
 };
 
-extern const int64_t histogram_bounds[HISTOGRAM_BOUNDS];
-
 void histogram_add(struct histogram *histogram, int64_t value); /* a negative one counts as 0 */
 void histogram_merge(struct histogram *to, const struct histogram *from);
 

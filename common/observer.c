@@ -329,7 +329,8 @@ enum status observer_open(const struct observer_config *config, struct observer 
 		observer_close(observer);
 		return status;
 	}
-	logging_write(config->logging, LOGGING_INFO, "listening", LOGGING_TEXT("url", observer_url(observer)));
+	logging_write(config->logging, LOGGING_INFO, "listening",
+	              LOGGING_TEXT("url", http_server_url(observer->server)));
 	*out = observer;
 	return OK;
 }
@@ -361,11 +362,6 @@ void observer_close(struct observer *observer)
 	buf_fini(&observer->page);
 	pthread_mutex_destroy(&observer->lock);
 	mem_free(observer);
-}
-
-const char *observer_url(const struct observer *observer)
-{
-	return http_server_url(observer->server);
 }
 
 struct meter *observer_meter(struct observer *observer)

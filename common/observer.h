@@ -54,7 +54,6 @@ struct observer_log {
 enum status observer_watch(struct observer *observer, const struct observer_log *log, struct err *err);
 void observer_close(struct observer *observer); /* after the worker and its log. NULL is fine */
 
-const char *observer_url(const struct observer *observer);
 struct meter *observer_meter(struct observer *observer);                           /* for the worker's configuration */
 const struct log_statistics *observer_statistics(const struct observer *observer); /* for its log */
 

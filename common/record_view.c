@@ -148,7 +148,8 @@ json_t *record_view_bytes_json(const struct log_bytes *bytes)
 
 /* ---- headers ---- */
 
-void record_view_stream(const struct header_stream *stream, struct buf *out)
+/* `service/partition/number/chain`, the chain in 16 hexadecimal digits. */
+static void put_stream(const struct header_stream *stream, struct buf *out)
 {
 	put_safe(out, (const uint8_t *)stream->service, strlen(stream->service));
 	buf_putf(out, "/%" PRId32 "/%" PRIu64 "/%016" PRIx64, stream->partition, stream->number, stream->chain);
@@ -163,7 +164,7 @@ static bool decode_stream(const struct log_header *header, struct buf *out)
 		return false;
 	if (header_stream_parse(&record, &stream) != HEADER_VALID)
 		return false;
-	record_view_stream(&stream, out);
+	put_stream(&stream, out);
 	return true;
 }
 

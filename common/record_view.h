@@ -47,9 +47,6 @@ void record_view_event(const struct record_view *view, struct buf *out);
 /* The value of a header of the protocol, decoded. False: it is none, and nothing was put. */
 bool record_view_header(const struct log_header *header, struct buf *out);
 
-/* `service/partition/number/chain`, the chain in 16 hexadecimal digits, as headers are shown. */
-void record_view_stream(const struct header_stream *stream, struct buf *out);
-
 /* Bytes in quotes, safe: null is written null. */
 void record_view_quoted(const struct log_bytes *bytes, struct buf *out);
 

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STORE_BEGIN, STORE_COMMIT, STORE_ROLLBACK, STORE_OWN_COUNT };
+enum { STORE_BEGIN, STORE_COMMIT, STORE_OWN_COUNT };
 
-static const char *const own_sql[STORE_OWN_COUNT] = {"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"};
+static const char *const own_sql[STORE_OWN_COUNT] = {"BEGIN IMMEDIATE", "COMMIT"};
 
 #define HEADER_BYTES 100
 
@@ -340,12 +340,6 @@ enum status store_commit(struct store *store, struct err *err)
 {
 	enum status status = lost_transaction(store, err);
 	return status == OK ? own(store, STORE_COMMIT, err) : status;
-}
-
-void store_rollback(struct store *store)
-{
-	if (store_in_transaction(store))
-		own(store, STORE_ROLLBACK, NULL);
 }
 
 enum status store_check(struct store *store, struct err *err)

@@ -63,7 +63,6 @@ void store_abandon(struct store *store);
 enum status store_exec(struct store *store, const char *sql, struct err *err); /* one or more statements, no rows */
 enum status store_begin(struct store *store, struct err *err);                 /* BEGIN IMMEDIATE */
 enum status store_commit(struct store *store, struct err *err);                /* never retried: failed means broken */
-void store_rollback(struct store *store);
 bool store_in_transaction(const struct store *store);
 /* OK, or the error that has broken it: whoever was told of it and went on, or read a value that could not be read, finds out here. */
 enum status store_check(struct store *store, struct err *err);

@@ -759,11 +759,6 @@ const struct seal *task_seal(const struct task *task)
 	return &task->seal;
 }
 
-bool task_single_replica(const struct task *task)
-{
-	return task->single_replica;
-}
-
 struct store *task_store(struct task *task)
 {
 	rows_flush(task->rows, NULL); /* where that fails the store is broken, and says so to its next caller */

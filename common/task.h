@@ -136,8 +136,7 @@ int32_t task_partition_count(const struct task *task, const char *topic); /* 0: 
 bool task_has_genesis(const struct task *task);
 const uint8_t *task_installation(const struct task *task); /* 16 bytes; zeros before the genesis */
 const struct seal *task_seal(const struct task *task);     /* the keys of its hashes; zeros before the genesis */
-bool task_single_replica(const struct task *task);
-struct store *task_store(struct task *task); /* to look at: all that was folded is in its tables */
+struct store *task_store(struct task *task);               /* to look at: all that was folded is in its tables */
 const struct service *task_service(const struct task *task);
 
 /* Is the log whose record 0 says this the one the file was folded from? FATAL foreign_log,

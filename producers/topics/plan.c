@@ -16,7 +16,7 @@ struct services {
 	size_t count;
 };
 
-bool plan_is_dlq(const char *topic)
+static bool is_dlq(const char *topic)
 {
 	size_t len = strlen(topic), end = strlen(DLQ);
 	return len > end && strcmp(topic + len - end, DLQ) == 0;
@@ -25,8 +25,8 @@ bool plan_is_dlq(const char *topic)
 size_t plan_settings(const char *topic, bool single_replica, struct log_setting out[PLAN_SETTINGS_MAX])
 {
 	size_t count = policy_settings(single_replica, out);
-	out[count] = (struct log_setting){"max.message.bytes",
-	                                  plan_is_dlq(topic) ? MAX_MESSAGE_BYTES_DLQ : MAX_MESSAGE_BYTES};
+	out[count] =
+		(struct log_setting){"max.message.bytes", is_dlq(topic) ? MAX_MESSAGE_BYTES_DLQ : MAX_MESSAGE_BYTES};
 	return count + 1;
 }
 

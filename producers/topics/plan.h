@@ -28,8 +28,6 @@ struct plan_request {
 enum status plan_topics(const struct command *const *all, size_t count, const struct plan_request *request,
                         struct arena *arena, struct genesis_topic_array *out, struct err *err);
 
-bool plan_is_dlq(const char *topic);
-
 /* The settings a topic of this name gets: the policy's, and how large a record may be. Values have static storage. */
 size_t plan_settings(const char *topic, bool single_replica, struct log_setting out[PLAN_SETTINGS_MAX]);
 

@@ -58,12 +58,6 @@ int load_open_short(void **state)
 	return fill(state, 60);
 }
 
-int load_open_plenty(void **state)
-{
-	open_rig();
-	return fill(state, 1000000);
-}
-
 /* `topics create` takes a topic that is there and empty. */
 int load_open_two_replicas(void **state, const char *topic)
 {

@@ -32,12 +32,11 @@ struct load {
 	struct view view; /* load_finish: what an outside reader saw */
 };
 
-/* Stock that runs short soon, or covers everything. */
+/* Stock that runs short soon. */
 int load_open_short(void **state);
-int load_open_plenty(void **state);
 int load_close(void **state);
 
-/* The topic's partitions are on brokers 1 and 2 alone, the others' on all: for load_open_plenty's topics. Call before. */
+/* The topic's partitions are on brokers 1 and 2 alone, the others' on all; stock covers everything. */
 int load_open_two_replicas(void **state, const char *topic);
 
 void load_publish(struct load *load); /* orders without end */
