@@ -5,6 +5,7 @@
 #include "http_client.h"
 #include "interrupt.h"
 #include "metrics_read.h"
+#include "thread.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -148,7 +149,7 @@ static void ask_all(struct top_workers *workers)
 	pthread_t *threads = mem_zalloc(workers->count, sizeof *threads);
 	bool *started = mem_zalloc(workers->count, sizeof *started);
 	for (size_t i = 0; i < workers->count; i++) {
-		started[i] = pthread_create(&threads[i], NULL, ask, &workers->items[i]) == 0;
+		started[i] = thread_start(&threads[i], ask, &workers->items[i]) == 0;
 		if (!started[i])
 			ask(&workers->items[i]);
 	}
