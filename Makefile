@@ -135,7 +135,8 @@ conformance-kafka: $(conformance) ## the same on a broker: KAFKA=host:port
 sim := $(BUILD)/sim
 SEEDS ?= 2000
 SEED ?= 1
-$(sim): $(call object,$(wildcard tests/sim/*.c) $(command_sources)) $(BUILD)/gen/commands.o $(lib)
+# It has a table of commands of its own.
+$(sim): $(call object,$(wildcard tests/sim/*.c) $(command_sources)) $(lib)
 	$(LINK)
 
 sim: $(sim) ## the simulator: SEEDS=2000 seeds from SEED=1 on, and those of tests/sim/seeds.txt

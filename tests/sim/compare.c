@@ -40,6 +40,7 @@ static void ask_oracle(const struct compare *compare, int service, int32_t parti
 	*oracle = (struct oracle){.arena = arena,
 	                          .partition = partition,
 	                          .own_count = plan->partitions[service],
+	                          .holds_keys = plan->holds[service],
 	                          .inventory_count = plan->partitions[SIM_INVENTORY]};
 	for (size_t i = 0; i < log->count && !oracle->absurd; i++) {
 		if (service == SIM_ORDER)
@@ -152,7 +153,8 @@ static void check_ends(const struct compare *compare, const struct oracle *oracl
 {
 	const struct plan *plan = &compare->world->plan;
 	bool covered = plan->covered && !compare->world->recreated && !plan->may[FAULT_TAIL] &&
-	               !plan->may[FAULT_TAIL_READ]; /* receipts can be lost there */
+	               !plan->may[FAULT_TAIL_READ] && /* receipts can be lost there, or wait */
+	               !plan->holds[SIM_ORDER] && !plan->holds[SIM_INVENTORY];
 	for (size_t i = 0; i < oracle->order_count; i++) {
 		const struct oracle_order *order = &oracle->orders[i];
 		if (!order->placed)
@@ -185,6 +187,7 @@ void compare_outputs(struct world *world, const struct view *view, char *what, s
 	const struct compare compare = {world, view, what, room,
 	                                !plan->may[FAULT_TAIL] && !plan->may[FAULT_TAIL_READ] && !world->recreated};
 	bool short_of_stock = false;
+	world->held_places = 0;
 	for (int s = 0; s < SIM_SERVICES; s++) {
 		for (int32_t p = 0; p < plan->partitions[s]; p++) {
 			struct arena arena = {0};
@@ -193,6 +196,8 @@ void compare_outputs(struct world *world, const struct view *view, char *what, s
 			compare_streams(&compare, s, &oracle);
 			check_ends(&compare, &oracle);
 			short_of_stock = short_of_stock || ran_short(&oracle);
+			for (size_t i = 0; i < oracle.place_count; i++)
+				world->held_places += !oracle.places[i].gone;
 			arena_fini(&arena);
 		}
 	}
@@ -309,9 +314,83 @@ static size_t lines_of(const struct oracle *oracle)
 	return count;
 }
 
+/* ---- tables of letters ---- */
+
+static bool has_blob(struct store_statement *row, int column, const struct log_bytes *bytes)
+{
+	size_t len;
+	const void *blob = store_blob(row, column, &len);
+	if (store_is_null(row, column) || bytes->len < 0)
+		return store_is_null(row, column) && bytes->len < 0;
+	return len == (size_t)bytes->len && (!len || memcmp(blob, bytes->data, len) == 0);
+}
+
+/* The row says what waits at this place. */
+static bool is_place(struct store_statement *row, const struct oracle_place *place)
+{
+	const struct log_bytes none = {NULL, -1};
+	return has_blob(row, 0, &place->key) && (uint64_t)store_int(row, 1) == place->letter &&
+	       has_blob(row, 2, place->letter ? &none : &place->given->record->value);
+}
+
+/* Each row is the first of its key's places that no row before was. */
+static void compare_held(const struct compare *compare, struct table *table, const struct oracle *oracle,
+                         struct arena *arena)
+{
+	bool *met = arena_alloc(arena, oracle->place_count + 1);
+	size_t left = 0, i;
+	for (i = 0; i < oracle->place_count; i++)
+		left += !(met[i] = oracle->places[i].gone);
+	for (; next_row(table); left--) {
+		for (i = 0; i < oracle->place_count; i++)
+			if (!met[i] && has_blob(table->rows, 0, &oracle->places[i].key))
+				break;
+		if (i == oracle->place_count || !is_place(table->rows, &oracle->places[i])) {
+			differs(compare, "partition %d holds other records, or in another order", oracle->partition);
+			return;
+		}
+		met[i] = true;
+	}
+	if (left)
+		differs(compare, "partition %d does not hold %zu letters and records", oracle->partition, left);
+}
+
+static size_t letters_of(const struct oracle *oracle)
+{
+	size_t count = oracle->done_count;
+	for (size_t i = 0; i < oracle->place_count; i++)
+		count += !oracle->places[i].gone && oracle->places[i].letter;
+	return count;
+}
+
+/* Places of different keys. */
+static size_t keys_of(const struct oracle *oracle)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < oracle->place_count; i++) {
+		size_t k = 0;
+		while (k < i && (oracle->places[k].gone || !same_bytes(&oracle->places[k].key, &oracle->places[i].key)))
+			k++;
+		count += k == i && !oracle->places[i].gone;
+	}
+	return count;
+}
+
+static void compare_letters(const struct compare *compare, struct table *table, const struct oracle *oracle,
+                            struct arena *arena)
+{
+	compare_count(compare, table, oracle, "letter", "SELECT count(*) FROM letter", letters_of(oracle));
+	if (!oracle->holds_keys)
+		return;
+	compare_count(compare, table, oracle, "held_key", "SELECT count(*) FROM held_key", keys_of(oracle));
+	if (select_rows(table, "SELECT key, letter, value FROM held ORDER BY key, place"))
+		compare_held(compare, table, oracle, arena);
+}
+
 static void compare_file(const struct compare *compare, struct table *table, int service, const struct oracle *oracle,
                          struct arena *arena)
 {
+	compare_letters(compare, table, oracle, arena);
 	if (service == SIM_ORDER) {
 		if (select_rows(table, "SELECT order_id, status, total_minor FROM orders"))
 			compare_orders(compare, table, oracle, arena);

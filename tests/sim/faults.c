@@ -125,7 +125,20 @@ static bool put_down(struct world *world, struct dice *dice, bool politely)
 
 static bool crash(struct world *world, struct dice *dice)
 {
-	return put_down(world, dice, false);
+	struct process *process = world->plan.aimed ? fault_any_up(world, dice) : NULL;
+	if (process)
+		process->dies_after = (enum worker_step)dice_from(dice, WORKER_IDLE + 1, WORKER_BACKED_OFF);
+	return process || put_down(world, dice, false);
+}
+
+/* After a step: has it been hit? */
+bool fault_hits(struct world *world, struct process *process, enum worker_step step)
+{
+	if (step == WORKER_IDLE || step != process->dies_after)
+		return false;
+	process->dies_after = WORKER_IDLE;
+	world_drop(world, process);
+	return true;
 }
 
 static bool stop(struct world *world, struct dice *dice)
@@ -340,6 +353,7 @@ void faults_stop(struct world *world)
 		struct process *process = &world->processes[i];
 		process->disk.fault = DISK_SOUND;
 		process->awake_at_us = 0;
+		process->dies_after = WORKER_IDLE;
 		if (!process->worker)
 			process->up_at_us = world->now_us;
 	}

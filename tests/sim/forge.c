@@ -5,7 +5,9 @@
 #include "genesis.h"
 #include "hash.h"
 #include "header.h"
+#include "redrive.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Of its own, so that what is drawn elsewhere stays as it was; and the seeds of seeds.txt have public chains. */
@@ -18,6 +20,7 @@ struct forgery {
 	int32_t partition;
 	struct log_record record;    /* of the topic, to be altered */
 	struct header_stream stream; /* its header, where it is numbered */
+	bool altered;                /* it is not what was read */
 };
 
 bool forge_decide(struct world *world)
@@ -64,6 +67,7 @@ static void seal_in_public(struct forgery *forgery)
 static void alter_value(struct forgery *forgery)
 {
 	struct log_bytes *value = &forgery->record.value;
+	forgery->altered = value->len > 0;
 	if (value->len <= 0)
 		return;
 	char *bytes = arena_copy(&forgery->world->arena, value->data, (size_t)value->len);
@@ -99,6 +103,7 @@ static void alter_event(struct forgery *forgery)
 		alter_value(forgery);
 		return;
 	default: /* a genuine one, elsewhere or once more */
+		forgery->altered = false;
 		forgery->partition = dice_below(forgery->dice, forgery->world->topics[forgery->topic].partitions);
 		forgery->record.partition = forgery->partition;
 		return;
@@ -127,19 +132,73 @@ static void make_control(struct forgery *forgery)
 	forgery->record.header_count = list.count;
 }
 
+/* That a letter is given up, or that this is one which comes back: with the proof of the record that was read, where it has one,
+ * with another, or with none. */
+static void make_letter(struct forgery *forgery)
+{
+	struct world *world = forgery->world;
+	struct buf value = {0};
+	struct header_list list;
+	const struct log_header *proof = header_find(&forgery->record, SEAL_CONTROL_HEADER);
+	const char *dlq = forgery->topic == SIM_ORDERS ? "orders.dlq" : "inventory.dlq";
+	struct redrive redrive = {.partition = forgery->partition, .number = (uint64_t)dice_from(forgery->dice, 1, 6)};
+	const struct letter_discarded event = {
+		.topic = dlq, .partition = redrive.partition, .number = (int64_t)redrive.number, .why = "forged"};
+	snprintf(redrive.topic, sizeof redrive.topic, "%s", dlq);
+	header_list_init(&list, &world->arena, 2);
+	if (dice_chance(forgery->dice, 500)) {
+		redrive_add(&list, &redrive);
+	} else if (event_encode(&letter_discarded_type, &event, &value, NULL) == OK) {
+		forgery->record.value =
+			(struct log_bytes){arena_copy(&world->arena, value.data, value.len), (int32_t)value.len};
+		header_add_constant(&list, GENESIS_CONTROL_HEADER, "1");
+	}
+	buf_fini(&value);
+	if (proof)
+		list.items[list.count++] = *proof;
+	else if (dice_chance(forgery->dice, 500))
+		header_add_constant(&list, SEAL_CONTROL_HEADER, "12345678");
+	forgery->record.headers = list.items;
+	forgery->record.header_count = list.count;
+}
+
+static bool is_genuine(const struct forgery *forgery)
+{
+	const struct world *world = forgery->world;
+	return seal_holds(&world->seal, world->topics[forgery->topic].name, forgery->partition, &forgery->record);
+}
+
+static void forge(struct forgery *forgery)
+{
+	struct world *world = forgery->world;
+	bool numbered = header_stream_parse(&forgery->record, &forgery->stream) == HEADER_VALID;
+	bool holds = world->plan.holds[SIM_ORDER] || world->plan.holds[SIM_INVENTORY];
+	forgery->altered = true;
+	if (holds && dice_chance(forgery->dice, 300)) {
+		if (dice_chance(forgery->dice, 800))
+			make_letter(forgery);
+		else
+			forgery->altered = false; /* once more */
+	} else if (!numbered || dice_chance(forgery->dice, 150)) {
+		make_control(forgery);
+	} else {
+		alter_event(forgery);
+	}
+}
+
 void forge_step(struct world *world)
 {
 	struct forgery forgery = {.world = world, .dice = &world->forger};
 	struct log_ack ack;
 	if (!world->plan.keyed || !dice_chance(forgery.dice, 30) || !choose(&forgery))
 		return;
-	bool numbered = header_stream_parse(&forgery.record, &forgery.stream) == HEADER_VALID;
-	if (!numbered || dice_chance(forgery.dice, 150))
-		make_control(&forgery);
-	else
-		alter_event(&forgery);
-	/* What was altered and altered back, or comes once more to where it was, is genuine, and a repeat. */
-	bool genuine = seal_holds(&world->seal, world->topics[forgery.topic].name, forgery.partition, &forgery.record);
+	bool was_genuine = is_genuine(&forgery);
+	forge(&forgery);
+	/* What was altered before and is altered back, or comes once more to where it was, is genuine, and a repeat. */
+	bool genuine = is_genuine(&forgery);
+	if (was_genuine && forgery.altered && genuine)
+		world_fail(world, "what was forged for %s/%d passes for genuine", world->topics[forgery.topic].name,
+		           forgery.partition);
 	int topic = log_producer_topic(world->forging, world->topics[forgery.topic].name);
 	if (log_produce(world->forging, topic, &forgery.record, 0, NULL) == OK)
 		world->tally.inputs[genuine ? INPUT_REPEAT : INPUT_FORGED]++;

@@ -1,10 +1,8 @@
 /* What publishers write: receipts, orders, cancels, the same again, the same with other content, and nonsense. A publisher
  * writes a record until it is acknowledged, so faults of the log make repeats of their own. */
-#include "sim.h"
+#include "input.h"
 
-#include "genesis.h"
 #include "header.h"
-#include "redrive.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +10,7 @@
 #define IN_FLIGHT_MAX 8
 #define PLACED_AT     1291191960000
 
-static struct item *add(struct world *world, int topic, int32_t partition, const char *key, const void *value, int len)
+struct item *input_add(struct world *world, int topic, int32_t partition, const char *key, const void *value, int len)
 {
 	if ((world->item_count & (world->item_count - 1)) == 0)
 		world->items = mem_realloc(world->items, 2 * (world->item_count + 1) * sizeof *world->items);
@@ -25,7 +23,7 @@ static struct item *add(struct world *world, int topic, int32_t partition, const
 	return item;
 }
 
-static int32_t home(const struct world *world, int topic, const char *key)
+int32_t input_home(const struct world *world, int topic, const char *key)
 {
 	return log_partition_of(key, strlen(key), world->topics[topic].partitions);
 }
@@ -37,12 +35,12 @@ static struct item *add_event(struct world *world, int topic, const struct event
 	const char *key = type->key(event);
 	if (event_encode(type, event, &value, &err) != OK)
 		world_fail(world, "the input cannot be encoded: %s", err.text);
-	struct item *item = add(world, topic, home(world, topic, key), key, value.data, (int)value.len);
+	struct item *item = input_add(world, topic, input_home(world, topic, key), key, value.data, (int)value.len);
 	buf_fini(&value);
 	return item;
 }
 
-static const char *sku_name(struct world *world, int sku)
+const char *input_sku(struct world *world, int sku)
 {
 	/* Two that differ in case, as real stock codes do. */
 	return arena_format(&world->arena, sku % 2 ? "85123%c" : "85123%c ", sku % 3 ? 'A' + sku : 'a' + sku);
@@ -55,34 +53,34 @@ static int any_sku(struct world *world)
 	return a < b ? a : b;
 }
 
-static const char *order_name(struct world *world, int order)
+const char *input_order_name(struct world *world, int order)
 {
 	return arena_format(&world->arena, order % 5 ? "%d" : "01890a5d-ac96-774b-bcce-b302099a%04d", 1000 + order);
 }
 
 /* ---- what is well meant ---- */
 
-static struct order_placed make_order(struct world *world, int order, int64_t *wanted)
+struct order_placed input_order(struct world *world, int order, int64_t *wanted)
 {
 	struct dice *dice = &world->input;
 	size_t count = (size_t)dice_from(dice, 1, world->plan.lines_max);
 	struct order_line *lines = arena_alloc(&world->arena, count * sizeof *lines);
 	for (size_t i = 0; i < count; i++) {
 		int sku = any_sku(world);
-		lines[i] = (struct order_line){.sku = sku_name(world, sku),
+		lines[i] = (struct order_line){.sku = input_sku(world, sku),
 		                               .quantity = dice_from(dice, 1, 6),
 		                               .unit_price_minor = dice_below(dice, 2000)};
 		if (wanted)
 			wanted[sku] += lines[i].quantity;
 	}
 	struct order_placed placed = {
-		.order_id = order_name(world, order), .currency = "GBP", .placed_at = PLACED_AT + order};
+		.order_id = input_order_name(world, order), .currency = "GBP", .placed_at = PLACED_AT + order};
 	placed.lines.items = lines;
 	placed.lines.count = count;
 	return placed;
 }
 
-static struct item *add_order(struct world *world, const struct order_placed *placed)
+struct item *input_add_order(struct world *world, const struct order_placed *placed)
 {
 	struct item *item = add_event(world, SIM_ORDERS, &order_placed_type, placed);
 	if (dice_chance(&world->input, 100)) {
@@ -95,17 +93,16 @@ static struct item *add_order(struct world *world, const struct order_placed *pl
 	return item;
 }
 
-static struct item *add_cancel(struct world *world, int order, const char *reason)
+struct item *input_add_cancel(struct world *world, const char *order_id, const char *reason)
 {
-	struct order_cancel_requested request = {
-		.order_id = order_name(world, order), .requested_at = PLACED_AT, .reason = reason};
+	struct order_cancel_requested request = {.order_id = order_id, .requested_at = PLACED_AT, .reason = reason};
 	return add_event(world, SIM_ORDERS, &order_cancel_requested_type, &request);
 }
 
-static struct item *add_receipt(struct world *world, int sku, int receipt, int64_t quantity)
+struct item *input_add_receipt(struct world *world, const char *sku, int receipt, int64_t quantity)
 {
 	struct stock_received received = {.receipt_id = arena_format(&world->arena, "R%d", receipt),
-	                                  .sku = sku_name(world, sku),
+	                                  .sku = sku,
 	                                  .quantity = quantity,
 	                                  .received_at = PLACED_AT};
 	struct item *item = add_event(world, SIM_INVENTORIES, &stock_received_type, &received);
@@ -116,7 +113,7 @@ static struct item *add_receipt(struct world *world, int sku, int receipt, int64
 static void add_repeat(struct world *world)
 {
 	struct item again = world->items[dice_below(&world->input, (int)world->item_count)];
-	struct item *item = add(world, again.topic, again.record.partition, NULL, NULL, -1);
+	struct item *item = input_add(world, again.topic, again.record.partition, NULL, NULL, -1);
 	*item = again;
 	item->kind = INPUT_REPEAT;
 }
@@ -127,7 +124,7 @@ static void add_order_of_any_time(struct world *world, struct order_placed *plac
 	static const int64_t times[] = {INT64_MIN, -1, 0, INT64_MAX, 4102444800000};
 	struct dice *dice = &world->input;
 	placed->placed_at = times[dice_below(dice, (int)(sizeof times / sizeof *times))];
-	struct item *item = add_order(world, placed);
+	struct item *item = input_add_order(world, placed);
 	item->record.timestamp_ms = times[dice_below(dice, (int)(sizeof times / sizeof *times))];
 	item->kind = INPUT_HOSTILE_TIME;
 }
@@ -136,18 +133,18 @@ static void make_orders(struct world *world, int64_t *wanted)
 {
 	struct dice *dice = &world->input;
 	for (int o = 0; o < world->plan.orders; o++) {
-		struct order_placed placed = make_order(world, o, wanted);
+		struct order_placed placed = input_order(world, o, wanted);
 		if (dice_chance(dice, 50))
 			add_order_of_any_time(world, &placed);
 		else
-			add_order(world, &placed);
+			input_add_order(world, &placed);
 		if (dice_chance(dice, 200))
-			add_cancel(world, o, NULL);
+			input_add_cancel(world, input_order_name(world, o), NULL);
 		if (dice_chance(dice, 40))
-			add_cancel(world, o, "another reason")->kind = INPUT_CONFLICT;
+			input_add_cancel(world, input_order_name(world, o), "another reason")->kind = INPUT_CONFLICT;
 		if (dice_chance(dice, 80)) {
-			placed = make_order(world, o, wanted); /* whichever comes first stands */
-			add_order(world, &placed)->kind = INPUT_CONFLICT;
+			placed = input_order(world, o, wanted); /* whichever comes first stands */
+			input_add_order(world, &placed)->kind = INPUT_CONFLICT;
 		}
 	}
 }
@@ -161,11 +158,11 @@ static void make_receipts(struct world *world, const int64_t *wanted)
 		int parts = dice_from(dice, 1, 3);
 		for (int i = 0; i < parts && all > 0; i++) {
 			int64_t part = i == parts - 1 ? all : 1 + all / 3;
-			add_receipt(world, sku, receipt++, part);
+			input_add_receipt(world, input_sku(world, sku), receipt++, part);
 			all -= part;
 		}
 		if (receipt && dice_chance(dice, 60))
-			add_receipt(world, sku, receipt - 1, 1000)->kind =
+			input_add_receipt(world, input_sku(world, sku), receipt - 1, 1000)->kind =
 				INPUT_CONFLICT; /* another SKU or quantity under the same id */
 	}
 }
@@ -175,7 +172,7 @@ static void make_receipts(struct world *world, const int64_t *wanted)
 static struct item *add_raw(struct world *world, const void *value, int len)
 {
 	int topic = dice_chance(&world->input, 500) ? SIM_ORDERS : SIM_INVENTORIES;
-	return add(world, topic, dice_below(&world->input, world->topics[topic].partitions), "k", value, len);
+	return input_add(world, topic, dice_below(&world->input, world->topics[topic].partitions), "k", value, len);
 }
 
 static void add_tandem_header(struct world *world, struct item *item, bool well_formed)
@@ -193,10 +190,10 @@ static void add_tandem_header(struct world *world, struct item *item, bool well_
 	item->kind = well_formed ? INPUT_STRANGER : INPUT_BAD_HEADER;
 }
 
-static void add_wrong_order(struct world *world)
+void input_add_wrong_order(struct world *world, int order)
 {
 	struct dice *dice = &world->input;
-	struct order_placed placed = make_order(world, 500 + dice_below(dice, 100), NULL);
+	struct order_placed placed = input_order(world, order, NULL);
 	struct order_line *line = &placed.lines.items[placed.lines.count - 1];
 	switch (dice_below(dice, 5)) {
 	case 0:
@@ -216,13 +213,13 @@ static void add_wrong_order(struct world *world)
 		placed.lines.count = 0;
 		break;
 	}
-	add_order(world, &placed)->kind = INPUT_AGAINST_RULES;
+	input_add_order(world, &placed)->kind = INPUT_AGAINST_RULES;
 }
 
 static void add_astray(struct world *world, bool wrong_key)
 {
-	struct order_placed placed = make_order(world, 700 + dice_below(&world->input, 100), NULL);
-	struct item *item = add_order(world, &placed);
+	struct order_placed placed = input_order(world, 700 + dice_below(&world->input, 100), NULL);
+	struct item *item = input_add_order(world, &placed);
 	wrong_key = wrong_key || world->topics[SIM_ORDERS].partitions == 1;
 	item->kind = wrong_key ? INPUT_WRONG_KEY : INPUT_WRONG_PARTITION;
 	if (wrong_key)
@@ -239,7 +236,7 @@ static void add_nonsense(struct world *world)
 		bytes[i] = (uint8_t)dice_next(dice);
 	struct commit_stock command = {.order_id = "1001"};
 	struct stock_received received = {
-		.receipt_id = "E", .sku = sku_name(world, 0), .quantity = -1, .received_at = 1};
+		.receipt_id = "E", .sku = input_sku(world, 0), .quantity = -1, .received_at = 1};
 	switch (dice_below(dice, 9)) {
 	case 0:
 		add_raw(world, bytes, dice_below(dice, (int)sizeof bytes))->kind = INPUT_MALFORMED;
@@ -253,7 +250,7 @@ static void add_nonsense(struct world *world)
 		add_raw(world, bytes, sizeof bytes)->kind = INPUT_UNKNOWN_TYPE;
 		break;
 	case 3:
-		add_wrong_order(world);
+		input_add_wrong_order(world, 500 + dice_below(dice, 100));
 		break;
 	case 4:
 		add_astray(world, dice_chance(dice, 500));
@@ -270,82 +267,6 @@ static void add_nonsense(struct world *world)
 	}
 }
 
-/* ---- dead letters that come back ---- */
-
-static const char *dead_letters_of(int topic)
-{
-	return topic == SIM_ORDERS ? "orders.dlq" : "inventory.dlq";
-}
-
-/* Of the first few letters, which may have been sent by then, of its own partition or of another. */
-static void choose_letter(struct world *world, const struct item *item, struct redrive *out)
-{
-	struct dice *dice = &world->input;
-	int32_t count = world->topics[item->topic].partitions;
-	*out = (struct redrive){.partition = item->record.partition, .number = (uint64_t)dice_from(dice, 1, 3)};
-	if (dice_chance(dice, 300))
-		out->partition = dice_below(dice, count + 1);
-	snprintf(out->topic, sizeof out->topic, "%s",
-	         dead_letters_of(dice_chance(dice, 50) ? SIM_EVENTS : item->topic));
-}
-
-static void add_redrive(struct world *world, int n, int64_t *wanted)
-{
-	struct dice *dice = &world->input;
-	struct header_list list;
-	struct redrive redrive;
-	struct order_placed placed = make_order(world, 900 + n, wanted);
-	struct item *item = dice_chance(dice, 700)
-	                            ? add_order(world, &placed)
-	                            : add_receipt(world, dice_below(dice, world->plan.skus), 5000 + n, 3);
-	choose_letter(world, item, &redrive);
-	header_list_init(&list, &world->arena, 1);
-	redrive_add(&list, &redrive);
-	if (dice_chance(dice, 50))
-		list.items[0].value.len -= 11; /* cut in its topic, or before */
-	item->record.headers = list.items;
-	item->record.header_count = list.count;
-	item->kind = INPUT_REDRIVE;
-}
-
-static void add_discard(struct world *world)
-{
-	struct dice *dice = &world->input;
-	struct buf value = {0};
-	struct err err = {0};
-	struct header_list list;
-	struct redrive redrive;
-	int topic = dice_chance(dice, 700) ? SIM_ORDERS : SIM_INVENTORIES;
-	struct item *item = add(world, topic, dice_below(dice, world->topics[topic].partitions), NULL, NULL, -1);
-	choose_letter(world, item, &redrive);
-	const struct letter_discarded event = {.topic = redrive.topic,
-	                                       .partition = redrive.partition,
-	                                       .number = (int64_t)redrive.number - dice_chance(dice, 100),
-	                                       .why = "it was nothing"};
-	if (event_encode(&letter_discarded_type, &event, &value, &err) != OK)
-		world_fail(world, "the input cannot be encoded: %s", err.text);
-	item->record.value = (struct log_bytes){arena_copy(&world->arena, value.data, value.len), (int32_t)value.len};
-	buf_fini(&value);
-	header_list_init(&list, &world->arena, 1);
-	header_add_constant(&list, GENESIS_CONTROL_HEADER, "1");
-	item->record.headers = list.items;
-	item->record.header_count = list.count;
-	item->kind = INPUT_DISCARD;
-}
-
-/* In one seed of five, so that the others are what they were. */
-static void add_letters(struct world *world, int64_t *wanted)
-{
-	if (world->seed % 5 != 1)
-		return;
-	for (int n = dice_from(&world->input, 1, 8); n > 0; n--)
-		add_redrive(world, n, wanted);
-	for (int n = dice_below(&world->input, 3); n > 0; n--)
-		add_discard(world);
-	for (int n = dice_from(&world->input, 1, 4); n > 0; n--)
-		add_wrong_order(world); /* letters to come back */
-}
-
 static void shuffle(struct world *world, size_t from, size_t to)
 {
 	for (size_t i = to - from; i > 1; i--) {
@@ -360,7 +281,7 @@ void input_make(struct world *world)
 {
 	int64_t wanted[16] = {0};
 	make_orders(world, wanted);
-	add_letters(world, wanted);
+	letters_make(world, wanted);
 	size_t orders = world->item_count;
 	make_receipts(world, wanted);
 	for (int i = dice_below(&world->input, 2 + world->plan.orders / 2); i > 0; i--)

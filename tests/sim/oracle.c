@@ -1,14 +1,9 @@
 #include "oracle.h"
 
-#include "redrive.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-#define GROW(oracle, array, count)                                                                                     \
-	((array) = grow((oracle)->arena, (array), (count), sizeof *(array)), &(array)[(count)++])
-
-static void *grow(struct arena *arena, void *old, size_t count, size_t size)
+void *oracle_grow(struct arena *arena, void *old, size_t count, size_t size)
 {
 	if (count & (count - 1)) /* room for the next power of two is there */
 		return old;
@@ -28,14 +23,15 @@ static void *make(struct oracle *oracle, const void *bytes, size_t size)
 static void emit(struct oracle *oracle, enum oracle_to to, int32_t partition, const struct event_type *type,
                  const void *event)
 {
-	*GROW(oracle, oracle->outputs, oracle->output_count) =
+	*ORACLE_GROW(oracle, oracle->outputs, oracle->output_count) =
 		(struct oracle_output){to, partition, type, event, NULL, oracle->cause};
 }
 
-static void dead_letter(struct oracle *oracle, const struct oracle_given *given)
+void oracle_dead_letter(struct oracle *oracle, const struct oracle_given *given)
 {
-	*GROW(oracle, oracle->outputs, oracle->output_count) =
+	*ORACLE_GROW(oracle, oracle->outputs, oracle->output_count) =
 		(struct oracle_output){TO_DEAD_LETTERS, oracle->partition, NULL, NULL, given->record, oracle->cause};
+	oracle->letters++;
 }
 
 static bool good_id(const char *id)
@@ -58,50 +54,6 @@ static bool in_place(const struct oracle *oracle, const struct oracle_given *giv
 	       log_partition_of(key, strlen(key), oracle->own_count) == oracle->partition;
 }
 
-/* ---- letters ---- */
-
-static bool is_known(const struct oracle *oracle, int32_t partition, int64_t number)
-{
-	int64_t sent = 0;
-	for (size_t i = 0; i < oracle->output_count; i++)
-		sent += oracle->outputs[i].to == TO_DEAD_LETTERS;
-	return partition >= 0 && partition < oracle->own_count && number >= 1 &&
-	       (partition != oracle->partition || number <= sent);
-}
-
-/* False: it was done before. */
-static bool do_once(struct oracle *oracle, int32_t partition, uint64_t number)
-{
-	for (size_t i = 0; i < oracle->done_count; i++)
-		if (oracle->done[i].partition == partition && oracle->done[i].number == number)
-			return false;
-	*GROW(oracle, oracle->done, oracle->done_count) = (struct oracle_letter){partition, number};
-	return true;
-}
-
-/* Is there nothing more to be done about it? */
-static bool letter(struct oracle *oracle, const struct oracle_given *given, const char *topic)
-{
-	struct redrive redrive;
-	if (given->from >= 0)
-		return false;
-	if (given->discarded) {
-		const struct letter_discarded *event = given->event;
-		if (strcmp(event->topic, topic) == 0 && is_known(oracle, event->partition, event->number))
-			do_once(oracle, event->partition, (uint64_t)event->number);
-		return true;
-	}
-	enum header_found found = redrive_parse(given->record, &redrive);
-	if (found == HEADER_NONE)
-		return false;
-	if (found != HEADER_VALID || strcmp(redrive.topic, topic) != 0 ||
-	    !is_known(oracle, redrive.partition, (int64_t)redrive.number)) {
-		dead_letter(oracle, given);
-		return true;
-	}
-	return !do_once(oracle, redrive.partition, redrive.number);
-}
-
 /* ---- orders ---- */
 
 static struct oracle_order *order_of(struct oracle *oracle, const char *id, bool add)
@@ -113,7 +65,7 @@ static struct oracle_order *order_of(struct oracle *oracle, const char *id, bool
 	}
 	if (!add)
 		return NULL;
-	struct oracle_order *order = GROW(oracle, oracle->orders, oracle->order_count);
+	struct oracle_order *order = ORACLE_GROW(oracle, oracle->orders, oracle->order_count);
 	*order = (struct oracle_order){0};
 	return order;
 }
@@ -195,13 +147,13 @@ static void placed(struct oracle *oracle, const struct oracle_given *given)
 	const struct order_placed *event = given->event;
 	int64_t total;
 	if (!good_order(event, &total)) {
-		dead_letter(oracle, given);
+		oracle_dead_letter(oracle, given);
 		return;
 	}
 	struct oracle_order *order = order_of(oracle, event->order_id, true);
 	if (order->placed) {
 		if (!event_equal(&order_placed_type, order->placed, event))
-			dead_letter(oracle, given);
+			oracle_dead_letter(oracle, given);
 		return;
 	}
 	order->placed = event;
@@ -228,7 +180,7 @@ static void cancelled(struct oracle *oracle, const struct oracle_given *given)
 	const struct order_cancel_requested *event = given->event;
 	struct oracle_order *order = good_id(event->order_id) ? order_of(oracle, event->order_id, true) : NULL;
 	if (!order || (order->cancel && !event_equal(&order_cancel_requested_type, order->cancel, event))) {
-		dead_letter(oracle, given);
+		oracle_dead_letter(oracle, given);
 		return;
 	}
 	if (order->cancel)
@@ -307,23 +259,28 @@ static void refused(struct oracle *oracle, const struct oracle_given *given)
 	emit(oracle, TO_EVENTS, oracle->partition, &order_rejected_type, EVENT(oracle, event));
 }
 
-void oracle_take_order(struct oracle *oracle, const struct oracle_given *given)
+static void order_publisher(struct oracle *oracle, const struct oracle_given *given)
 {
-	oracle->cause = given->record->offset;
-	if (letter(oracle, given, "orders.dlq"))
-		return;
-	if (given->from >= 0 && given->type == &stock_reserved_type)
-		reserved(oracle, given);
-	else if (given->from >= 0 && given->type == &stock_rejected_type)
-		refused(oracle, given);
-	else if (given->from >= 0)
-		oracle->absurd = "an answer of a type that is none";
-	else if (in_place(oracle, given, &order_placed_type))
+	if (in_place(oracle, given, &order_placed_type))
 		placed(oracle, given);
 	else if (in_place(oracle, given, &order_cancel_requested_type))
 		cancelled(oracle, given);
 	else
-		dead_letter(oracle, given);
+		oracle_dead_letter(oracle, given);
+}
+
+void oracle_take_order(struct oracle *oracle, const struct oracle_given *given)
+{
+	oracle->cause = given->record->offset;
+	oracle->publisher = order_publisher;
+	if (given->from < 0)
+		oracle_take_publisher(oracle, given, "orders.dlq");
+	else if (given->type == &stock_reserved_type)
+		reserved(oracle, given);
+	else if (given->type == &stock_rejected_type)
+		refused(oracle, given);
+	else
+		oracle->absurd = "an answer of a type that is none";
 }
 
 /* ---- inventory ---- */
@@ -344,19 +301,19 @@ static void received(struct oracle *oracle, const struct oracle_given *given)
 		if (strcmp(before->receipt_id, event->receipt_id) != 0 || strcmp(before->sku, event->sku) != 0)
 			continue;
 		if (!event_equal(&stock_received_type, before, event))
-			dead_letter(oracle, given);
+			oracle_dead_letter(oracle, given);
 		return;
 	}
 	struct oracle_stock *stock = stock_of(oracle, event->sku);
 	int64_t sum;
 	if (!good_id(event->receipt_id) || !good_id(event->sku) || event->quantity < 1 ||
 	    __builtin_add_overflow(stock ? stock->received : 0, event->quantity, &sum)) {
-		dead_letter(oracle, given);
+		oracle_dead_letter(oracle, given);
 		return;
 	}
-	*GROW(oracle, oracle->receipts, oracle->receipt_count) = event;
+	*ORACLE_GROW(oracle, oracle->receipts, oracle->receipt_count) = event;
 	if (!stock) {
-		stock = GROW(oracle, oracle->stock, oracle->stock_count);
+		stock = ORACLE_GROW(oracle, oracle->stock, oracle->stock_count);
 		*stock = (struct oracle_stock){.sku = event->sku};
 	}
 	stock->on_hand += event->quantity;
@@ -399,7 +356,7 @@ static void reserve(struct oracle *oracle, const struct oracle_given *given)
 	                                 .inventory_partition = oracle->partition,
 	                                 .reason = REJECT_REASON_INSUFFICIENT_STOCK};
 	find_shortages(oracle, wanted, &refusal);
-	struct oracle_hold *hold = GROW(oracle, oracle->holds, oracle->hold_count);
+	struct oracle_hold *hold = ORACLE_GROW(oracle, oracle->holds, oracle->hold_count);
 	*hold = (struct oracle_hold){.command = wanted, .state = refusal.shortage_count ? 4 : 1};
 	if (refusal.shortage_count) {
 		hold->refusal = EVENT(oracle, refusal);
@@ -434,21 +391,26 @@ static void end_hold(struct oracle *oracle, const char *order_id, bool commit)
 	hold->state = commit ? 2 : 3;
 }
 
+static void inventory_publisher(struct oracle *oracle, const struct oracle_given *given)
+{
+	if (in_place(oracle, given, &stock_received_type))
+		received(oracle, given);
+	else
+		oracle_dead_letter(oracle, given);
+}
+
 void oracle_take_inventory(struct oracle *oracle, const struct oracle_given *given)
 {
 	oracle->cause = given->record->offset;
-	if (letter(oracle, given, "inventory.dlq"))
-		return;
-	if (given->from >= 0 && given->type == &reserve_stock_type)
+	oracle->publisher = inventory_publisher;
+	if (given->from < 0)
+		oracle_take_publisher(oracle, given, "inventory.dlq");
+	else if (given->type == &reserve_stock_type)
 		reserve(oracle, given);
-	else if (given->from >= 0 && given->type == &commit_stock_type)
+	else if (given->type == &commit_stock_type)
 		end_hold(oracle, ((const struct commit_stock *)given->event)->order_id, true);
-	else if (given->from >= 0 && given->type == &release_stock_type)
+	else if (given->type == &release_stock_type)
 		end_hold(oracle, ((const struct release_stock *)given->event)->order_id, false);
-	else if (given->from >= 0)
-		oracle->absurd = "a command of a type that is none";
-	else if (in_place(oracle, given, &stock_received_type))
-		received(oracle, given);
 	else
-		dead_letter(oracle, given);
+		oracle->absurd = "a command of a type that is none";
 }

@@ -57,22 +57,45 @@ struct oracle_letter { /* a dead letter that was redriven or discarded */
 	uint64_t number;
 };
 
+struct oracle_place { /* in the order of one key: an open letter, or a record that waits behind one */
+	struct log_bytes key;
+	uint64_t letter;                  /* its number; 0: it waits */
+	const struct oracle_given *given; /* what waits */
+	bool gone;
+};
+
 /* One partition of one service: arrays that grow in the arena. */
 struct oracle {
 	struct arena *arena;
 	int32_t partition, own_count, inventory_count; /* partitions of its own topic, and of inventory */
+	bool holds_keys;                               /* of what is rejected */
 	struct oracle_order *orders;
 	struct oracle_stock *stock;
 	struct oracle_hold *holds;
 	const struct stock_received **receipts;
 	struct oracle_output *outputs;
 	struct oracle_letter *done;
-	size_t order_count, stock_count, hold_count, receipt_count, output_count, done_count;
+	struct oracle_place *places; /* of all keys, each key's in order */
+	size_t order_count, stock_count, hold_count, receipt_count, output_count, done_count, place_count;
+	uint64_t letters;                                                           /* dead letters sent */
+	void (*publisher)(struct oracle *oracle, const struct oracle_given *given); /* what the service does with one */
 	int64_t cause;      /* the offset of what it is being given */
 	const char *absurd; /* it was given what cannot be; NULL: it was not */
 };
 
 void oracle_take_order(struct oracle *oracle, const struct oracle_given *given);     /* a record of `orders` */
 void oracle_take_inventory(struct oracle *oracle, const struct oracle_given *given); /* ... of `inventory` */
+
+/* ---- inside ---- */
+
+/* Room for one more, which it gives; the array may move. */
+#define ORACLE_GROW(oracle, array, count)                                                                              \
+	((array) = oracle_grow((oracle)->arena, (array), (count), sizeof *(array)), &(array)[(count)++])
+void *oracle_grow(struct arena *arena, void *old, size_t count, size_t size);
+
+void oracle_dead_letter(struct oracle *oracle, const struct oracle_given *given);
+
+/* oracle_letters.c: a publisher's record, or a letter given up; dlq: where the service's letters go. */
+void oracle_take_publisher(struct oracle *oracle, const struct oracle_given *given, const char *dlq);
 
 #endif

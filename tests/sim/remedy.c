@@ -260,3 +260,17 @@ bool remedy_apply(struct world *world, const struct verdict *verdict)
 		return true;
 	return heal_streams(world);
 }
+
+bool remedy_recover(struct world *world, struct verdict *verdict)
+{
+	for (int i = 0; i < 4; i++) {
+		if (!rest_reach(world))
+			return false;
+		check_all(world, verdict);
+		if (verdict->outcome == RIGHT)
+			return true;
+		if (verdict->outcome != LOUD || !remedy_is_due(world) || !remedy_apply(world, verdict))
+			break;
+	}
+	return false;
+}

@@ -31,6 +31,8 @@ static bool burst(struct world *world)
 		moved = true;
 		if (step == WORKER_DONE)
 			world_close_process(world, process);
+		else
+			fault_hits(world, process, step);
 		if (!process->worker)
 			process->up_at_us = world->now_us + dice_below(&world->schedule, 50000);
 	}
@@ -45,6 +47,7 @@ static void play(struct world *world)
 		if (dice_chance(&world->schedule, 150))
 			input_step(world);
 		forge_step(world);
+		letters_step(world);
 		bool moved = burst(world);
 		faults_turn(world);
 		idle = moved ? 0 : idle + 1;
@@ -91,7 +94,7 @@ static void judge(struct world *world, struct run_result *result)
 		world_fail(world, "loud where it must come right%s: %s%s%s",
 		           result->remedies ? ", after the way out" : "", verdict.signs, *verdict.what ? " | " : "",
 		           verdict.what);
-	if (verdict.outcome == RIGHT && !*world->failure)
+	if (verdict.outcome == RIGHT && !*world->failure && letters_clear(world))
 		trial_run(world);
 }
 

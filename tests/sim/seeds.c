@@ -55,12 +55,14 @@ static void run_one(const struct settings *settings, uint64_t seed, const struct
 static void print_plan(const struct plan *plan)
 {
 	printf("  plan: orders %d partitions %d processes, inventory %d and %d;%s%s%s%s batches of %lld ms, %lld records;"
-	       " %d orders, %d SKUs%s\n",
+	       " %d orders, %d SKUs%s%s%s\n",
 	       plan->partitions[SIM_ORDER], plan->processes[SIM_ORDER], plan->partitions[SIM_INVENTORY],
 	       plan->processes[SIM_INVENTORY], plan->shared_folder ? " one folder;" : "",
 	       plan->fixed ? " no group;" : "", plan->named ? " static members;" : "",
 	       plan->reverse ? " reversed;" : "", (long long)plan->commit_interval_ms,
-	       (long long)plan->commit_records_max, plan->orders, plan->skus, plan->covered ? ", stock for all" : "");
+	       (long long)plan->commit_records_max, plan->orders, plan->skus, plan->covered ? ", stock for all" : "",
+	       plan->holds[SIM_ORDER] ? ", order holds keys" : "",
+	       plan->holds[SIM_INVENTORY] ? ", inventory holds keys" : "");
 }
 
 static void print_again(uint64_t seed)

@@ -60,6 +60,8 @@ struct plan {
 	bool told;           /* the log says at once that a partition has another leader, where it loses a tail */
 	bool may[FAULT_CLASSES];
 	bool keyed; /* chains are, and somebody forges records: forge.c */
+	bool aimed; /* crashes come after a step of a kind that is drawn, so that seldom ones are not seldom there */
+	bool holds[SIM_SERVICES]; /* the service holds the keys of what it rejects: letters.c */
 };
 
 struct options {
@@ -90,6 +92,7 @@ struct process {
 	size_t partition_count;
 	char name[24];
 	enum worker_step last;               /* what it did last */
+	enum worker_step dies_after;         /* the next step of this kind; WORKER_IDLE: it does not */
 	bool paused;                         /* and has not woken yet */
 	bool has[SIM_PARTITIONS_MAX];        /* a task is open */
 	const char *why[SIM_PARTITIONS_MAX]; /* it is not, and why; NULL: it is, or nobody knows yet */
@@ -125,7 +128,9 @@ struct world {
 	struct genesis_topic topics[SIM_TOPICS];
 	uint8_t installation[16];
 	struct seal seal; /* of the installation */
-	struct dice forger;
+	struct dice forger, letters;
+	int letters_answered;
+	int64_t held_places; /* open letters that hold a key, and records that wait, as the last check found them */
 	struct log_producer *forging; /* where chains are keyed */
 	char folder[200];
 	struct process processes[SIM_PROCESSES_MAX];
@@ -171,7 +176,6 @@ struct world {
 void world_open(struct world *world, uint64_t seed, const struct options *options);
 void world_close(struct world *world);
 void world_topics(struct world *world); /* creates the installation's topics, under a new id */
-const struct service *world_service(int service);
 struct log *world_log(struct world *world);
 const char *world_path(struct world *world, int service, int folder); /* of the data folder; in the arena */
 char *world_file(struct world *world, int service, int folder, int32_t partition, const char *ending);
@@ -182,6 +186,10 @@ void world_start(struct world *world, struct process *process);
 void world_drop(struct world *world, struct process *process); /* as a crash does */
 void world_close_process(struct world *world, struct process *process);
 enum worker_step world_step(struct world *world, struct process *process);
+
+/* services.c */
+void services_choose(const struct plan *plan);
+const struct service *world_service(int service);
 
 /* watch.c: what a step has changed, for the tally and the checks */
 void watch_step(struct world *world, struct process *process, enum worker_step step);
@@ -197,6 +205,12 @@ extern const struct secret world_secret; /* of an installation with keyed chains
 bool forge_decide(struct world *world); /* are the chains keyed? */
 void forge_step(struct world *world);   /* may write a record that is forged */
 
+/* letters.c: dead letters that come back, and services that hold */
+void letters_decide(struct world *world);                /* who holds? */
+void letters_make(struct world *world, int64_t *wanted); /* what becomes letters, and guesses at them */
+void letters_step(struct world *world);                  /* may answer one, by hand or with the tool */
+bool letters_clear(struct world *world); /* at rest and right: all that is held is let go. False: it failed */
+
 /* input.c */
 void input_make(struct world *world);
 void input_step(struct world *world); /* publishes one, takes acknowledgements */
@@ -206,9 +220,10 @@ void input_again(struct world *world); /* everything is published once more */
 /* faults.c */
 void plan_make(struct plan *plan, uint64_t seed);
 void faults_install(struct world *world);
-void faults_turn(struct world *world);                                /* may inject one */
-void faults_stop(struct world *world);                                /* heals what does not heal by itself */
-bool fault_due(struct world *world, enum sim_class class);            /* false where it is left out */
+void faults_turn(struct world *world); /* may inject one */
+void faults_stop(struct world *world); /* heals what does not heal by itself */
+bool fault_hits(struct world *world, struct process *process, enum worker_step step); /* after a step: it is down */
+bool fault_due(struct world *world, enum sim_class class);                            /* false where it is left out */
 struct process *fault_any_up(struct world *world, struct dice *dice); /* NULL: the one that was drawn is down */
 
 /* memory.c */
@@ -272,6 +287,10 @@ bool remedy_is_due(const struct world *world);
 
 /* What an operator does after what he sees. False: there is nothing more to do. */
 bool remedy_apply(struct world *world, const struct verdict *verdict);
+
+/* To rest, and right. What is left of faults before, as a damaged file that nobody has had open, is healed on the way. False:
+ * it is not, as the verdict says. */
+bool remedy_recover(struct world *world, struct verdict *verdict);
 
 /* run.c */
 struct run_result {

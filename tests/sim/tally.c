@@ -19,9 +19,22 @@ static const char *const inputs[INPUT_KINDS] = {
 };
 
 static const char *const seen[SEEN_KINDS] = {
-	"seeds short of stock", "slow starts", "zombies",      "two owners",       "reassigned",
-	"producers dropped",    "caught up",   "resend raced", "no memory: ended", "no memory: went on",
-	"rebuilt equal",        "verified",    "audited",      "probed",
+	"seeds short of stock",
+	"slow starts",
+	"zombies",
+	"two owners",
+	"reassigned",
+	"producers dropped",
+	"caught up",
+	"resend raced",
+	"no memory: ended",
+	"no memory: went on",
+	"rebuilt equal",
+	"verified",
+	"audited",
+	"keys held",
+	"keys let go",
+	"probed",
 };
 
 static const char *const trials[TRIAL_KINDS] = {

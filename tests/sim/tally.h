@@ -61,7 +61,7 @@ enum sim_input { /* what is not well meant, or comes twice */
 	         INPUT_BAD_HEADER,
 	         INPUT_HOSTILE_TIME,
 	         INPUT_OVERSIZED,
-	         INPUT_FORGED, /* where chains are keyed */
+	         INPUT_FORGED,  /* where chains are keyed */
 	         INPUT_REDRIVE, /* what says that it is a dead letter, which may be one or not */
 	         INPUT_DISCARD,
 	         INPUT_KINDS
@@ -81,6 +81,8 @@ enum sim_seen {
 	SEEN_REBUILT,     /* a state hash compared: live and rebuilt */
 	SEEN_VERIFIED,
 	SEEN_AUDITED,
+	SEEN_HELD,   /* seeds in which keys were held at the end */
+	SEEN_LET_GO, /* ... and all of them let go by redrives and discards */
 	SEEN_PROBED, /* a badly written service folded to the end: see probe.c */
 	SEEN_KINDS
 };

@@ -91,20 +91,11 @@ bool trial_is_refused(struct trial *trial, int service, int32_t partition, const
 	return rest_reach(trial->world) && check_refused(trial, service, partition, code);
 }
 
-/* What is left of the faults before the trial, as a damaged file that nobody has had open, is healed first. */
 bool trial_has_recovered(struct trial *trial)
 {
 	struct verdict verdict;
-	for (int i = 0; i < 4; i++) {
-		if (!rest_reach(trial->world))
-			return false;
-		check_all(trial->world, &verdict);
-		if (verdict.outcome == RIGHT)
-			return true;
-		if (verdict.outcome != LOUD || !remedy_is_due(trial->world) || !remedy_apply(trial->world, &verdict))
-			break;
-	}
-	return world_fail(trial->world, "after the trial of %s at %s/%d: %s | %s", trial->name,
+	return remedy_recover(trial->world, &verdict) ||
+	       world_fail(trial->world, "after the trial of %s at %s/%d: %s | %s", trial->name,
 	                  world_service(trial->service)->name, trial->partition, verdict.signs, verdict.what);
 }
 

@@ -1,7 +1,6 @@
 /* The simulated world: one log in memory, a virtual clock, and processes that are worker handles with a folder each. */
 #include "sim.h"
 
-#include "command.h"
 #include "genesis.h"
 #include "policy.h"
 
@@ -78,11 +77,6 @@ static void must(enum status status, const struct err *err)
 }
 
 /* ---- topics ---- */
-
-const struct service *world_service(int service)
-{
-	return command_service(service == SIM_ORDER ? "order" : "inventory");
-}
 
 struct log *world_log(struct world *world)
 {
@@ -190,6 +184,8 @@ void world_open(struct world *world, uint64_t seed, const struct options *option
 	struct err err = {0};
 	*world = (struct world){.seed = seed, .options = options, .trace_hash = 0xcbf29ce484222325u};
 	plan_make(&world->plan, seed);
+	letters_decide(world);
+	services_choose(&world->plan);
 	world->schedule = dice_make(seed, 2);
 	world->input = dice_make(seed, 3);
 	world->faults = dice_make(seed, 4);
