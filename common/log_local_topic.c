@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -110,6 +111,23 @@ enum status local_topic_has(struct local_log *log, const char *name, int32_t par
 	                         (int)partition, (int)count);
 }
 
+/* Not by json_dumpfd, which overlooks that the name of a member could not be written. */
+static bool write_whole(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t written = write(fd, text, len);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0) {
+			errno = written < 0 ? errno : ENOSPC;
+			return false;
+		}
+		text += written;
+		len -= (size_t)written;
+	}
+	return true;
+}
+
 static enum status topic_write(const char *dir, const struct log_topic *topic, struct err *err)
 {
 	json_t *settings = json_object();
@@ -119,14 +137,15 @@ static enum status topic_write(const char *dir, const struct log_topic *topic, s
 	json_object_set_new(json, "format", json_integer(FORMAT));
 	json_object_set_new(json, "partitions", json_integer(topic->partitions));
 	json_object_set_new(json, "settings", settings);
-	char *path = mem_format("%s/" TOPIC_FILE, dir);
+	char *path = mem_format("%s/" TOPIC_FILE, dir), *text = json_dumps(json, JSON_INDENT(2));
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	enum status status = OK;
-	if (fd < 0 || json_dumpfd(json, fd, JSON_INDENT(2)) != 0 || fsync(fd) != 0)
+	if (fd < 0 || !text || !write_whole(fd, text, strlen(text)) || fsync(fd) != 0)
 		status = local_io(err, "write", path);
 	if (fd >= 0)
 		close(fd);
 	mem_free(path);
+	free(text);
 	json_decref(json);
 	return status;
 }

@@ -91,26 +91,34 @@ static bool same_bytes(const struct log_bytes *a, const struct log_bytes *b)
 	return a->len == b->len && (a->len < 1 || memcmp(a->data, b->data, (size_t)a->len) == 0);
 }
 
-static void check_dead_letter(const struct task_output *output, const struct log_record *record)
+static void check_dead_letter(const struct task_output *output)
 {
-	FUZZ_MUST(same_bytes(&output->record.key, &record->key) && same_bytes(&output->record.value, &record->value),
-	          "a dead letter with another key or value");
-	FUZZ_MUST(output->record.header_count >= record->header_count + 8, "%zu headers", output->record.header_count);
-	const struct log_header *reason = NULL;
-	for (size_t i = record->header_count; i < output->record.header_count; i++)
+	const struct log_header *reason = header_find(&output->record, "kafka_dlt-exception-message");
+	FUZZ_MUST(output->record.header_count >= 8, "%zu headers", output->record.header_count);
+	for (size_t i = 0; i < output->record.header_count; i++)
 		if (strcmp(output->record.headers[i].name, "kafka_dlt-exception-message") == 0)
-			reason = &output->record.headers[i];
+			reason = &output->record.headers[i]; /* the last one is ours */
 	FUZZ_MUST(reason && reason->value.len > 0 && is_printable(reason->value.data, (size_t)reason->value.len),
 	          "no message that can be read");
 }
 
-static void check_outputs(const struct task *task, const struct log_record *record, enum task_verdict verdict)
+/* Of the record that was just folded, which is so where nothing is held. */
+static void check_letter_of(const struct task_output *output, const struct log_record *record)
+{
+	FUZZ_MUST(same_bytes(&output->record.key, &record->key) && same_bytes(&output->record.value, &record->value),
+	          "a dead letter with another key or value");
+	FUZZ_MUST(output->record.header_count >= record->header_count + 8, "%zu headers", output->record.header_count);
+}
+
+static void check_outputs(const struct script *script, const struct task *task, const struct log_record *record,
+                          enum task_verdict verdict)
 {
 	size_t count;
 	const struct task_output *outputs = task_outputs(task, &count);
-	FUZZ_MUST(count == 0 || verdict == TASK_APPLIED || verdict == TASK_REJECTED, "outputs of %s",
+	FUZZ_MUST(script->holds || count == 0 || verdict == TASK_APPLIED || verdict == TASK_REJECTED, "outputs of %s",
 	          task_verdict_name(verdict));
-	FUZZ_MUST(verdict != TASK_REJECTED || (count == 1 && !outputs[0].type), "%zu outputs of a dead letter", count);
+	FUZZ_MUST(script->holds || verdict != TASK_REJECTED || (count == 1 && !outputs[0].type),
+	          "%zu outputs of a dead letter", count);
 	for (size_t i = 0; i < count; i++) {
 		const struct task_output *output = &outputs[i];
 		struct header_stream stream;
@@ -122,7 +130,9 @@ static void check_outputs(const struct task *task, const struct log_record *reco
 		if (output->type)
 			check_event(output);
 		else
-			check_dead_letter(output, record);
+			check_dead_letter(output);
+		if (!output->type && !script->holds)
+			check_letter_of(output, record);
 	}
 }
 
@@ -151,7 +161,8 @@ static void check_number(const struct script *script, const struct log_record *r
 	}
 	if (found == HEADER_NONE) {
 		bool again = verdict == TASK_REPEAT && header_find(record, REDRIVE_HEADER);
-		FUZZ_MUST(verdict == TASK_APPLIED || verdict == TASK_REJECTED || again, "%s",
+		bool waits = verdict == TASK_HELD && script->holds;
+		FUZZ_MUST(verdict == TASK_APPLIED || verdict == TASK_REJECTED || again || waits, "%s",
 		          task_verdict_name(verdict));
 		return;
 	}
@@ -240,7 +251,7 @@ static void fold(struct task *task, const struct script *script, size_t until, b
 		outcome->why = (struct err){0}; /* why a dead letter was one */
 		FUZZ_MUST(verdict < TASK_VERDICTS, "%d", verdict);
 		check_number(script, record, verdict, outcome);
-		check_outputs(task, record, verdict);
+		check_outputs(script, task, record, verdict);
 		hash_outputs(task, outcome);
 		outcome->folded++;
 		if (each || script->commit[outcome->folded - 1])

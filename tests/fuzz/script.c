@@ -269,6 +269,24 @@ static void first_genesis(struct writing *w, struct log_record *out)
 	FUZZ_MUST(genesis_record(&genesis, &w->script->arena, out, &err) == OK, "%s", err.text);
 }
 
+/* One of the first letters, mostly of the script's own partition. */
+static struct redrive letter_of(const struct writing *w, uint8_t byte)
+{
+	struct redrive letter = {.number = 1 + byte % 8};
+	letter.partition = byte & 0x20 ? 0 : w->script->partition;
+	snprintf(letter.topic, sizeof letter.topic, "%s.dlq", w->script->service->input);
+	return letter;
+}
+
+static struct log_bytes redrive_of(struct writing *w, uint8_t byte)
+{
+	const struct redrive letter = letter_of(w, byte);
+	struct header_list list;
+	header_list_init(&list, &w->script->arena, 1);
+	redrive_add(&list, &letter);
+	return list.items[0].value;
+}
+
 /* ---- twists ---- */
 
 static void read_twist(struct writing *w)
@@ -291,6 +309,8 @@ static void read_twist(struct writing *w)
 		twist->name =
 			twist->at < sizeof names / sizeof *names ? names[twist->at] : fuzz_text(w->input, twist->at);
 		twist->raw = raw(w);
+		if (w->script->holds && twist->at == sizeof names / sizeof *names - 1 && !twist->raw.len)
+			twist->raw = redrive_of(w, twist->by);
 	}
 	if (twist->kind == SERVICE || twist->kind == KEY_RAW || twist->kind == VALUE_LONGER)
 		twist->raw = raw(w);
@@ -436,6 +456,13 @@ static void control(struct writing *w, struct log_record *out)
 	if (byte < 0x80) {
 		struct logic_version version = {.logic_version = (int32_t)(byte & 3)};
 		*out = (struct log_record){.key = {NULL, -1}, .value = value_of(w, &logic_version_type, &version)};
+	} else if (byte >= 0xc0 && w->script->holds) {
+		const struct redrive letter = letter_of(w, byte);
+		const struct letter_discarded event = {.topic = letter.topic,
+		                                       .partition = letter.partition,
+		                                       .number = (int64_t)letter.number,
+		                                       .why = ""};
+		*out = (struct log_record){.key = {NULL, -1}, .value = value_of(w, &letter_discarded_type, &event)};
 	} else {
 		any_event(w, out);
 	}
@@ -540,6 +567,12 @@ void script_read(struct script *script, const uint8_t *data, size_t size)
 	script->which = choice & 1;
 	script->service = command_service(script->which == SCRIPT_ORDER ? "order" : "inventory");
 	FUZZ_MUST(script->service, "no such service");
+	script->holds = choice & 0x10;
+	if (script->holds) {
+		script->own = *script->service;
+		script->own.holds_rejected_keys = true;
+		script->service = &script->own;
+	}
 	if ((choice & 6) == 6)
 		control(&w, &first);
 	else

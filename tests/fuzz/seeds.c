@@ -429,6 +429,18 @@ static void task_seeds(void)
 	          "\1" RECEIVE("\0", "\1", "\x08") RESERVE("\0", "\1", "\1\0\2") RESERVE("\0", "\1", "\1\0\2")
 	                  AGAIN("\2") SAVE AGAIN("\3") COMMIT("\0", "\1") AGAIN("\2") AGAIN("\3"));
 	TASK_SEED("genesis-raw", "\6\x90\x03\x00\x05zzzzz");
+	/* a service that holds: letter 1, and what waits for it until it is discarded or redriven; letter 2 is one of those */
+	TASK_SEED("held-discarded",
+	          "\x11" RECEIVE("\0", "\1", "\1") RECEIVE("\0", "\1", "\2") RECEIVE("\0", "\2", "\3")
+	                  SAVE RECEIVE("\0", "\2", "\4") "\x0a\xc0" RECEIVE("\0", "\3", "\1") SAVE "\x0a\xc1"
+	                                                                                           "\x0a\xc1");
+	TASK_SEED("held-redriven", "\x11" RECEIVE("\0", "\1", "\1") RECEIVE("\0", "\1", "\2") RECEIVE("\0", "\2", "\3")
+	                                   TWIST("\x0d", "\7", "\0\0") RECEIVE("\0", "\3", "\2") SAVE AGAIN("\4"));
+	TASK_SEED("held-order",
+	          "\x10" PLACE("\1", "\0") PLACE("\1", TWO_LINES) CANCEL("\1") SAVE TWIST("\x0d", "\7", "\0\0")
+	                  PLACE("\1", TWO_LINES) RESERVED("\0", "\1") RESERVED("\1", "\1"));
+	TASK_SEED("held-elsewhere", "\x11" RECEIVE("\0", "\1", "\1") RECEIVE("\0", "\1", "\2") RECEIVE("\0", "\2", "\3")
+	                                    TWIST("\x0d", "\7", "\0\0") RECEIVE("\1", "\3", "\2") SAVE AGAIN("\2"));
 }
 
 int main(int argc, char **argv)

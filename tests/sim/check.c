@@ -227,3 +227,12 @@ void check_all(struct world *world, struct verdict *verdict)
 	                                       : "wrong",
 	            verdict->signs, verdict->what);
 }
+
+void check_places(struct world *world)
+{
+	char what[200] = "";
+	struct view view;
+	view_read(world, &view);
+	compare_outputs(world, &view, what, sizeof what);
+	view_free(&view);
+}

@@ -288,19 +288,22 @@ void letters_step(struct world *world)
 static bool clear_round(struct world *world, int round)
 {
 	struct err err = {0};
-	struct verdict verdict;
 	for (int s = 0; s < SIM_SERVICES; s++) {
 		bool discard = round > 1 || dice_chance(&world->letters, 500);
 		questions = -1;
 		if (world->plan.holds[s] && use_tool(world, s, discard, 1000, &err) != OK)
 			return world_fail(world, "dlq at rest: %s: %s", err.code, err.text);
 	}
-	return remedy_recover(world, &verdict) || world_fail(world, "after dlq: %s | %s", verdict.signs, verdict.what);
+	if (!rest_reach(world))
+		return false;
+	check_places(world);
+	return true;
 }
 
 bool letters_clear(struct world *world)
 {
 	int round = 0;
+	struct verdict verdict;
 	if (!world->held_places)
 		return true;
 	world->tally.seen[SEEN_HELD]++;
@@ -310,5 +313,7 @@ bool letters_clear(struct world *world)
 		if (!clear_round(world, round++))
 			return false;
 	world->tally.seen[SEEN_LET_GO]++;
-	return !world->held_places || world_fail(world, "keys are still held after %d rounds of dlq", round);
+	if (world->held_places)
+		return world_fail(world, "keys are still held after %d rounds of dlq", round);
+	return remedy_recover(world, &verdict) || world_fail(world, "after dlq: %s | %s", verdict.signs, verdict.what);
 }

@@ -273,6 +273,7 @@ struct verdict {
 	bool live_differs; /* verify says so of a file that a worker has open */
 };
 void check_all(struct world *world, struct verdict *verdict);
+void check_places(struct world *world); /* only how much is held now */
 
 /* remedy.c. False: it was not possible. */
 void remedy_delete_marks(struct world *world, int service); /* as `rebuild --delete-marks` */

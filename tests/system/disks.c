@@ -301,6 +301,9 @@ static void a_call_that_fails_below_the_local_log_is_tried_again_or_halts_who_wr
 	         .reason = "io",
 	         .stays = true}, /* marks */
 		{.inject = "fdatasync:delay_enter=50000", .files = LOG_FILES},
+		{.inject = "openat:error=EIO:when=2", .files = LOG_FILES, .reason = "io"},
+		{.inject = "openat:error=EIO:when=1+", .files = LOG_FILES, .reason = "io", .repaired = true},
+		{.inject = "openat:error=ENOSPC:when=1+", .files = LOG_FILES, .reason = "disk_full", .stays = true},
 	};
 	struct recovery recovery;
 	create_topics(sizeof faults / sizeof *faults);
@@ -319,6 +322,60 @@ static void a_call_that_fails_below_the_local_log_is_tried_again_or_halts_who_wr
 	fold_everything();
 	recovery_end(&rig, &recovery);
 	expect_whole(580);
+}
+
+/* ---- topics that are being made ---- */
+
+#define CREATE "topics create --single-replica --partitions 1"
+
+/* True: the call came that was to fail. Then it said so, or it did without. */
+static bool create_while(const char *call, const char *error, int nth, const char *files)
+{
+	struct rig_result result;
+	const char *trace = arena_format(&rig.arena, "%s/trace-create", rig.folder);
+	const char *inject = arena_format(&rig.arena, "%s:error=%s:when=%d", call, error, nth);
+	rig.wrap = disk_injection(&rig, inject, files, trace);
+	rig_run(&rig, &result, WAIT_SECONDS, CREATE);
+	rig.wrap = NULL;
+	bool failed = disk_injected(trace) > 0;
+	bool said = result.exit_status == EXIT_FAILED && strstr(result.err, "the same command again goes on");
+	if (!said && result.exit_status != EXIT_DONE)
+		fail_msg("%s: topics create ended with %d: %s", inject, result.exit_status, result.err);
+	return failed;
+}
+
+/* Some of the places of each call, the first ones more densely. */
+static void a_call_that_fails_while_topics_are_made_leaves_what_the_same_command_goes_on_from(void **state)
+{
+	(void)state;
+	const char *folder = arena_format(&rig.arena, "%s/log", rig.folder);
+	const struct {
+		const char *call, *error, *files;
+	} faults[] = {
+		{"write", "ENOSPC", "topics/.new-orders/topic.json topics/.new-inventory.dlq/topic.json"},
+		{"fsync", "EIO", ""},
+		{"fdatasync", "EIO", ""},
+		{"pwrite64", "EIO", ""},
+		{"fallocate", "ENOSPC", ""},
+		{"rename", "EIO", ""},
+		{"openat", "EIO",
+	         "bell topics.lock topics/.new-orders/topic.json topics/.new-orders/0.lock"
+	         " topics/.new-orders/0.db topics/.new-orders/0.db-wal topics/orders/0.db topics/orders/0.lock"},
+	};
+	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+		const char *files = list_files(folder, faults[i].files, 0);
+		int tries = 0;
+		for (int nth = 1; create_while(faults[i].call, faults[i].error, nth, files); tries++) {
+			rig_ok(&rig, CREATE);
+			rig_ok(&rig, "topics check");
+			rig_ok(&rig, "topics delete --yes");
+			nth += nth + (int)rig_random(&rig, (uint64_t)nth + 1);
+		}
+		rig_ok(&rig, "topics delete --yes");
+		print_message("%-10s failed at %d places\n", faults[i].call, tries);
+		assert_true(tries > 0);
+	}
+	rig.passed = true;
 }
 
 /* ---- full disks ---- */
@@ -406,6 +463,7 @@ int main(void)
 	};
 	const struct CMUnitTest local[] = {
 		DISK(a_call_that_fails_below_the_local_log_is_tried_again_or_halts_who_writes_there),
+		DISK(a_call_that_fails_while_topics_are_made_leaves_what_the_same_command_goes_on_from),
 		DISK(a_full_disk_under_the_local_log_refuses_until_there_is_room),
 	};
 	if (getenv("TANDEM_TEST"))
