@@ -38,6 +38,7 @@ struct store {
 	struct store_statement *own[STORE_OWN_COUNT];
 	struct store_statement *statements; /* all of them */
 	char *path;
+	bool writes;            /* opened to be written */
 	struct store_feed feed; /* of the statement that is run */
 	enum status broken;     /* OK while it is not */
 	struct err why;
@@ -83,11 +84,28 @@ static enum status classify(int rc, int system_errno, const char **code)
 	}
 }
 
+/* A file or a WAL that cannot be opened for writing SQLite opens for reading, and says so at the first write, if at all. Where it
+ * is not the file's mode that forbids it, the reason has passed. */
+static bool may_be_written(const struct store *store)
+{
+	if (!store->path || !store->writes || access(store->path, W_OK) != 0)
+		return false;
+	char *wal = mem_format("%s-wal", store->path);
+	bool may = access(wal, W_OK) == 0 || errno == ENOENT;
+	mem_free(wal);
+	return may;
+}
+
 static enum status failed(struct store *store, int rc, const char *doing, struct err *err)
 {
 	const char *code;
 	enum status status = classify(rc, store->db ? sqlite3_system_errno(store->db) : 0, &code);
 	const char *text = store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc);
+	if ((rc & 0xff) == SQLITE_READONLY && may_be_written(store)) {
+		status = RETRY;
+		code = "io";
+		text = "could not be opened for writing";
+	}
 	if (strcmp(code, "disk_full") == 0)
 		text = "database or disk is full";
 	err_set(&store->why, status, code, "%s: %s (%d) while it was to %s",
@@ -162,14 +180,11 @@ static void no_statistics(void)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-/* Where a file cannot be opened for writing SQLite opens it for reading, and says nothing. If it is not the file's mode that
- * forbids it, the reason has passed. */
-static enum status check_writable(struct store *store, const struct store_config *config, struct err *err)
+static enum status check_writable(struct store *store, struct err *err)
 {
-	if (config->mode != STORE_WRITE || sqlite3_db_readonly(store->db, "main") != 1 ||
-	    access(config->path, W_OK) != 0)
+	if (!store->writes || sqlite3_db_readonly(store->db, "main") != 1 || !may_be_written(store))
 		return OK;
-	store->broken = err_set(&store->why, RETRY, "io", "%s could not be opened for writing", config->path);
+	store->broken = err_set(&store->why, RETRY, "io", "%s could not be opened for writing", store->path);
 	return broken(store, err);
 }
 
@@ -179,6 +194,7 @@ enum status store_open(const struct store_config *config, struct store **out, st
 	pthread_once(&once, no_statistics);
 	struct store *store = mem_zalloc(1, sizeof *store);
 	store->path = config->path ? mem_strdup(config->path) : NULL;
+	store->writes = config->mode == STORE_WRITE;
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
 	            (config->mode == STORE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 	/* An empty name is a private temporary file that SQLite deletes; ":memory:" has no file at all. */
@@ -193,7 +209,7 @@ enum status store_open(const struct store_config *config, struct store **out, st
 		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	enum status status = rc == SQLITE_OK ? check_writable(store, config, err) : failed(store, rc, "open", err);
+	enum status status = rc == SQLITE_OK ? check_writable(store, err) : failed(store, rc, "open", err);
 	if (status == OK)
 		status = pragmas(store, config, err);
 	for (int i = 0; i < STORE_OWN_COUNT && status == OK; i++)

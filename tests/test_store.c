@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+#include "support/faulty_vfs.h"
+#include "support/folder.h"
+
 static struct store *memory(bool deterministic)
 {
 	struct store *store;
@@ -229,6 +232,39 @@ static void a_copy_is_consistent_beside_an_open_transaction_and_what_was_abandon
 	arena_fini(&arena);
 }
 
+/* SQLite opens for reading what it cannot open for writing, and says so at the first write: that passes. */
+static void a_file_that_could_not_be_opened_for_writing_is_tried_again(void **state)
+{
+	(void)state;
+	static const char *const parts[] = {"one.db", "one.db-wal"};
+	struct folder folder;
+	struct store *store;
+	struct err err = {0};
+	folder_make(&folder);
+	faulty_vfs_install();
+	char *path = mem_format("%s/one.db", folder.path);
+	const struct store_config config = {.path = path, .mode = STORE_WRITE, .vfs = FAULTY_VFS};
+	assert_int_equal(store_open(&config, &store, &err), OK);
+	assert_int_equal(store_exec(store, "CREATE TABLE t (a INTEGER PRIMARY KEY) STRICT", &err), OK);
+	store_abandon(store); /* its WAL stays */
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		faulty_vfs_fail(parts[i], FAULTY_OPEN);
+		enum status status = store_open(&config, &store, &err);
+		if (status == OK) {
+			status = store_exec(store, "INSERT INTO t DEFAULT VALUES", &err);
+			store_abandon(store);
+		}
+		faulty_vfs_fail(parts[i], FAULTY_NONE);
+		assert_int_equal(status, RETRY);
+		assert_string_equal(err.code, "io");
+		assert_int_equal(store_open(&config, &store, &err), OK);
+		assert_int_equal(store_exec(store, "INSERT INTO t DEFAULT VALUES", &err), OK);
+		store_abandon(store);
+	}
+	mem_free(path);
+	folder_remove(&folder);
+}
+
 static void null_reads_as_empty_text(void **state)
 {
 	(void)state;
@@ -247,6 +283,7 @@ static void null_reads_as_empty_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_that_could_not_be_opened_for_writing_is_tried_again),
 		cmocka_unit_test(null_reads_as_empty_text),
 		cmocka_unit_test(after_an_error_nothing_more_is_done),
 		cmocka_unit_test(clocks_and_random_numbers_fail),

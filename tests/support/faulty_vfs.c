@@ -35,7 +35,7 @@ static const struct hooked *hook_of(const sqlite3_file *file)
 
 static int faulty_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 offset)
 {
-	for (size_t i = 0; i < FILES_MAX && failing; i++)
+	for (size_t i = 0; i < FILES_MAX && failing && failing != FAULTY_OPEN; i++)
 		if (files[i].file == file && strstr(files[i].name, failing_part))
 			return failing == FAULTY_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE;
 	return hook_of(file)->real->xWrite(file, bytes, len, offset);
@@ -66,6 +66,8 @@ static void hook(sqlite3_file *file)
 
 static int faulty_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, int flags, int *out_flags)
 {
+	if (failing == FAULTY_OPEN && name && strstr(name, failing_part))
+		flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
 	int rc = sqlite3_vfs_find("unix")->xOpen(self, name, file, flags, out_flags);
 	if (rc != SQLITE_OK || !file->pMethods || !name)
 		return rc;

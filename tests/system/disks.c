@@ -234,6 +234,7 @@ static void a_call_that_fails_below_a_task_file_is_tried_again_or_halts_that_tas
 	         .stays = true,
 	         .options = "--full-sync"},
 		{.inject = "openat:error=EIO:when=1", .files = TASK_FILES, .reason = "io"},
+		{.inject = "openat:error=EIO:when=1", .files = "#.db-wal", .reason = "io"},
 		{.inject = "openat:error=ENOSPC:when=1+", .files = TASK_FILES, .reason = "disk_full", .stays = true},
 		{.inject = "openat:error=EIO:when=1+", .files = TASK_FILES, .reason = "io", .repaired = true},
 		{.inject = "fdatasync:delay_enter=100000", .files = TASK_FILES, .options = "--full-sync"},
