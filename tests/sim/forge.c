@@ -141,7 +141,9 @@ static void make_letter(struct forgery *forgery)
 	struct header_list list;
 	const struct log_header *proof = header_find(&forgery->record, SEAL_CONTROL_HEADER);
 	const char *dlq = forgery->topic == SIM_ORDERS ? "orders.dlq" : "inventory.dlq";
-	struct redrive redrive = {.partition = forgery->partition, .number = (uint64_t)dice_from(forgery->dice, 1, 6)};
+	struct redrive redrive = {.partition = forgery->partition,
+	                          .number = (uint64_t)dice_from(forgery->dice, 1, 6),
+	                          .offset = INT64_MAX}; /* as nobody else has it */
 	const struct letter_discarded event = {
 		.topic = dlq, .partition = redrive.partition, .number = (int64_t)redrive.number, .why = "forged"};
 	snprintf(redrive.topic, sizeof redrive.topic, "%s", dlq);
