@@ -266,7 +266,7 @@ static void a_call_that_fails_below_a_task_file_is_tried_again_or_halts_that_tas
 static struct rig_process *start_publisher(const char *trace)
 {
 	const char *folder = arena_format(&rig.arena, "%s/log", rig.folder);
-	rig.wrap = disk_injection(&rig, "pwrite64:error=EIO:when=3+",
+	rig.wrap = disk_injection(&rig, "pwrite64:error=EIO:when=1+",
 	                          list_files(folder, "topics/orders/0.db-wal topics/orders/1.db-wal", 0), trace);
 	struct rig_process *publisher = rig_start(&rig, "publisher", PUBLISH_AGAIN);
 	rig.wrap = NULL;
@@ -302,7 +302,10 @@ static void a_call_that_fails_below_the_local_log_is_tried_again_or_halts_who_wr
 	         .reason = "io",
 	         .stays = true}, /* marks */
 		{.inject = "fdatasync:delay_enter=50000", .files = LOG_FILES},
-		{.inject = "openat:error=EIO:when=2", .files = LOG_FILES, .reason = "io"},
+		{.inject = "openat:error=EIO:when=2",
+	         .files = LOG_FILES,
+	         .reason = "io",
+	         .repaired = true}, /* of a thread */
 		{.inject = "openat:error=EIO:when=1+", .files = LOG_FILES, .reason = "io", .repaired = true},
 		{.inject = "openat:error=ENOSPC:when=1+", .files = LOG_FILES, .reason = "disk_full", .stays = true},
 	};
