@@ -1,4 +1,4 @@
-/* bytes: a growing buffer, integers in network byte order, and where a UTF-8 character ends. */
+/* bytes: a growing buffer, integers in network byte order, and where a UTF-8 character ends. One thread a buffer. */
 #ifndef TANDEM_BYTES_H
 #define TANDEM_BYTES_H
 

@@ -1,5 +1,6 @@
 /* command: one entry of the table that main dispatches over. Each file NAME.c in producers/ and consumers/ defines
- * `const struct command NAME_command`; the Makefile makes the table from the file names ('-' in names is '_' in C). */
+ * `const struct command NAME_command`; the Makefile makes the table from the file names ('-' in names is '_' in C).
+ * The table is const. A command runs once in a process, on its first thread. */
 #ifndef TANDEM_COMMAND_H
 #define TANDEM_COMMAND_H
 

@@ -2,7 +2,7 @@
  *
  * The status says what to do; the code (a short snake_case word with static storage, also used as reason in dead letters,
  * halts and metrics) says what it was; the text is for people: what was found, what was expected, what to do. Callers
- * branch on status and code, never on the text. */
+ * branch on status and code, never on the text. A struct err is its caller's, zeroed before, and of one thread. */
 #ifndef TANDEM_ERR_H
 #define TANDEM_ERR_H
 

@@ -1,6 +1,7 @@
 /* halt: what a halted task leaves for people: <partition>.halt beside its file, a JSON object (reason, message, since), written
  * by rename and taken away when the task runs again. It is not state: nothing but `status` reads it. The room for it is taken
- * beforehand (<partition>.halt.new), since a full disk is a reason to halt. */
+ * beforehand (<partition>.halt.new), since a full disk is a reason to halt. Whoever holds the task's lock writes; anybody reads.
+ * Blocks as writing a small file does. */
 #ifndef TANDEM_HALT_H
 #define TANDEM_HALT_H
 

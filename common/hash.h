@@ -1,7 +1,7 @@
 /* hash: SipHash-2-4 with a 64-bit result (libsodium's crypto_shorthash), integers big-endian: every hash of the protocol.
  *
  * Vectors stand in tests/test_hash.c. The key K is the installation id, or derived from its secret where genesis says `keyed`
- * (seal.h). */
+ * (seal.h). Thread-safe; but for hash_random and hash_wipe pure functions. */
 #ifndef TANDEM_HASH_H
 #define TANDEM_HASH_H
 

@@ -3,7 +3,7 @@
  *
  * The lock file says who holds it and what it is doing, in a line that `status` and people read:
  *     pid 4711 folding
- * The page is mapped: changing the state is a store, not a system call. */
+ * The page is mapped: changing the state is a store, not a system call. One thread a lock; none of it waits for an owner. */
 #ifndef TANDEM_LOCK_H
 #define TANDEM_LOCK_H
 

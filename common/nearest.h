@@ -1,4 +1,4 @@
-/* nearest: "did you mean": the name a mistyped word is closest to. */
+/* nearest: "did you mean": the name a mistyped word is closest to. A pure function. */
 #ifndef TANDEM_NEAREST_H
 #define TANDEM_NEAREST_H
 

@@ -1,5 +1,6 @@
 /* rebuild: a task's file made again from the log, up to the mark and never further: what lies behind the mark may not have
- * been sent, and is folded by `run` with outputs on. Blocking. */
+ * been sent, and is folded by `run` with outputs on. Blocks for as long as folding takes; progress may end it. One
+ * call a thread, each with a log of its own. */
 #ifndef TANDEM_REBUILD_H
 #define TANDEM_REBUILD_H
 

@@ -4,7 +4,8 @@
  *
  * A live worker may write a later number between ours, and a reader that stands before the gap consumes it as one more gap.
  * So after the last of ours is acknowledged the destination is read back: while a higher number of the stream stands
- * before it, that is folded and sent too, and looked at again. Blocking. */
+ * before it, that is folded and sent too, and looked at again. Blocks for as long as folding takes;
+ * progress may end it. One call a thread, each with a log of its own. */
 #ifndef TANDEM_RESEND_H
 #define TANDEM_RESEND_H
 

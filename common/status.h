@@ -1,4 +1,5 @@
-/* status: what a partition's files say of a task, read beside a running worker without disturbing it. */
+/* status: what a partition's files say of a task, read beside a running worker without disturbing it. Blocks as reading the file
+ * does, and for each question to the log (log.h). One thread a log. */
 #ifndef TANDEM_STATUS_H
 #define TANDEM_STATUS_H
 
