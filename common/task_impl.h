@@ -1,4 +1,4 @@
-/* task_impl: what task.c (the file) and task_fold.c (the fold) share. Nobody else includes it. */
+/* task_impl: what task.c, task_file.c (the file), task_fold.c (the fold) and task_letters.c share. Nobody else includes it. */
 #ifndef TANDEM_TASK_IMPL_H
 #define TANDEM_TASK_IMPL_H
 
@@ -89,10 +89,10 @@ struct task_stream *streams_put(struct task *task, struct streams *streams, cons
 void streams_touch(struct streams *streams, const struct task_stream *stream);
 const struct topic *task_topic(const struct task *task, const char *name);
 
-/* Is it the file that is at fault: unreadable, or rows that contradict each other? */
-bool task_blames_file(const struct err *err);
-/* Says what to do about it, where FATAL is the file's fault. Returns status. */
-enum status task_file_advice(enum status status, struct err *err);
+/* Both only add: there is none such yet. */
+void task_add_topic(struct task *task, const char *name, int32_t partitions, enum headers_form form);
+struct task_gap *task_add_gap(struct task *task, const char *service, int32_t partition);
+
 enum status task_take_genesis(struct task *task, const struct genesis *genesis, struct err *err);
 
 /* The stream's gap row, new (count 0) where there is none; to be written at the next commit. */
@@ -106,6 +106,15 @@ bool task_owns(const struct task *task, const void *key, size_t len);
 enum status task_fold_publisher(struct fold *fold, struct err *err);
 /* Sends the record as a dead letter, and says which number it has. */
 uint64_t task_send_letter(struct fold *fold, const struct err *why);
+
+/* ---- task_file.c ---- */
+
+/* Opens or makes the file, checks that it is this task's, and reads all but the service's rows. */
+enum status task_open_file(struct task *task, const struct task_config *config, struct err *err);
+/* Is it the file that is at fault: unreadable, or rows that contradict each other? */
+bool task_blames_file(const struct err *err);
+/* Says what to do about it, where FATAL is the file's fault. Returns status. */
+enum status task_file_advice(enum status status, struct err *err);
 
 /* ---- task_letters.c: dead letters that come back, and what waits behind them ---- */
 
