@@ -6,6 +6,7 @@
 #include "genesis.h"
 #include "hash.h"
 #include "mark.h"
+#include "meter.h"
 #include "seam.h"
 #include "service.h"
 #include "support/folder.h"
@@ -13,6 +14,7 @@
 #include "support/stage.h"
 #include "verify.h"
 #include "worker.h"
+#include "worker_metrics.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -343,6 +345,48 @@ static void tasks_behind_their_mark_are_folded_side_by_side_and_send_nothing(voi
 	all_is_well(0);
 }
 
+/* A line of the page of metrics. */
+static bool shows(struct worker *worker, struct meter *meter, const char *line)
+{
+	struct buf page = {0};
+	const struct worker_config config = {.service = &service, .log = f.logs[0], .data = f.data[0], .meter = meter};
+	worker_metrics(worker, &config, NULL, &page);
+	bool found = strstr(buf_text(&page), line) != NULL;
+	if (!found)
+		print_message("%s\n", buf_text(&page));
+	buf_fini(&page);
+	return found;
+}
+
+static void what_is_folded_elsewhere_is_shown_and_counted(void **state)
+{
+	(void)state;
+	struct meter *meter = meter_new(&seam_system, "orders");
+	turn(SHUT, 15);
+	start_with(0, &(struct worker_config){.meter = meter});
+	until_in_the_middle();
+	assert_true(shows(f.workers[0], meter, "tandem_task_running{topic=\"orders\",partition=\"0\"} 1\n"));
+	assert_true(shows(f.workers[0], meter,
+	                  "tandem_task_state{topic=\"orders\",partition=\"0\",state=\"catching up\"} 1\n"));
+	assert_true(shows(f.workers[0], meter, "tandem_next_offset{topic=\"orders\",partition=\"0\"} "));
+	assert_true(
+		shows(f.workers[0], meter, "tandem_catching_up_target_offset{topic=\"orders\",partition=\"0\"} 801\n"));
+	turn(OPEN, 0);
+	for (bool caught_up = false; !caught_up; step_all()) {
+		caught_up = true;
+		for (size_t i = 0; i < PARTITIONS; i++) {
+			struct worker_task task;
+			worker_task(f.workers[0], i, &task);
+			caught_up = caught_up && !task.catching_up;
+		}
+	}
+	assert_true(shows(
+		f.workers[0], meter,
+		"tandem_events_processed_total{topic=\"orders\",type=\"OrderPlaced\",result=\"applied\"} 3200\n"));
+	close_worker(0);
+	meter_free(meter);
+}
+
 static void while_some_catch_up_the_others_are_folded_and_sent(void **state)
 {
 	(void)state;
@@ -524,6 +568,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(tasks_behind_their_mark_are_folded_side_by_side_and_send_nothing, setup,
 	                                        teardown),
+		cmocka_unit_test_setup_teardown(what_is_folded_elsewhere_is_shown_and_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(while_some_catch_up_the_others_are_folded_and_sent, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_in_the_middle_leaves_files_that_go_on_to_the_mark, setup,
 	                                        teardown),
