@@ -8,18 +8,29 @@
 #include <string.h>
 
 #define ROWS_BYTES_MAX  (3 << 20)
-#define BUCKETS_MIN     1024
+#define PLACES_MIN      1024
 #define SPARE_STEP      16 /* images of up to so many bytes more are of one class */
 #define SPARE_CLASSES   64
 #define SEEN_BLOCKS_MAX 16384 /* of 64 bytes; powers of two. Two million keys leave one wrong guess in five */
 #define SEEN_BLOCKS_MIN 64
-#define SEEN_SHARE      3 /* the filter takes a third of what is held, beside it */
+#define SEEN_SHARE      3  /* the filter takes a third of what is held, beside it */
+#define AHEAD_MAX       32 /* rows read for one that is wanted: those behind it in its table are often wanted next */
+#define AHEAD_FIRST     8
+#define AHEAD_WINDOW    512 /* of rows that were read ahead it is judged how many were wanted */
+#define AHEAD_TRY       16  /* where none is read ahead, one is with every so many */
+#define AHEAD_SHARE     128 /* and so much of the rows that are held at most */
 #define SCAN_BYTES                                                                                                     \
 	192 /* of what is held: a key of a table that was not empty is read each time that all is forgotten */
 
 struct column {
 	enum store_kind kind; /* STORE_NULL: ANY */
 	bool required;
+};
+
+/* What is written next, in the order of the table. */
+struct dirty {
+	uint64_t order; /* the beginning of the key, in its order: most are told apart by it */
+	struct entry *entry;
 };
 
 struct table {
@@ -30,9 +41,14 @@ struct table {
 	struct store_statement *get, *insert, *update, *delete; /* update: NULL where there is nothing but a key */
 	struct image *last;           /* no key in SQLite is above it; NULL: there is none at all */
 	struct entry *recent;         /* who was looked up last: a handler puts what it has just got */
+	struct store_statement *from; /* rows from a key on, in order, so many */
+	size_t ahead;                 /* so many: 1 to AHEAD_MAX */
+	size_t loads, ahead_read, ahead_used;
 	struct store_statement *scan; /* keys below one, from the highest down */
 	struct image *scanned;        /* keys from here on are held, or seen; NULL: none but those of `all` */
 	bool all;                     /* there are no others */
+	struct dirty *dirty;          /* every dirty entry, in the order in which they became it */
+	size_t dirty_count, dirty_room;
 };
 
 /* A filter of 512 bits a block, two bits a key: what is not in it was never put into it. */
@@ -51,15 +67,20 @@ struct image {
 };
 
 struct entry {
-	struct entry *next; /* in its bucket */
-	uint64_t hash;
 	struct table *table;
 	struct image *row; /* NULL: there is none */
 	bool stored;       /* SQLite has a row with this key */
 	bool dirty;        /* and it is another than ours */
 	bool listed;       /* among those that may be dirty */
 	bool again;        /* looked for again since it came */
+	bool ahead;        /* nobody has looked for it yet */
 	struct image key;
+};
+
+/* A hash table with open addressing; a key that is not there is mostly known by the hashes alone. */
+struct place {
+	uint64_t hash;
+	struct entry *entry; /* NULL: free */
 };
 
 struct change { /* what to go back to */
@@ -73,14 +94,12 @@ struct rows {
 	struct table *tables;
 	size_t table_count;
 	uint64_t secrets[2];
-	struct entry **buckets; /* a power of two of them */
-	size_t bucket_count, entry_count, bytes, bytes_max;
+	struct place *places; /* a power of two of them */
+	size_t place_count, entry_count, bytes, bytes_max;
 	size_t scan_keys;    /* at a time */
 	struct arena memory; /* of entries and images, until all are forgotten */
 	struct image *spare[SPARE_CLASSES];
-	struct seen *seen;    /* keys of rows that SQLite has and that were forgotten; NULL: none was */
-	struct entry **dirty; /* every dirty one, in the order in which they became it */
-	size_t dirty_count, dirty_room;
+	struct seen *seen; /* keys of rows that SQLite has and that were forgotten; NULL: none was */
 	struct change *changes;
 	size_t change_count, change_room;
 };
@@ -203,17 +222,18 @@ static enum status read_columns(struct rows *rows, struct table *table, struct e
 	return status;
 }
 
-/* `SELECT * FROM t WHERE (a, b) < (?1, ?2) ORDER BY 1 DESC, 2 DESC LIMIT 100` */
-static enum status prepare_scan(struct rows *rows, struct table *table, struct buf *names, struct err *err)
+/* `SELECT * FROM t WHERE (a, b) < (?1, ?2) ORDER BY 1 DESC, 2 DESC LIMIT ?3` */
+static enum status prepare_range(struct rows *rows, const struct table *table, const char *beyond, const char *way,
+                                 struct buf *names, struct store_statement **out, struct err *err)
 {
 	struct buf sql = {0};
-	buf_putf(&sql, "SELECT * FROM %s WHERE (%s) < (", table->name, buf_text(names));
+	buf_putf(&sql, "SELECT * FROM %s WHERE (%s) %s (", table->name, buf_text(names), beyond);
 	for (size_t i = 0; i < table->key_count; i++)
 		buf_putf(&sql, "%s?%d", i ? ", " : "", (int)i + 1);
 	for (size_t i = 0; i < table->key_count; i++)
-		buf_putf(&sql, "%s %d DESC", i ? "," : ") ORDER BY", (int)i + 1);
-	buf_putf(&sql, " LIMIT %zu", rows->scan_keys);
-	enum status status = store_prepare(rows->store, buf_text(&sql), &table->scan, err);
+		buf_putf(&sql, "%s %d%s", i ? "," : ") ORDER BY", (int)i + 1, way);
+	buf_putf(&sql, " LIMIT ?%d", (int)table->key_count + 1);
+	enum status status = store_prepare(rows->store, buf_text(&sql), out, err);
 	buf_fini(&sql);
 	return status;
 }
@@ -329,8 +349,10 @@ static enum status prepare(struct rows *rows, struct table *table, struct err *e
 		status = compile(rows, "DELETE FROM", table, &none, &where, &table->delete, err);
 	if (status == OK)
 		status = find_last(rows, table, err);
+	if (status == OK)
+		status = prepare_range(rows, table, ">=", "", &names, &table->from, err);
 	if (status == OK && !table->all)
-		status = prepare_scan(rows, table, &names, err);
+		status = prepare_range(rows, table, "<", " DESC", &names, &table->scan, err);
 	buf_fini(&names);
 	buf_fini(&where);
 	buf_fini(&set);
@@ -350,11 +372,12 @@ enum status rows_open(struct store *store, const char *const *tables, size_t cou
 	rows->scan_keys = rows->bytes_max / SCAN_BYTES + 1;
 	rows->table_count = count;
 	rows->tables = mem_zalloc(count, sizeof *rows->tables);
-	rows->bucket_count = BUCKETS_MIN;
-	rows->buckets = mem_zalloc(rows->bucket_count, sizeof *rows->buckets);
+	rows->place_count = PLACES_MIN;
+	rows->places = mem_zalloc(rows->place_count, sizeof *rows->places);
 	for (size_t i = 0; i < count && status == OK; i++) {
 		struct table *table = &rows->tables[i];
 		table->at = i;
+		table->ahead = AHEAD_FIRST;
 		store_table_name(tables[i], table->name);
 		status = read_columns(rows, table, err);
 		if (status == OK)
@@ -371,14 +394,14 @@ void rows_close(struct rows *rows)
 	if (!rows)
 		return;
 	for (size_t i = 0; i < rows->table_count; i++) {
+		mem_free(rows->tables[i].dirty);
 		mem_free(rows->tables[i].last);
 		mem_free(rows->tables[i].scanned);
 	}
 	mem_free(rows->seen);
 	arena_fini(&rows->memory);
-	mem_free(rows->dirty);
 	mem_free(rows->changes);
-	mem_free(rows->buckets);
+	mem_free(rows->places);
 	mem_free(rows->tables);
 	mem_free(rows);
 }
@@ -389,7 +412,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Buckets are nobody's business outside: any hash will do that outsiders, who choose the keys, cannot foresee. */
+/* Places are nobody's business outside: any hash will do that outsiders, who choose the keys, cannot foresee. */
 static uint64_t hash_of(const struct rows *rows, const struct table *table, const struct store_value *key)
 {
 	const uint64_t *secrets = rows->secrets;
@@ -415,39 +438,46 @@ static uint64_t hash_of(const struct rows *rows, const struct table *table, cons
 
 static struct entry *find(struct rows *rows, const struct table *table, const struct store_value *key, uint64_t hash)
 {
-	for (struct entry *entry = rows->buckets[hash & (rows->bucket_count - 1)]; entry; entry = entry->next)
-		if (entry->hash == hash && entry->table == table &&
-		    values_equal(entry->key.values, key, table->key_count))
-			return entry;
-	return NULL;
+	for (size_t at = hash;; at++) {
+		const struct place *place = &rows->places[at & (rows->place_count - 1)];
+		if (!place->entry)
+			return NULL;
+		if (place->hash == hash && place->entry->table == table &&
+		    values_equal(place->entry->key.values, key, table->key_count))
+			return place->entry;
+	}
 }
 
-static void more_buckets(struct rows *rows)
+static void place_put(struct rows *rows, uint64_t hash, struct entry *entry)
 {
-	size_t count = 2 * rows->bucket_count;
-	struct entry **buckets = mem_zalloc(count, sizeof *buckets);
-	for (size_t i = 0; i < rows->bucket_count; i++)
-		for (struct entry *entry = rows->buckets[i], *next; entry; entry = next) {
-			next = entry->next;
-			entry->next = buckets[entry->hash & (count - 1)];
-			buckets[entry->hash & (count - 1)] = entry;
-		}
-	mem_free(rows->buckets);
-	rows->buckets = buckets;
-	rows->bucket_count = count;
+	size_t at = hash;
+	while (rows->places[at & (rows->place_count - 1)].entry)
+		at++;
+	rows->places[at & (rows->place_count - 1)] = (struct place){hash, entry};
+}
+
+static void more_places(struct rows *rows)
+{
+	struct place *old = rows->places;
+	size_t old_count = rows->place_count;
+	rows->place_count *= 2;
+	rows->places = mem_zalloc(rows->place_count, sizeof *rows->places);
+	for (size_t i = 0; i < old_count; i++)
+		if (old[i].entry)
+			place_put(rows, old[i].hash, old[i].entry);
+	mem_free(old);
 }
 
 static struct entry *add(struct rows *rows, struct table *table, const struct store_value *key, uint64_t hash)
 {
-	if (rows->entry_count >= rows->bucket_count)
-		more_buckets(rows);
+	if (rows->entry_count >= rows->place_count / 4 * 3)
+		more_places(rows);
 	size_t size = image_size(key, table->key_count);
 	struct entry *entry = take(rows, offsetof(struct entry, key) + size);
-	*entry = (struct entry){.hash = hash, .table = table};
+	*entry = (struct entry){.table = table};
 	entry->key.size = size;
 	image_fill(&entry->key, key, table->key_count);
-	entry->next = rows->buckets[hash & (rows->bucket_count - 1)];
-	rows->buckets[hash & (rows->bucket_count - 1)] = entry;
+	place_put(rows, hash, entry);
 	rows->entry_count++;
 	return entry;
 }
@@ -494,12 +524,12 @@ static bool seen_has(struct seen *seen, uint64_t hash)
 }
 
 /* Every key that SQLite has is held, or seen, or below what was scanned: a random key that is new costs no search either. */
-static bool never_written(const struct rows *rows, const struct entry *entry)
+static bool never_written(const struct rows *rows, const struct entry *entry, uint64_t hash)
 {
 	const struct table *table = entry->table;
 	if (!table->all && !(table->scanned && compare_keys(table, &entry->key, table->scanned) >= 0))
 		return false;
-	return !rows->seen || !seen_has(rows->seen, entry->hash);
+	return !rows->seen || !seen_has(rows->seen, hash);
 }
 
 static bool beyond_last(const struct entry *entry)
@@ -508,22 +538,88 @@ static bool beyond_last(const struct entry *entry)
 	return !last || compare_keys(entry->table, &entry->key, last) > 0;
 }
 
-static enum status load(struct rows *rows, struct entry *entry, struct err *err)
+static void bind_key(struct store_statement *s, const struct table *table, const struct image *key)
+{
+	for (size_t i = 0; i < table->key_count; i++)
+		store_value_bind(s, (int)i + 1, &key->values[i]);
+}
+
+static enum status load_one(struct rows *rows, struct entry *entry, struct err *err)
 {
 	const struct table *table = entry->table;
-	struct store_statement *s = table->get;
 	struct store_value values[ROWS_COLUMNS_MAX];
-	if (beyond_last(entry) || never_written(rows, entry))
-		return OK;
-	for (size_t i = 0; i < table->key_count; i++)
-		store_value_bind(s, (int)i + 1, &entry->key.values[i]);
-	enum status status = store_step(s, &entry->stored, err);
+	bind_key(table->get, table, &entry->key);
+	enum status status = store_step(table->get, &entry->stored, err);
 	if (status == OK && entry->stored)
-		status = read_row(table, s, table->column_count, values, err);
+		status = read_row(table, table->get, table->column_count, values, err);
 	if (status == OK && entry->stored)
 		entry->row = image_new(rows, values, table->column_count);
+	store_done(table->get);
+	return status;
+}
+
+/* What is held already is newer, or the same. A row that is damaged is left to whoever looks for it. */
+static void take_ahead(struct rows *rows, struct table *table)
+{
+	struct store_value values[ROWS_COLUMNS_MAX];
+	if (read_row(table, table->from, table->column_count, values, NULL) != OK)
+		return;
+	uint64_t hash = hash_of(rows, table, values);
+	if (find(rows, table, values, hash))
+		return;
+	struct entry *entry = add(rows, table, values, hash);
+	entry->row = image_new(rows, values, table->column_count);
+	entry->stored = entry->ahead = true;
+	table->ahead_read++;
+}
+
+/* The row that is wanted, where there is one, and those behind it. */
+static enum status load_from(struct rows *rows, struct entry *entry, size_t count, struct err *err)
+{
+	struct table *table = entry->table;
+	struct store_statement *s = table->from;
+	struct store_value values[ROWS_COLUMNS_MAX];
+	size_t bytes_max = rows->bytes + rows->bytes_max / AHEAD_SHARE;
+	enum status status = OK;
+	bool row = true;
+	bind_key(s, table, &entry->key);
+	store_bind_int(s, (int)table->key_count + 1, (int64_t)count);
+	for (size_t i = 0; status == OK && row && i < count && rows->bytes < bytes_max; i++) {
+		status = store_step(s, &row, err);
+		if (status != OK || !row)
+			break;
+		if (i > 0) {
+			take_ahead(rows, table);
+			continue;
+		}
+		status = read_row(table, s, table->column_count, values, err);
+		entry->stored = status == OK && values_equal(values, entry->key.values, table->key_count);
+		if (entry->stored)
+			entry->row = image_new(rows, values, table->column_count);
+	}
 	store_done(s);
 	return status;
+}
+
+/* To read a row ahead costs a fifth of what it costs to look for it. */
+static size_t rows_to_read(struct table *table)
+{
+	if (table->ahead_read >= AHEAD_WINDOW) {
+		if (table->ahead_used >= table->ahead_read / 2 && table->ahead < AHEAD_MAX)
+			table->ahead *= 2;
+		else if (table->ahead_used < table->ahead_read / 4 && table->ahead > 1)
+			table->ahead /= 2;
+		table->ahead_read = table->ahead_used = 0;
+	}
+	return table->ahead > 1 || table->loads++ % AHEAD_TRY ? table->ahead : 2;
+}
+
+static enum status load(struct rows *rows, struct entry *entry, uint64_t hash, struct err *err)
+{
+	if (beyond_last(entry) || never_written(rows, entry, hash))
+		return OK;
+	size_t count = rows_to_read(entry->table);
+	return count > 1 ? load_from(rows, entry, count, err) : load_one(rows, entry, err);
 }
 
 static enum status look_up(struct rows *rows, struct table *table, const struct store_value *key, struct entry **out,
@@ -544,10 +640,12 @@ static enum status look_up(struct rows *rows, struct table *table, const struct 
 	enum status status = OK;
 	*out = find(rows, table, key, hash);
 	if (*out) {
-		(*out)->again = true;
+		table->ahead_used += (*out)->ahead;
+		(*out)->again = !(*out)->ahead;
+		(*out)->ahead = false;
 	} else {
 		*out = add(rows, table, key, hash);
-		status = load(rows, *out, err);
+		status = load(rows, *out, hash, err);
 	}
 	table->recent = *out;
 	return status;
@@ -564,17 +662,31 @@ enum status rows_get(struct rows *rows, size_t table, const struct store_value *
 
 /* ---- writing ---- */
 
-static void set_dirty(struct rows *rows, struct entry *entry)
+/* Two keys whose orders differ are in this order. */
+static uint64_t order_of(const struct store_value *key)
 {
+	uint8_t bytes[8] = {0};
+	uint64_t order = (uint64_t)key->number ^ UINT64_C(1) << 63;
+	if (has_bytes(key)) {
+		if (key->len)
+			memcpy(bytes, key->bytes, key->len < sizeof bytes ? key->len : sizeof bytes);
+		order = be64_get(bytes);
+	}
+	return (uint64_t)key->kind << 61 | order >> 3;
+}
+
+static void set_dirty(struct entry *entry)
+{
+	struct table *table = entry->table;
 	entry->dirty = true;
 	if (entry->listed)
 		return;
 	entry->listed = true;
-	if (rows->dirty_count == rows->dirty_room) {
-		rows->dirty_room = rows->dirty_room ? 2 * rows->dirty_room : 1024;
-		rows->dirty = mem_realloc(rows->dirty, rows->dirty_room * sizeof *rows->dirty);
+	if (table->dirty_count == table->dirty_room) {
+		table->dirty_room = table->dirty_room ? 2 * table->dirty_room : 64;
+		table->dirty = mem_realloc(table->dirty, table->dirty_room * sizeof *table->dirty);
 	}
-	rows->dirty[rows->dirty_count++] = entry;
+	table->dirty[table->dirty_count++] = (struct dirty){order_of(entry->key.values), entry};
 }
 
 static void change(struct rows *rows, struct entry *entry, struct image *row)
@@ -585,7 +697,7 @@ static void change(struct rows *rows, struct entry *entry, struct image *row)
 	}
 	rows->changes[rows->change_count++] = (struct change){entry, entry->row, entry->dirty};
 	entry->row = row;
-	set_dirty(rows, entry);
+	set_dirty(entry);
 }
 
 enum status rows_put(struct rows *rows, size_t at, const struct store_value *row, struct err *err)
@@ -635,10 +747,10 @@ enum status rows_keep(struct rows *rows, struct err *err)
 
 static int by_key(const void *a, const void *b)
 {
-	const struct entry *x = *(const struct entry *const *)a, *y = *(const struct entry *const *)b;
-	if (x->table != y->table)
-		return x->table->at < y->table->at ? -1 : 1;
-	return compare_keys(x->table, &x->key, &y->key);
+	const struct dirty *x = a, *y = b;
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return compare_keys(x->entry->table, &x->entry->key, &y->entry->key);
 }
 
 /* Of what was written of a table the highest key; its row may be deleted: it is a bound. */
@@ -650,7 +762,7 @@ static void raise_last(const struct entry *highest)
 
 /* Dirty entries of one table, by key. */
 struct run {
-	struct entry **at, **end;
+	const struct dirty *at, *end;
 };
 
 /* The next one that SQLite has no row for: a feed of the INSERT, which takes them all. */
@@ -658,7 +770,7 @@ static const struct store_value *next_new(void *arg)
 {
 	struct run *run = arg;
 	while (run->at < run->end) {
-		struct entry *entry = *run->at++;
+		struct entry *entry = run->at++->entry;
 		if (!entry->dirty || !entry->row || entry->stored)
 			continue;
 		entry->dirty = false;
@@ -680,14 +792,17 @@ static enum status write_changed(struct entry *entry, struct err *err)
 	return store_run(s, err);
 }
 
-static enum status write_table(struct table *table, struct run all, struct err *err)
+static enum status write_table(struct table *table, struct err *err)
 {
+	const struct run all = {table->dirty, table->dirty + table->dirty_count};
 	struct run fresh = all;
 	const struct entry *highest = NULL;
 	enum status status = OK;
 	bool any_new = false;
-	for (struct entry **at = all.at; at < all.end; at++) {
-		struct entry *entry = *at;
+	if (table->dirty_count > 1)
+		qsort(table->dirty, table->dirty_count, sizeof *table->dirty, by_key);
+	for (const struct dirty *at = all.at; at < all.end; at++) {
+		struct entry *entry = at->entry;
 		entry->listed = false;
 		if (!entry->dirty) /* what made it so was undone */
 			continue;
@@ -696,17 +811,19 @@ static enum status write_table(struct table *table, struct run all, struct err *
 	}
 	if (any_new)
 		status = store_run_fed(table->insert, next_new, &fresh, err);
-	for (struct entry **at = all.at; at < all.end && status == OK; at++) {
-		struct entry *entry = *at;
+	for (const struct dirty *at = all.at; at < all.end && status == OK; at++) {
+		struct entry *entry = at->entry;
 		if (!entry->dirty)
 			continue;
 		status = write_changed(entry, err);
 		entry->dirty = false;
 		entry->stored = entry->row != NULL;
 	}
-	if (status == OK)
-		raise_last(highest);
-	return status;
+	if (status != OK)
+		return status;
+	table->dirty_count = 0;
+	raise_last(highest);
+	return OK;
 }
 
 static enum status scan_some(struct rows *rows, struct table *table, struct err *err)
@@ -719,8 +836,8 @@ static enum status scan_some(struct rows *rows, struct table *table, struct err 
 		from = table->scanned;
 		seen_add(rows->seen, hash_of(rows, table, from->values));
 	}
-	for (size_t i = 0; i < table->key_count; i++)
-		store_value_bind(s, (int)i + 1, &from->values[i]);
+	bind_key(s, table, from);
+	store_bind_int(s, (int)table->key_count + 1, (int64_t)rows->scan_keys);
 	for (size_t count = 1;; count++) {
 		bool row;
 		enum status status = store_step(s, &row, err);
@@ -741,9 +858,9 @@ static enum status scan_some(struct rows *rows, struct table *table, struct err 
 }
 
 /* Into the memory that is used from now on. */
-static void keep_entry(struct rows *rows, const struct entry *old)
+static void keep_entry(struct rows *rows, const struct entry *old, uint64_t hash)
 {
-	struct entry *entry = add(rows, old->table, old->key.values, old->hash);
+	struct entry *entry = add(rows, old->table, old->key.values, hash);
 	entry->stored = true;
 	entry->row = image_new(rows, old->row->values, old->table->column_count);
 }
@@ -752,24 +869,24 @@ static void keep_entry(struct rows *rows, const struct entry *old)
 static enum status forget(struct rows *rows, struct err *err)
 {
 	enum status status = OK;
-	struct entry **old = rows->buckets;
+	struct place *old = rows->places;
 	struct arena memory = rows->memory;
 	if (!rows->seen)
 		rows->seen = seen_new(rows->bytes_max);
-	rows->buckets = mem_zalloc(rows->bucket_count, sizeof *rows->buckets);
+	size_t old_count = rows->place_count;
+	rows->places = mem_zalloc(rows->place_count, sizeof *rows->places);
 	rows->memory = (struct arena){0};
 	memset(rows->spare, 0, sizeof rows->spare);
-	size_t old_count = rows->bucket_count;
 	rows->entry_count = rows->bytes = 0;
-	for (size_t i = 0; i < old_count; i++)
-		for (const struct entry *entry = old[i]; entry; entry = entry->next) {
-			if (!entry->stored)
-				continue;
-			if (entry->again && entry->row && rows->bytes < rows->bytes_max / 2)
-				keep_entry(rows, entry);
-			else
-				seen_add(rows->seen, entry->hash);
-		}
+	for (size_t i = 0; i < old_count; i++) {
+		const struct entry *entry = old[i].entry;
+		if (!entry || !entry->stored)
+			continue;
+		if (entry->again && entry->row && rows->bytes < rows->bytes_max / 2)
+			keep_entry(rows, entry, old[i].hash);
+		else
+			seen_add(rows->seen, old[i].hash);
+	}
 	mem_free(old);
 	arena_fini(&memory);
 	for (size_t i = 0; i < rows->table_count && status == OK; i++) {
@@ -783,16 +900,9 @@ static enum status forget(struct rows *rows, struct err *err)
 enum status rows_flush(struct rows *rows, struct err *err)
 {
 	enum status status = OK;
-	if (rows->dirty_count)
-		qsort(rows->dirty, rows->dirty_count, sizeof *rows->dirty, by_key);
-	for (size_t from = 0, to; from < rows->dirty_count && status == OK; from = to) {
-		struct table *table = rows->dirty[from]->table;
-		for (to = from + 1; to < rows->dirty_count && rows->dirty[to]->table == table;)
-			to++;
-		status = write_table(table, (struct run){rows->dirty + from, rows->dirty + to}, err);
-	}
+	for (size_t i = 0; i < rows->table_count && status == OK; i++)
+		status = write_table(&rows->tables[i], err);
 	if (status != OK)
 		return status;
-	rows->dirty_count = 0;
 	return rows->bytes > rows->bytes_max ? forget(rows, err) : OK;
 }
