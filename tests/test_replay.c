@@ -421,7 +421,7 @@ static void what_is_no_event_says_why(void **state)
 	assert_non_null(strstr(f.text, "\"type\":\"OrderPlaced\",\"payload\":{\"hex\":"));
 }
 
-/* ---- following, stopping ---- */
+/* ---- formats ---- */
 
 static void a_format_writes_what_kcats_does(void **state)
 {
@@ -493,6 +493,8 @@ static void a_format_that_is_none_is_refused(void **state)
 		assert_ptr_equal(strstr(wrong, formats[i][1]), wrong);
 	}
 }
+
+/* ---- the rate, following, stopping ---- */
 
 static void the_rate_is_kept(void **state)
 {
