@@ -1,6 +1,7 @@
 /* logging: JSON lines, plain lines, levels, and repeats that are counted. */
 #include "json.h"
 #include "logging.h"
+#include "support/fake_clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,21 +11,7 @@
 
 #include <cmocka.h>
 
-static int64_t wall_ms, monotonic_us;
-
-static int64_t fake_wall(void *arg)
-{
-	(void)arg;
-	return wall_ms;
-}
-
-static int64_t fake_monotonic(void *arg)
-{
-	(void)arg;
-	return monotonic_us;
-}
-
-static const struct seam seam = {fake_wall, fake_monotonic, NULL, NULL};
+static struct fake_clock fake;
 
 struct fixture {
 	struct logging *logging;
@@ -35,12 +22,11 @@ struct fixture {
 
 static void begin(struct fixture *f, enum logging_format format)
 {
-	wall_ms = 1795406435042;
-	monotonic_us = 0;
+	fake_clock_init(&fake);
 	*f = (struct fixture){0};
 	f->out = open_memstream(&f->text, &f->size);
 	f->logging = logging_new(&(struct logging_config){
-		.seam = &seam, .out = f->out, .level = LOGGING_INFO, .format = format, .service = "order"});
+		.seam = &fake.seam, .out = f->out, .level = LOGGING_INFO, .format = format, .service = "order"});
 }
 
 static void end(struct fixture *f)
@@ -118,7 +104,7 @@ static void repeats_are_held_back_and_counted(void **state)
 	assert_int_equal(lines(&f), LOGGING_BURST);
 	logging_write(f.logging, LOGGING_INFO, "something else");
 	assert_int_equal(lines(&f), LOGGING_BURST + 1);
-	monotonic_us = LOGGING_WINDOW_MS * 1000;
+	fake.monotonic_us = LOGGING_WINDOW_MS * 1000;
 	logging_write(f.logging, LOGGING_ERROR, "broker down", LOGGING_INT("i", -1));
 	assert_int_equal(lines(&f), LOGGING_BURST + 2);
 	assert_non_null(strstr(f.text, "\"i\":-1,\"repeated\":90}"));
@@ -134,7 +120,7 @@ static void a_count_is_never_lost(void **state)
 		logging_write(f.logging, LOGGING_INFO, "again");
 	logging_poll(f.logging);
 	assert_int_equal(lines(&f), LOGGING_BURST);
-	monotonic_us = LOGGING_WINDOW_MS * 1000;
+	fake.monotonic_us = LOGGING_WINDOW_MS * 1000;
 	logging_poll(f.logging);
 	assert_int_equal(lines(&f), LOGGING_BURST + 1);
 	assert_non_null(strstr(f.text, "\"msg\":\"again\",\"service\":\"order\",\"repeated\":5}"));

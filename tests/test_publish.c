@@ -3,6 +3,7 @@
 #include "events.h"
 #include "hash.h"
 #include "log_memory.h"
+#include "support/fake_clock.h"
 #include "support/installation.h"
 
 #include <setjmp.h>
@@ -16,28 +17,7 @@
 
 #define PARTITIONS 3
 
-/* Time goes on by a millisecond whenever it is asked for: nothing here waits. */
-static int64_t clock_us;
-
-static int64_t fake_wall(void *arg)
-{
-	(void)arg;
-	return 1795406435042;
-}
-
-static int64_t fake_monotonic(void *arg)
-{
-	(void)arg;
-	return clock_us += 1000;
-}
-
-static void fake_random(void *arg, void *out, size_t len)
-{
-	(void)arg;
-	memset(out, 7, len);
-}
-
-static const struct seam seam = {fake_wall, fake_monotonic, fake_random, NULL};
+static struct fake_clock fake;
 
 static struct fixture {
 	struct log_memory *memory;
@@ -76,9 +56,11 @@ static int setup(void **state)
 {
 	(void)state;
 	f = (struct fixture){0};
-	clock_us = 0;
-	f.memory = log_memory_new(&seam);
-	if (log_open("local::memory:", &(struct log_config){.seam = &seam, .memory = f.memory}, &f.log, &f.err) != OK)
+	fake_clock_init(&fake);
+	fake.tick_us = 1000;
+	f.memory = log_memory_new(&fake.seam);
+	if (log_open("local::memory:", &(struct log_config){.seam = &fake.seam, .memory = f.memory}, &f.log, &f.err) !=
+	    OK)
 		return -1;
 	f.options = (struct publish_options){
 		.source = PUBLISH_GENERATED,
@@ -89,7 +71,7 @@ static int setup(void **state)
 	                     .lines_min = 1,
 	                     .lines_max = 3,
 	                     .stock = 5},
-		.sender = {.log = f.log, .seam = &seam, .patience_ms = 60000, .stopped = stop_later}};
+		.sender = {.log = f.log, .seam = &fake.seam, .patience_ms = 60000, .stopped = stop_later}};
 	return 0;
 }
 
@@ -382,7 +364,7 @@ static void traces_are_drawn_at_random_else(void **state)
 	f.options.sender.traces = (struct traces_config){.one_in = 1};
 	assert_int_equal(publish(), OK);
 	assert_int_equal(traced(&hash), 220);
-	static const char drawn[] = "00-07070707070707070707070707070707-0707070707070707-01"; /* fake_random */
+	static const char drawn[] = "00-07070707070707070707070707070707-0707070707070707-01"; /* fake_clock.h */
 	assert_true(hash == 220 * hash_bytes(key, drawn, strlen(drawn)));
 }
 
@@ -576,9 +558,9 @@ static void the_rate_is_kept(void **state)
 	(void)state;
 	install();
 	f.options.sender.rate = 100;
-	int64_t before = clock_us;
+	int64_t before = fake.monotonic_us;
 	assert_int_equal(publish(), OK);
-	assert_true(clock_us - before >= 2190000);
+	assert_true(fake.monotonic_us - before >= 2190000);
 }
 
 int main(void)

@@ -4,6 +4,7 @@
 #include "../producers/topics/plan.h"
 #include "log_memory.h"
 #include "service.h"
+#include "support/fake_clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,28 +16,7 @@
 #define TOPICS     6
 #define PARTITIONS 14 /* inventory and its dead letters have 3 each, the other four 2 */
 
-/* Time goes on by a millisecond whenever it is asked for, ids are random enough. */
-static int64_t clock_us, random_calls;
-
-static int64_t fake_wall(void *arg)
-{
-	(void)arg;
-	return 1795406435042;
-}
-
-static int64_t fake_monotonic(void *arg)
-{
-	(void)arg;
-	return clock_us += 1000;
-}
-
-static void fake_random(void *arg, void *out, size_t len)
-{
-	(void)arg;
-	memset(out, (int)++random_calls, len);
-}
-
-static const struct seam seam = {fake_wall, fake_monotonic, fake_random, NULL};
+static struct fake_clock fake;
 
 static struct fixture {
 	struct log_memory *memory;
@@ -93,11 +73,15 @@ static int setup(void **state)
 {
 	(void)state;
 	f = (struct fixture){0};
-	f.memory = log_memory_new(&seam);
+	fake_clock_init(&fake);
+	fake.tick_us = 1000;
+	fake.random = fake.random_step = 1;
+	f.memory = log_memory_new(&fake.seam);
 	log_memory_set_faults(f.memory, &(struct log_memory_faults){.produce = fate});
-	f.request = (struct create_request){.seam = &seam, .single_replica = true, .patience_ms = 1000};
+	f.request = (struct create_request){.seam = &fake.seam, .single_replica = true, .patience_ms = 1000};
 	f.out = open_memstream(&f.text, &f.text_len);
-	if (log_open("local::memory:", &(struct log_config){.seam = &seam, .memory = f.memory}, &f.log, &f.err) != OK)
+	if (log_open("local::memory:", &(struct log_config){.seam = &fake.seam, .memory = f.memory}, &f.log, &f.err) !=
+	    OK)
 		return 1;
 	return plan(2, "inventory=3", &f.request.plan) != OK;
 }

@@ -1,6 +1,7 @@
 /* tracer: the spans of workers. Both services in one process, and a collector beside them. */
 #include "header.h"
 #include "support/collector.h"
+#include "support/fake_clock.h"
 #include "support/flow.h"
 #include "support/gated.h"
 #include "tracer.h"
@@ -389,37 +390,24 @@ static void a_trace_is_sent_by_every_service_or_by_none(void **state)
 		assert_string_equal(collector_attribute(json_array_get(f.spans, i), "tandem.key"), "A");
 }
 
-static int64_t wall_ms, monotonic_us;
-
-static int64_t fake_wall(void *arg)
-{
-	(void)arg;
-	return wall_ms;
-}
-
-static int64_t fake_monotonic(void *arg)
-{
-	(void)arg;
-	return monotonic_us;
-}
-
 static void a_clock_is_as_fine_as_the_monotonic_one_and_follows_the_wall(void **state)
 {
 	(void)state;
-	const struct seam seam = {fake_wall, fake_monotonic, NULL, NULL};
-	struct trace_clock clock = {.seam = &seam};
-	wall_ms = 1700000000000;
-	monotonic_us = 5;
+	struct fake_clock fake;
+	struct trace_clock clock = {.seam = &fake.seam};
+	fake_clock_init(&fake);
+	fake.wall_ms = 1700000000000;
+	fake.monotonic_us = 5;
 	assert_int_equal(trace_now_us(&clock), 1700000000000000);
-	monotonic_us += 999;
+	fake.monotonic_us += 999;
 	assert_int_equal(trace_now_us(&clock), 1700000000000999);
-	wall_ms += 1;
-	monotonic_us += 1;
+	fake.wall_ms += 1;
+	fake.monotonic_us += 1;
 	assert_int_equal(trace_now_us(&clock), 1700000000001000);
-	wall_ms -= 3600000;
+	fake.wall_ms -= 3600000;
 	assert_int_equal(trace_now_us(&clock), 1699996400001000);
-	wall_ms += 7200000;
-	monotonic_us += 10;
+	fake.wall_ms += 7200000;
+	fake.monotonic_us += 10;
 	assert_int_equal(trace_now_us(&clock), 1700003600001000);
 }
 
