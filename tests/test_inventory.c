@@ -1,5 +1,5 @@
 /* The inventory worker: stock, reservations and every answer. After each test's last event the stock is checked against
- * receipts and reservations (balanced). The rules of all records are in test_task_fold.c. */
+ * receipts and reservations (balanced). The rules of all records are in test_task_fold.c and test_task_publishers.c. */
 #include "support/records.h"
 
 #include <setjmp.h>

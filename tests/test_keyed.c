@@ -21,19 +21,10 @@ static const struct secret other_secret = {"fedcba9876543210fedcba9876543210", 3
 
 /* ---- records ---- */
 
-static struct log_record an_order(struct records *records, int from)
-{
-	const char *id = records_id(records, "A", from, 0, RECORDS_ORDER_PARTITIONS);
-	struct order_line line = {.sku = "sku", .quantity = 1, .unit_price_minor = 100, .currency = NULL};
-	struct order_placed event = {
-		.order_id = id, .currency = "GBP", .placed_at = 1700000000000, .lines = {&line, 1}};
-	return records_publisher(records, &order_placed_type, &event);
-}
-
 /* Asks for stock of a new order and gives the answer of the partition that was asked. */
 static struct log_record an_answer(struct records *records, int from, int32_t *source)
 {
-	struct log_record order = an_order(records, from);
+	struct log_record order = records_order(records, from);
 	assert_int_equal(records_fold(records, &order), TASK_APPLIED);
 	*source = records_raw_output(records, 0)->partition;
 	const char *order_id = arena_copy(&records->arena, order.key.data, (size_t)order.key.len);
@@ -209,7 +200,7 @@ static void headers_that_would_halt_a_public_installation_are_forged(void **stat
 	               {"\x01\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0nobody", 27}};
 	struct records records;
 	records_begin_keyed(&records, "order", 0, &secret);
-	struct log_record order = an_order(&records, 1);
+	struct log_record order = records_order(&records, 1);
 	for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
 		struct log_record forged =
 			records_with_header(&records, &order, HEADER_STREAM, headers[i].bytes, (size_t)headers[i].len);
@@ -238,7 +229,7 @@ static void a_publisher_needs_no_proof(void **state)
 	(void)state;
 	struct records records;
 	records_begin_keyed(&records, "order", 0, &secret);
-	struct log_record order = an_order(&records, 1), wrong = order;
+	struct log_record order = records_order(&records, 1), wrong = order;
 	assert_int_equal(records_fold(&records, &order), TASK_APPLIED);
 	wrong.value = (struct log_bytes){"nonsense", 8};
 	assert_int_equal(records_fold(&records, &wrong), TASK_REJECTED);
@@ -275,7 +266,7 @@ static void a_redrive_is_taken_from_one_who_has_the_secret_alone(void **state)
 	struct header_list list;
 	const struct redrive redrive = {.topic = "orders.dlq", .partition = 0, .number = 1, .offset = 1};
 	records_begin_keyed(&records, "order", 0, &secret);
-	struct log_record order = an_order(&records, 1), wrong = order;
+	struct log_record order = records_order(&records, 1), wrong = order;
 	wrong.value = (struct log_bytes){"nonsense", 8};
 	assert_int_equal(records_fold(&records, &wrong), TASK_REJECTED);
 	header_list_init(&list, &records.arena, 1);
@@ -283,7 +274,7 @@ static void a_redrive_is_taken_from_one_who_has_the_secret_alone(void **state)
 	order.headers = list.items;
 	order.header_count = list.count;
 	is_forged(&records, &order); /* who may publish can publish the order, and not say whose letter it is */
-	struct log_record sealed = order, other = an_order(&records, 50);
+	struct log_record sealed = order, other = records_order(&records, 50);
 	seal_control(&records.seal, "orders", 0, &records.arena, &sealed);
 	other.headers = sealed.headers;
 	other.header_count = sealed.header_count;
@@ -426,13 +417,13 @@ static void a_file_of_before_there_were_keyed_chains_is_of_public_ones(void **st
 	struct records records;
 	struct err err = {0};
 	records_begin_file(&records, command_service("order"), 0);
-	struct log_record order = an_order(&records, 1);
+	struct log_record order = records_order(&records, 1);
 	assert_int_equal(records_fold(&records, &order), TASK_APPLIED);
 	assert_int_equal(task_commit(records.task, &err), OK);
 	records_edit(&records, "DROP TABLE keyed");
 	assert_int_equal(records_number(&records, "SELECT count(*) FROM keyed"), 0);
 	assert_false(task_seal(records.task)->keyed);
-	order = an_order(&records, 50);
+	order = records_order(&records, 50);
 	assert_int_equal(records_fold(&records, &order), TASK_APPLIED);
 	records_end(&records);
 }

@@ -1,5 +1,5 @@
 /* The order worker: every transition of an order and every rule of OrderPlaced and OrderCancelRequested. The rules of all
- * records are in test_task_fold.c. */
+ * records are in test_task_fold.c and test_task_publishers.c. */
 #include "support/records.h"
 
 #include <setjmp.h>

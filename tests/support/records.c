@@ -207,6 +207,27 @@ struct log_record records_restreamed(struct records *records, const struct log_r
 	return out;
 }
 
+const char *records_order_id(struct records *records, int from)
+{
+	return records_id(records, "A", from, records->partition, RECORDS_ORDER_PARTITIONS);
+}
+
+struct order_placed records_order_placed(struct records *records, const char *order_id)
+{
+	struct order_line *line = arena_alloc(&records->arena, sizeof *line);
+	*line = (struct order_line){.sku = "SKU", .quantity = 1, .unit_price_minor = 100};
+	struct order_placed event = {.order_id = order_id, .currency = "GBP", .placed_at = 1};
+	event.lines.items = line;
+	event.lines.count = 1;
+	return event;
+}
+
+struct log_record records_order(struct records *records, int from)
+{
+	const struct order_placed event = records_order_placed(records, records_order_id(records, from));
+	return records_publisher(records, &order_placed_type, &event);
+}
+
 struct log_record records_control(struct records *records, const struct event_type *type, const void *event)
 {
 	struct log_record record = records_publisher(records, type, event);

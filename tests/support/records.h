@@ -58,6 +58,10 @@ void records_genesis(struct genesis *out, const char *topic, int32_t partition);
 
 /* Makes records: all but offset and timestamp, which records_fold sets. */
 struct log_record records_publisher(struct records *records, const struct event_type *type, const void *event);
+/* An order of one line: its id begins with A and belongs to this partition, as records_id has it. */
+const char *records_order_id(struct records *records, int from);
+struct order_placed records_order_placed(struct records *records, const char *order_id);
+struct log_record records_order(struct records *records, int from);
 struct log_record records_control(struct records *records, const struct event_type *type, const void *event);
 /* The next event of the stream from service/source to this task, numbered and chained. */
 struct log_record records_numbered(struct records *records, const char *service, int32_t source, const char *key,
