@@ -74,6 +74,7 @@ struct entry {
 	bool listed;       /* among those that may be dirty */
 	bool again;        /* looked for again since it came */
 	bool ahead;        /* nobody has looked for it yet */
+	bool waits;        /* dirty, and written later: it stays when others are forgotten */
 	struct image key;
 };
 
@@ -735,14 +736,6 @@ void rows_undo(struct rows *rows)
 	}
 }
 
-enum status rows_keep(struct rows *rows, struct err *err)
-{
-	for (size_t i = 0; i < rows->change_count; i++)
-		image_free(rows, rows->changes[i].row);
-	rows->change_count = 0;
-	return rows->bytes > rows->bytes_max ? rows_flush(rows, err) : OK;
-}
-
 /* ---- flushing ---- */
 
 static int by_key(const void *a, const void *b)
@@ -792,7 +785,17 @@ static enum status write_changed(struct entry *entry, struct err *err)
 	return store_run(s, err);
 }
 
-static enum status write_table(struct table *table, struct err *err)
+/* What changes again and again is not written each time that others are forgotten. room: for such, in bytes. */
+static bool may_wait(const struct entry *entry, size_t *room)
+{
+	size_t size = entry->row ? sizeof *entry + entry->key.size + entry->row->size : 0;
+	if (!entry->again || !entry->stored || !size || size > *room)
+		return false;
+	*room -= size;
+	return true;
+}
+
+static enum status write_table(struct table *table, size_t *room, struct err *err)
 {
 	const struct run all = {table->dirty, table->dirty + table->dirty_count};
 	struct run fresh = all;
@@ -807,13 +810,14 @@ static enum status write_table(struct table *table, struct err *err)
 		if (!entry->dirty) /* what made it so was undone */
 			continue;
 		highest = entry;
+		entry->waits = may_wait(entry, room);
 		any_new = any_new || (entry->row && !entry->stored);
 	}
 	if (any_new)
 		status = store_run_fed(table->insert, next_new, &fresh, err);
 	for (const struct dirty *at = all.at; at < all.end && status == OK; at++) {
 		struct entry *entry = at->entry;
-		if (!entry->dirty)
+		if (!entry->dirty || entry->waits)
 			continue;
 		status = write_changed(entry, err);
 		entry->dirty = false;
@@ -863,9 +867,11 @@ static void keep_entry(struct rows *rows, const struct entry *old, uint64_t hash
 	struct entry *entry = add(rows, old->table, old->key.values, hash);
 	entry->stored = true;
 	entry->row = image_new(rows, old->row->values, old->table->column_count);
+	if (old->dirty)
+		set_dirty(entry);
 }
 
-/* Nothing is dirty. What was looked for more than once stays, up to half of what may be held; the rest is forgotten. */
+/* Nothing is dirty but what waits. What was looked for more than once stays, up to half of what may be held; the rest is forgotten. */
 static enum status forget(struct rows *rows, struct err *err)
 {
 	enum status status = OK;
@@ -882,7 +888,7 @@ static enum status forget(struct rows *rows, struct err *err)
 		const struct entry *entry = old[i].entry;
 		if (!entry || !entry->stored)
 			continue;
-		if (entry->again && entry->row && rows->bytes < rows->bytes_max / 2)
+		if (entry->dirty || (entry->again && entry->row && rows->bytes < rows->bytes_max / 2))
 			keep_entry(rows, entry, old[i].hash);
 		else
 			seen_add(rows->seen, old[i].hash);
@@ -897,12 +903,27 @@ static enum status forget(struct rows *rows, struct err *err)
 	return status;
 }
 
-enum status rows_flush(struct rows *rows, struct err *err)
+static enum status write_all(struct rows *rows, size_t room, struct err *err)
 {
 	enum status status = OK;
 	for (size_t i = 0; i < rows->table_count && status == OK; i++)
-		status = write_table(&rows->tables[i], err);
-	if (status != OK)
-		return status;
-	return rows->bytes > rows->bytes_max ? forget(rows, err) : OK;
+		status = write_table(&rows->tables[i], &room, err);
+	return status;
+}
+
+enum status rows_flush(struct rows *rows, struct err *err)
+{
+	enum status status = write_all(rows, 0, err);
+	return status == OK && rows->bytes > rows->bytes_max ? forget(rows, err) : status;
+}
+
+enum status rows_keep(struct rows *rows, struct err *err)
+{
+	for (size_t i = 0; i < rows->change_count; i++)
+		image_free(rows, rows->changes[i].row);
+	rows->change_count = 0;
+	if (rows->bytes <= rows->bytes_max)
+		return OK;
+	enum status status = write_all(rows, rows->bytes_max / 2, err);
+	return status == OK ? forget(rows, err) : status;
 }
