@@ -446,7 +446,8 @@ static void a_head_that_retention_has_eaten_is_refused_and_a_mirror_is_the_way_o
 	const char *mirror = make_mirror();
 	struct rig_process *inventory = rig_start(&rig, "inventory", "inventory run");
 	struct rig_process *order = rig_start(&rig, "order", "order run --partitions 0-%d", ORDERS - 1);
-	await_words(order, 0, "partitions assigned");
+	struct owner owner = {rig.data, order};
+	rig_until(&rig, WAIT_SECONDS, "it has opened all its files, and looked at their logs", holds_all, &owner);
 	rig_drain(&rig, WAIT_SECONDS);
 	kill(order->pid, SIGSTOP);
 	assert_int_equal(waitpid(order->pid, &status, WUNTRACED), order->pid);
