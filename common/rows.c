@@ -563,10 +563,12 @@ static enum status load_one(struct rows *rows, struct entry *entry, struct err *
 static void take_ahead(struct rows *rows, struct table *table)
 {
 	struct store_value values[ROWS_COLUMNS_MAX];
-	if (read_row(table, table->from, table->column_count, values, NULL) != OK)
+	if (read_row(table, table->from, table->key_count, values, NULL) != OK)
 		return;
 	uint64_t hash = hash_of(rows, table, values);
 	if (find(rows, table, values, hash))
+		return;
+	if (read_row(table, table->from, table->column_count, values, NULL) != OK)
 		return;
 	struct entry *entry = add(rows, table, values, hash);
 	entry->row = image_new(rows, values, table->column_count);
