@@ -387,10 +387,19 @@ static void compare_letters(const struct compare *compare, struct table *table, 
 		compare_held(compare, table, oracle, arena);
 }
 
+/* Does every gap of a known source close in the end? */
+static bool gaps_close(const struct world *world)
+{
+	const struct plan *plan = &world->plan;
+	return !plan->may[FAULT_TAIL] && !plan->may[FAULT_TAIL_READ] && !plan->may[FAULT_FILE_BIT] && !world->recreated;
+}
+
 static void compare_file(const struct compare *compare, struct table *table, int service, const struct oracle *oracle,
                          struct arena *arena)
 {
 	compare_letters(compare, table, oracle, arena);
+	if (gaps_close(compare->world))
+		compare_count(compare, table, oracle, "gap", "SELECT count(*) FROM gap WHERE service <> ''", 0);
 	if (service == SIM_ORDER) {
 		if (select_rows(table, "SELECT order_id, status, total_minor FROM orders"))
 			compare_orders(compare, table, oracle, arena);
