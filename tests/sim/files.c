@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LAST_PAGE 4096
+
 /* NULL: there is none, or it is empty. The caller owns it. */
 static void *read_whole(const char *path, size_t *len)
 {
@@ -182,7 +184,9 @@ bool files_cut_one(struct world *world, struct dice *dice, int service, int fold
 	char *path = world_file(world, service, folder, partition, ending);
 	int64_t from = strcmp(ending, "db") == 0 ? 1 : vfs_synced(path); /* an empty one would be a new one */
 	bool done = stat(path, &st) == 0 && st.st_size > from;
-	int64_t size = done ? from + (int64_t)(dice_next(dice) % (uint64_t)(st.st_size - from)) : 0;
+	/* SQLite misses whole pages itself, but takes what is gone of the last one for zeros. */
+	int64_t lowest = dice_chance(dice, 750) && st.st_size - LAST_PAGE > from ? st.st_size - LAST_PAGE : from;
+	int64_t size = done ? lowest + (int64_t)(dice_next(dice) % (uint64_t)(st.st_size - lowest)) : 0;
 	done = done && truncate(path, size) == 0;
 	mem_free(path);
 	if (done)

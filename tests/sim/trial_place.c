@@ -139,7 +139,7 @@ static bool cut_once(struct trial *trial)
  * that counts, it comes right; else it is refused. There is nothing between the two. Only some places tell. */
 bool trial_file_short(struct trial *trial)
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 5; i++)
 		if (!cut_once(trial))
 			return false;
 	return true;
