@@ -804,8 +804,7 @@ static enum status write_table(struct table *table, size_t *room, struct err *er
 	const struct entry *highest = NULL;
 	enum status status = OK;
 	bool any_new = false;
-	if (table->dirty_count > 1)
-		qsort(table->dirty, table->dirty_count, sizeof *table->dirty, by_key);
+	qsort(table->dirty, table->dirty_count, sizeof *table->dirty, by_key);
 	for (const struct dirty *at = all.at; at < all.end; at++) {
 		struct entry *entry = at->entry;
 		entry->listed = false;
@@ -909,7 +908,8 @@ static enum status write_all(struct rows *rows, size_t room, struct err *err)
 {
 	enum status status = OK;
 	for (size_t i = 0; i < rows->table_count && status == OK; i++)
-		status = write_table(&rows->tables[i], &room, err);
+		if (rows->tables[i].dirty_count)
+			status = write_table(&rows->tables[i], &room, err);
 	return status;
 }
 

@@ -1,6 +1,7 @@
 /* What the log itself loses: a tail (an unclean election), its head (retention), a whole topic. */
 #include "sim.h"
 
+#include "hash.h"
 #include "policy.h"
 
 #include <stdio.h>
@@ -14,6 +15,51 @@ static int any_topic(struct dice *dice)
 	return topics[dice_below(dice, (int)(sizeof topics / sizeof *topics))];
 }
 
+struct lost {
+	int64_t offset;
+	uint64_t hash;
+	struct lost *next;
+};
+
+static uint64_t hash_of(const struct log_record *record)
+{
+	static const uint8_t key[HASH_KEY_BYTES];
+	return hash_record(key, record);
+}
+
+static void remember(struct world *world, int topic, int32_t partition, int64_t from)
+{
+	struct log_record *all;
+	size_t count = loss_read(world, topic, partition, &all);
+	for (size_t i = 0; i < count; i++) {
+		if (all[i].offset < from)
+			continue;
+		struct lost *lost = arena_alloc(&world->arena, sizeof *lost);
+		*lost = (struct lost){all[i].offset, hash_of(&all[i]), world->lost[topic][partition]};
+		world->lost[topic][partition] = lost;
+	}
+}
+
+static bool came_again(const struct lost *lost, const struct log_record *record)
+{
+	while (lost && !(lost->offset == record->offset && lost->hash == hash_of(record)))
+		lost = lost->next;
+	return lost != NULL;
+}
+
+bool loss_came_again(struct world *world)
+{
+	for (int t = 0; t < SIM_TOPICS; t++)
+		for (int32_t p = 0; p < world->topics[t].partitions; p++) {
+			struct log_record *all;
+			size_t count = world->lost[t][p] ? loss_read(world, t, p, &all) : 0;
+			for (size_t i = 0; i < count; i++)
+				if (came_again(world->lost[t][p], &all[i]))
+					return true;
+		}
+	return false;
+}
+
 bool loss_tail(struct world *world, struct dice *dice, bool unread)
 {
 	int topic = any_topic(dice);
@@ -24,6 +70,7 @@ bool loss_tail(struct world *world, struct dice *dice, bool unread)
 	if (from >= end)
 		return false;
 	int64_t cut = from + dice_below(dice, (int)(end - from));
+	remember(world, topic, partition, cut);
 	log_memory_truncate(world->memory, world->topics[topic].name, partition, cut);
 	if (world->read_to[topic][partition] > cut)
 		world->read_to[topic][partition] = cut;

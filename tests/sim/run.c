@@ -60,11 +60,11 @@ static void play(struct world *world)
 
 /* A worker that is told of another leader compares its last record before it reads on: what it has folded is the log's, or it
  * halts. (A bit that was turned over in a file is for verify to see; so is a file that nobody has open any more, where another
- * worker has begun anew because the mark was lost as well.) */
-static bool only_verify_sees(const struct world *world, const struct verdict *verdict)
+ * worker has begun anew because the mark was lost as well; and so is another history that has the last record at its place.) */
+static bool only_verify_sees(struct world *world, const struct verdict *verdict)
 {
 	return world->plan.told && !world->plan.may[FAULT_FILE_BIT] && !world->recreated && verdict->live_differs &&
-	       !strstr(verdict->signs, "halted");
+	       !strstr(verdict->signs, "halted") && !loss_came_again(world);
 }
 
 /* The way out is followed as long as there is one to follow. */

@@ -158,6 +158,7 @@ struct world {
 	int old_mark_count[SIM_SERVICES][SIM_PARTITIONS_MAX];
 	struct log_record *head[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* what retention took away */
 	size_t head_count[SIM_TOPICS][SIM_PARTITIONS_MAX];
+	struct lost *lost[SIM_TOPICS][SIM_PARTITIONS_MAX]; /* with a tail */
 	bool recreated, published_again;
 	int resend_race; /* steps of the others between two records of a resend */
 
@@ -246,6 +247,8 @@ void files_free(struct world *world);
 
 /* loss.c: the log's own faults */
 bool loss_tail(struct world *world, struct dice *dice, bool unread);
+/* Was a record that a tail has taken along written again, at its offset? Whoever has folded that one last finds it there. */
+bool loss_came_again(struct world *world);
 bool loss_head(struct world *world, struct dice *dice);
 void loss_restore_head(struct world *world);
 bool loss_recreate(struct world *world, struct dice *dice);
