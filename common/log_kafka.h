@@ -153,7 +153,7 @@ bool kafka_certificate_refused(const char *reason);
 /* From now on OpenSSL's verdict is noted in client->certificate, by librdkafka's threads: its own text tells of a wrong name the same as
  * of an authority that is not known. client lives as long as what is made of conf. */
 void kafka_certificate_watch(rd_kafka_conf_t *conf);
-bool kafka_certificate_of_another_host(struct kafka_client *client); /* of the refusal that was said last; asked once */
+bool kafka_certificate_of_another_host(struct kafka_client *client); /* the last one that was looked at */
 
 /* ---- log_kafka_reader.c ---- */
 

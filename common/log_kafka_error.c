@@ -146,15 +146,14 @@ static int on_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *e
 	(void)rk;
 	(void)broker;
 	(void)id;
-	(void)depth;
 	(void)bytes;
 	(void)size;
 	(void)text;
 	(void)room;
-	if (!*error)
-		return 1;
-	atomic_store(&client->certificate, *error);
-	return 0;
+	/* From the authority's down to the broker's own. Two refusals may be told when both are over: each keeps its reason. */
+	if (*error || depth == 0)
+		atomic_store(&client->certificate, *error);
+	return !*error;
 }
 
 /* Where librdkafka is built without TLS it says so when it is asked for. */
@@ -166,6 +165,6 @@ void kafka_certificate_watch(rd_kafka_conf_t *conf)
 bool kafka_certificate_of_another_host(struct kafka_client *client)
 {
 	enum { HOSTNAME_MISMATCH = 62, IP_ADDRESS_MISMATCH = 64 }; /* openssl/x509_vfy.h, X509_V_ERR_... */
-	int error = atomic_exchange(&client->certificate, 0);
+	int error = atomic_load(&client->certificate);
 	return error == HOSTNAME_MISMATCH || error == IP_ADDRESS_MISMATCH;
 }
