@@ -279,25 +279,26 @@ bench_workloads := drain latency recovery growth verify footprint
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call object,$(bench_shared)) $(test_objects) $(lib)
 	$(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) $(TEST_LIBS) -lm
 
-# What make bench runs, each behind what it takes from the environment; one broker for all of it.
+# What make bench runs, each behind what it takes from the environment; one broker for all of it, as Kafka ships it.
+bench_kafka := KAFKA_JVM=shipped $(with_kafka)
 bench_run = rm -rf $(BUILD)/bench; mkdir -p $(BUILD)/bench; \
 	tests/bench/micro.sh $(BUILD)/tests/bench/micro $(BUILD)/bench/counted >/dev/null || true; \
 	BENCH_OUT=$(BUILD)/bench MICRO_COUNTED=$(BUILD)/bench/counted BENCH_SECONDS=$1 \
-		$(with_kafka) tests/bench/run.sh $(BUILD)/tests/bench $(bench_workloads) micro
+		$(bench_kafka) tests/bench/run.sh $(BUILD)/tests/bench $(bench_workloads) micro
 
 bench: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## every workload, targets beside the figures; build/bench.json. RETAIL=online-retail.csv.xz
 	@$(call bench_run,1200)
 
 bench-quick: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## the same, small: does it run, roughly how fast
-	@N=30000 ROUNDS=1 SPAN=1 WIPED=30000 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2 KILLS=1 TAKEOVER=3; \
-	export N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE KILLS TAKEOVER; $(call bench_run,300)
+	@WARM=10 N=30000 ROUNDS=1 SPAN=1 WIPED=30000 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2 KILLS=1 TAKEOVER=3; \
+	export WARM N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE KILLS TAKEOVER; $(call bench_run,300)
 
 bench-plot: | $(BUILD)/setup-plot ## docs/bench-*.svg, of what make bench measured last
 	@tests/bench/plot.sh $(BUILD)/bench.json docs
 
 # One alone; its figures are on stderr.
 $(addprefix bench-,$(bench_workloads)): bench-%: $(bin) $(bench_programs) | $(BUILD)/setup-system
-	@BENCH_OUT=$(BUILD)/bench $(with_kafka) $(BUILD)/tests/bench/$* >/dev/null
+	@BENCH_OUT=$(BUILD)/bench $(bench_kafka) tests/bench/run.sh $(BUILD)/tests/bench $*
 
 bench-micro: $(BUILD)/tests/bench/micro | $(BUILD)/setup-valgrind ## instructions of each step, held against tests/bench/micro.baseline; KEEP=1 keeps new ones
 	@tests/bench/micro.sh $< $(BUILD)/micro.counted

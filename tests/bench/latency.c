@@ -20,6 +20,7 @@
 #define SYNCS        200
 #define WAIT_SECONDS 60
 #define RATES        3
+#define JUDGED       1 /* the rate that has targets: 1,000 */
 #define QUANTILES    5
 
 static const int64_t rates[RATES] = {100, 1000, 5000};
@@ -30,10 +31,17 @@ struct latency {
 	struct bench bench;
 	int64_t span;
 	bool on[SIDE_KINDS];
-	double ms[SIDE_KINDS][RATES][QUANTILES]; /* of this round */
+	double ms[SIDE_KINDS][RATES][QUANTILES];                           /* of this round */
 	double worker_us[SIDE_KINDS][RATES], broker_us[SIDE_KINDS][RATES]; /* CPU an order */
 	double sync_ms;
 };
+
+/* $RATE: only this one. */
+static bool runs(size_t r)
+{
+	int64_t only = bench_setting("RATE", 0);
+	return !only || rates[r] == only;
+}
 
 static void warm_up(struct side *side)
 {
@@ -54,7 +62,8 @@ static void nap(double seconds)
 	usleep((useconds_t)(seconds * 1e6));
 }
 
-static void note_cpu(struct latency *latency, enum side_kind kind, size_t r, const struct side_cpu cpu[2], size_t orders)
+static void note_cpu(struct latency *latency, enum side_kind kind, size_t r, const struct side_cpu cpu[2],
+                     size_t orders)
 {
 	double us = 1e6 / (double)(orders ? orders : 1);
 	latency->worker_us[kind][r] = (cpu[1].order - cpu[0].order + cpu[1].inventory - cpu[0].inventory) * us;
@@ -74,14 +83,13 @@ static void curve(struct latency *latency, enum side_kind kind, int64_t rate, co
 static void run(struct latency *latency, enum side_kind kind, int64_t round)
 {
 	struct side side;
-	int64_t only = bench_setting("RATE", 0);
 	side_open(&side, kind);
 	if (kind == SIDE_BARE)
 		side.more = arena_format(&side.rig.arena, " --linger %lld", (long long)bench_setting("LINGER", 0));
 	warm_up(&side);
 	struct pace *pace = pace_open(&side, (rates[0] + rates[1] + rates[2]) * (latency->span + 1));
 	for (size_t r = 0; r < RATES; r++) {
-		if (only && rates[r] != only)
+		if (!runs(r))
 			continue;
 		struct pace_times times;
 		struct side_cpu cpu[2];
@@ -95,10 +103,11 @@ static void run(struct latency *latency, enum side_kind kind, int64_t round)
 		note_cpu(latency, kind, r, cpu, times.count);
 		for (size_t q = 0; q < QUANTILES; q++)
 			latency->ms[kind][r][q] = pace_quantile(&times, shares[q]);
-		bench_say("%s, %lld/s: %zu orders, p50 %.2f p99 %.2f max %.2f ms, CPU us/order: workers %.0f broker %.0f",
-		          side_names[kind], (long long)rates[r], times.count, latency->ms[kind][r][0],
-		          latency->ms[kind][r][2], latency->ms[kind][r][4], latency->worker_us[kind][r],
-		          latency->broker_us[kind][r]);
+		bench_say(
+			"%s, %lld/s: %zu orders, p50 %.2f p99 %.2f max %.2f ms, CPU us/order: workers %.0f broker %.0f",
+			side_names[kind], (long long)rates[r], times.count, latency->ms[kind][r][0],
+			latency->ms[kind][r][2], latency->ms[kind][r][4], latency->worker_us[kind][r],
+			latency->broker_us[kind][r]);
 		if (round == 0)
 			curve(latency, kind, rates[r], &times);
 		mem_free(times.ms);
@@ -130,39 +139,42 @@ static double raw_sync_ms(void)
 	return pace_quantile(&times, 0.5);
 }
 
+static void note_times(struct latency *latency, enum side_kind kind, size_t r)
+{
+	bool bare = kind == SIDE_KAFKA && latency->on[SIDE_BARE];
+	for (size_t q = 0; q < QUANTILES; q++) {
+		double base = bare ? latency->ms[SIDE_BARE][r][q] : kind == SIDE_LOCAL ? latency->sync_ms : NAN;
+		bench_note(&latency->bench, "ms", latency->ms[kind][r][q], base, "%s, %lld/s, %s", side_names[kind],
+		           (long long)rates[r], share_names[q]);
+	}
+	bench_note(&latency->bench, "us/order", latency->worker_us[kind][r],
+	           bare ? latency->worker_us[SIDE_BARE][r] : NAN, "%s, %lld/s, workers' CPU", side_names[kind],
+	           (long long)rates[r]);
+	if (isfinite(latency->broker_us[kind][r]))
+		bench_note(&latency->bench, "us/order", latency->broker_us[kind][r],
+		           bare ? latency->broker_us[SIDE_BARE][r] : NAN, "%s, %lld/s, broker's CPU", side_names[kind],
+		           (long long)rates[r]);
+}
+
 static void note(struct latency *latency)
 {
 	for (int kind = 0; kind < SIDE_KINDS; kind++)
-		for (size_t r = 0; r < RATES && latency->on[kind]; r++)
-			for (size_t q = 0; q < QUANTILES; q++) {
-				double base = kind == SIDE_KAFKA && latency->on[SIDE_BARE]
-				                      ? latency->ms[SIDE_BARE][r][q]
-				              : kind == SIDE_LOCAL ? latency->sync_ms
-				                                   : NAN;
-				bench_note(&latency->bench, "ms", latency->ms[kind][r][q], base, "%s, %lld/s, %s",
-				           side_names[kind], (long long)rates[r], share_names[q]);
-			}
-	for (int kind = 0; kind < SIDE_KINDS; kind++)
-		for (size_t r = 0; r < RATES && latency->on[kind]; r++) {
-			bool bare = kind == SIDE_KAFKA && latency->on[SIDE_BARE];
-			bench_note(&latency->bench, "us/order", latency->worker_us[kind][r],
-			           bare ? latency->worker_us[SIDE_BARE][r] : NAN, "%s, %lld/s, workers' CPU",
-			           side_names[kind], (long long)rates[r]);
-			if (isfinite(latency->broker_us[kind][r]))
-				bench_note(&latency->bench, "us/order", latency->broker_us[kind][r],
-				           bare ? latency->broker_us[SIDE_BARE][r] : NAN, "%s, %lld/s, broker's CPU",
-				           side_names[kind], (long long)rates[r]);
-		}
+		for (size_t r = 0; r < RATES; r++)
+			if (latency->on[kind] && runs(r))
+				note_times(latency, (enum side_kind)kind, r);
 	if (latency->on[SIDE_LOCAL])
 		bench_note(&latency->bench, "ms", latency->sync_ms, NAN, "a page written and synced, p50");
-	for (size_t q = 0; q < QUANTILES && latency->on[SIDE_KAFKA] && latency->on[SIDE_BARE]; q += 2)
-		bench_note(&latency->bench, "of bare", latency->ms[SIDE_KAFKA][1][q] / latency->ms[SIDE_BARE][1][q],
-		           NAN, "kafka, 1000/s, %s, against bare", share_names[q]);
+	if (!latency->on[SIDE_KAFKA] || !latency->on[SIDE_BARE] || !runs(JUDGED))
+		return;
+	for (size_t q = 0; q < QUANTILES; q += 2)
+		bench_note(&latency->bench, "of bare",
+		           latency->ms[SIDE_KAFKA][JUDGED][q] / latency->ms[SIDE_BARE][JUDGED][q], NAN,
+		           "kafka, 1000/s, %s, against bare", share_names[q]);
 }
 
 static void want(struct latency *latency)
 {
-	if (!latency->on[SIDE_KAFKA])
+	if (!latency->on[SIDE_KAFKA] || !runs(JUDGED))
 		return;
 	bench_want(&latency->bench, BENCH_AT_MOST, false, 5, "kafka, 1000/s, p50");
 	bench_want(&latency->bench, BENCH_AT_MOST, false, 15, "kafka, 1000/s, p99");

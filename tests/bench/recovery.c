@@ -204,8 +204,9 @@ static void want(struct recovery *recovery)
 			           side_names[kind]);
 	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++)
 		for (size_t i = 0; i < 2 && recovery->on[kind]; i++) {
-			bench_want(&recovery->bench, BENCH_AT_MOST, false, 0.5, "%s, kill -9 of the %s worker",
-			           side_names[kind], roles[i]);
+			if (recovery->kills)
+				bench_want(&recovery->bench, BENCH_AT_MOST, false, 0.5, "%s, kill -9 of the %s worker",
+				           side_names[kind], roles[i]);
 			if (recovery->wiped == 300000)
 				bench_want(&recovery->bench, BENCH_AT_MOST, false, 2.5,
 				           "%s, files of the %s worker deleted", side_names[kind], roles[i]);

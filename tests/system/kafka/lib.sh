@@ -3,7 +3,9 @@
 #   TANDEM_CACHE   where the jars, the class archive and the formatted template are kept (~/.cache/tandem)
 #   TANDEM_PORTS   the range that ports are taken from (20000-29999)
 #   KAFKA_VERSION  of the broker, where it is not to be pom.xml's
-#   KAFKA_HEAP     heap of a node (256m)
+#   KAFKA_HEAP     heap of a node (256m; 1g as shipped)
+#   KAFKA_JVM      shipped: the collector and the compilers that Kafka's own scripts start a broker with, for who measures;
+#                  without it what starts soonest, for tests
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${TANDEM_CACHE:-${HOME:?}/.cache/tandem}/kafka/$(cksum <"$here/pom.xml" | cut -d' ' -f1)${KAFKA_VERSION:+-$KAFKA_VERSION}
 cluster_id=AAAAAAAAAAAAAAAAAAAAAQ
@@ -25,8 +27,15 @@ class_path() {
 	printf '%s:' "$cache"/lib/*.jar
 }
 
+# As bin/kafka-run-class.sh and bin/kafka-server-start.sh of Kafka 4.
+shipped_flags='-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35
+	-XX:+ExplicitGCInvokesConcurrent -XX:MaxInlineLevel=15'
+
 jvm_flags() {
-	echo -Xms"${KAFKA_HEAP:-256m}" -Xmx"${KAFKA_HEAP:-256m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto \
+	local heap=256m how='-XX:+UseSerialGC -XX:TieredStopAtLevel=1'
+	[ "${KAFKA_JVM:-}" != shipped ] || { heap=1g how=$shipped_flags; }
+	# shellcheck disable=SC2086 # the flags are words
+	echo -Xms"${KAFKA_HEAP:-$heap}" -Xmx"${KAFKA_HEAP:-$heap}" $how -Xshare:auto \
 		-Djava.awt.headless=true -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
 		-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info ${KAFKA_FLAGS:-}
 }

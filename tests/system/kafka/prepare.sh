@@ -3,6 +3,7 @@
 # halves the time of each start. Does nothing where that is done; several may call it at once.
 set -eu
 . "$(dirname "$0")/lib.sh"
+unset KAFKA_JVM # one archive for all
 
 mkdir -p "$cache"
 exec 9>"$cache/lock"
