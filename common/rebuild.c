@@ -72,6 +72,7 @@ static enum status fold_to_mark(const struct rebuild_config *config, const char 
 	                                            .partition = config->partition,
 	                                            .path = path,
 	                                            .scratch = true, /* one that is not finished is begun anew */
+	                                            .memory_bytes = config->memory_bytes,
 	                                            .progress = config->progress,
 	                                            .arg = config->arg};
 	enum status status = refold_open(&refold_config, &refold, err);

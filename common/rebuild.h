@@ -5,6 +5,7 @@
 #define TANDEM_REBUILD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -16,6 +17,7 @@ struct rebuild_config {
 	struct log *log;
 	const char *data;
 	int32_t partition;
+	size_t memory_bytes; /* of the fold, as in task_config */
 	bool (*progress)(void *arg, int32_t partition, int64_t records); /* as in refold_config */
 	void *arg;
 };

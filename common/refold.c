@@ -2,7 +2,6 @@
 
 #include "genesis.h"
 
-#define COMMIT_EVERY   50000
 #define PROGRESS_EVERY 4096
 
 struct refold {
@@ -35,6 +34,7 @@ enum status refold_open(const struct refold_config *config, struct refold **out,
 	                                 .path = config->path,
 	                                 .scratch = config->scratch,
 	                                 .reverse = config->reverse,
+	                                 .memory_bytes = config->memory_bytes,
 	                                 .full_input = log_full_name(config->log, config->service->input),
 	                                 .secret = log_secret(config->log)};
 	status = task_open(&task, &refold->task, err);
@@ -58,13 +58,13 @@ void refold_close(struct refold *refold)
 	mem_free(refold);
 }
 
-static enum status housekeeping(struct refold *refold, struct err *err)
+static enum status tell_progress(struct refold *refold, struct err *err)
 {
 	const struct refold_config *config = &refold->config;
 	if (refold->records % PROGRESS_EVERY == 0 && config->progress &&
 	    !config->progress(config->arg, config->partition, refold->records))
 		return err_set(err, RETRY, "interrupted", "interrupted after %lld records", (long long)refold->records);
-	return refold->records % COMMIT_EVERY == 0 ? task_commit(refold->task, err) : OK;
+	return OK;
 }
 
 enum status refold_next(struct refold *refold, int64_t until, int timeout_ms, bool *folded, struct err *err)
@@ -82,7 +82,7 @@ enum status refold_next(struct refold *refold, int64_t until, int timeout_ms, bo
 		return status;
 	*folded = true;
 	refold->records++;
-	return housekeeping(refold, err);
+	return tell_progress(refold, err);
 }
 
 enum status refold_to(struct refold *refold, int64_t until, struct err *err)

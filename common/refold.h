@@ -3,6 +3,7 @@
 #define TANDEM_REFOLD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -19,6 +20,7 @@ struct refold_config {
 	const char *path; /* the file to fold into, fresh; NULL: in memory */
 	bool scratch;     /* no fsync, no journal on disk */
 	bool reverse;
+	size_t memory_bytes; /* as in task_config */
 	/* Called every few thousand records with how many were folded so far; false stops (RETRY "interrupted"). NULL: none. */
 	bool (*progress)(void *arg, int32_t partition, int64_t records);
 	void *arg;

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEMORY_BYTES (64 << 20) /* one partition at a time: what is held need not be written twice */
+
 static int rebuild_one(const struct service_args *args, int32_t partition)
 {
 	struct err err = {0};
@@ -20,6 +22,7 @@ static int rebuild_one(const struct service_args *args, int32_t partition)
 	                                      .log = args->log,
 	                                      .data = args->data,
 	                                      .partition = partition,
+	                                      .memory_bytes = MEMORY_BYTES,
 	                                      .progress = service_progress,
 	                                      .arg = &progress};
 	progress_start(&progress, &seam_system, "records folded", 0);

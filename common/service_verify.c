@@ -23,6 +23,8 @@ static const char examples[] =
 	"  tandem inventory verify -b localhost:9092 --data state -p 3    one of them, while its worker runs\n"
 	"  tandem order verify -b localhost:9092 --data state --metrics-file /var/lib/prometheus/node-exporter/order.prom\n";
 
+#define MEMORY_BYTES (128 << 20) /* of all that is folded side by side */
+
 struct job {
 	enum status status;
 	struct verify_result result;
@@ -40,6 +42,18 @@ struct verify_run {
 	pthread_mutex_t lock; /* of progress */
 	struct progress progress;
 };
+
+static size_t thread_count(const struct verify_run *run)
+{
+	return run->args.chosen.count < (size_t)run->threads ? run->args.chosen.count : (size_t)run->threads;
+}
+
+/* What is held need not be written, read back and written again: as much of it as there is room. */
+static size_t memory_of_one(const struct verify_run *run)
+{
+	size_t share = MEMORY_BYTES / thread_count(run);
+	return share > TASK_MEMORY_BYTES ? share : TASK_MEMORY_BYTES;
+}
 
 struct verify_thread {
 	struct verify_run *run;
@@ -66,6 +80,7 @@ static void verify_one(struct verify_thread *thread, struct log *log, size_t at)
 	                                     .log = log,
 	                                     .data = run->args.data,
 	                                     .partition = run->args.chosen.items[at],
+	                                     .memory_bytes = memory_of_one(run),
 	                                     .reverse = getenv("TANDEM_REVERSE") != NULL,
 	                                     .progress = on_progress,
 	                                     .arg = thread};
@@ -88,7 +103,7 @@ static void *verify_some(void *arg)
 
 static void verify_all(struct verify_run *run)
 {
-	size_t count = run->args.chosen.count < (size_t)run->threads ? run->args.chosen.count : (size_t)run->threads;
+	size_t count = thread_count(run);
 	pthread_t *threads = mem_zalloc(count, sizeof *threads);
 	size_t started = 0;
 	while (started < count && pthread_create(&threads[started], NULL, verify_some, run) == 0)

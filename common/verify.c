@@ -22,6 +22,8 @@ struct shape {             /* of a table, in SQL */
 
 struct side {
 	struct store_statement *rows;
+	struct store_value *values; /* of the row: every column is read once */
+	int columns;
 	bool row;
 };
 
@@ -34,6 +36,7 @@ struct compare {
 	char table[64];
 	int key_columns;                         /* the first ones of the SELECT */
 	struct store_value key[KEY_COLUMNS_MAX]; /* of the row that differs; bytes in the arena */
+	struct buf row;                          /* what of it is hashed */
 	uint64_t hash;
 };
 
@@ -80,52 +83,73 @@ static enum status read_shape(struct compare *compare, struct shape *shape, stru
 	return status;
 }
 
+/* ---- a side ---- */
+
+static enum status side_open(struct side *side, struct store *store, struct shape *shape, struct err *err)
+{
+	*side = (struct side){0};
+	enum status status = store_prepare(store, buf_text(&shape->select), &side->rows, err);
+	if (status != OK)
+		return status;
+	side->columns = store_column_count(side->rows);
+	side->values = mem_zalloc((size_t)side->columns, sizeof *side->values);
+	return OK;
+}
+
+static void side_close(struct side *side)
+{
+	if (side->rows)
+		store_done(side->rows);
+	mem_free(side->values);
+}
+
+static enum status step(struct side *side, struct err *err)
+{
+	enum status status = store_step(side->rows, &side->row, err);
+	for (int i = 0; status == OK && side->row && i < side->columns; i++)
+		store_value(side->rows, i, &side->values[i]);
+	return status;
+}
+
 /* ---- comparing ---- */
 
-static void hash_row(struct compare *compare, struct store_statement *rows)
+static void hash_row(struct compare *compare, const struct side *side)
 {
-	struct buf row = {0};
-	buf_put_be64(&row, compare->hash);
-	buf_put(&row, compare->table, strlen(compare->table));
-	for (int i = 0; i < store_column_count(rows); i++) {
-		struct store_value value;
-		store_value(rows, i, &value);
-		buf_put_u8(&row, (uint8_t)value.kind);
-		buf_put_be64(&row, value.kind == STORE_INT ? (uint64_t)value.number : value.len);
-		if (value.len)
-			buf_put(&row, value.bytes, value.len);
+	struct buf *row = &compare->row;
+	buf_reset(row);
+	buf_put_be64(row, compare->hash);
+	buf_put(row, compare->table, strlen(compare->table));
+	for (int i = 0; i < side->columns; i++) {
+		const struct store_value *value = &side->values[i];
+		buf_put_u8(row, (uint8_t)value->kind);
+		buf_put_be64(row, value->kind == STORE_INT ? (uint64_t)value->number : value->len);
+		if (value->len)
+			buf_put(row, value->bytes, value->len);
 	}
-	compare->hash = hash_bytes(task_seal(compare->file)->key, row.data, row.len);
-	buf_fini(&row);
+	compare->hash = hash_bytes(task_seal(compare->file)->key, row->data, row->len);
 }
 
-static int compare_keys(const struct compare *compare, struct store_statement *a, struct store_statement *b)
+static int compare_keys(const struct compare *compare, const struct side *a, const struct side *b)
 {
-	for (int i = 0; i < compare->key_columns; i++) {
-		struct store_value x, y;
-		store_value(a, i, &x);
-		store_value(b, i, &y);
-		int order = store_value_compare(&x, &y);
-		if (order)
-			return order;
-	}
-	return 0;
+	int order = 0;
+	for (int i = 0; i < compare->key_columns && !order; i++)
+		order = store_value_compare(&a->values[i], &b->values[i]);
+	return order;
 }
 
-static void note(struct compare *compare, struct store_statement *at, const char *column, const char *file,
+static void note(struct compare *compare, const struct side *at, const char *column, const char *file,
                  const char *folded)
 {
 	struct verify_difference *difference = &compare->result->difference;
 	struct buf key = {0};
 	compare->result->same = false;
 	for (int i = 0; i < compare->key_columns; i++) {
-		struct store_value value;
-		store_value(at, i, &value);
-		buf_putf(&key, "%s%s=%s", i ? " " : "", store_column_name(at, i),
-		         store_value_text(&value, &compare->arena));
-		compare->key[i] = value;
-		if (value.len)
-			compare->key[i].bytes = arena_copy(&compare->arena, value.bytes, value.len);
+		const struct store_value *value = &at->values[i];
+		buf_putf(&key, "%s%s=%s", i ? " " : "", store_column_name(at->rows, i),
+		         store_value_text(value, &compare->arena));
+		compare->key[i] = *value;
+		if (value->len)
+			compare->key[i].bytes = arena_copy(&compare->arena, value->bytes, value->len);
 	}
 	snprintf(difference->table, sizeof difference->table, "%s", compare->table);
 	snprintf(difference->key, sizeof difference->key, "%s", buf_text(&key));
@@ -136,21 +160,14 @@ static void note(struct compare *compare, struct store_statement *at, const char
 	buf_fini(&key);
 }
 
-static void compare_columns(struct compare *compare, struct store_statement *file, struct store_statement *folded)
+static void compare_columns(struct compare *compare, const struct side *file, const struct side *folded)
 {
-	for (int i = compare->key_columns; i < store_column_count(file) && compare->result->same; i++) {
-		struct store_value a, b;
-		store_value(file, i, &a);
-		store_value(folded, i, &b);
-		if (!store_value_equal(&a, &b))
-			note(compare, file, store_column_name(file, i), store_value_text(&a, &compare->arena),
-			     store_value_text(&b, &compare->arena));
+	for (int i = compare->key_columns; i < file->columns && compare->result->same; i++) {
+		const struct store_value *a = &file->values[i], *b = &folded->values[i];
+		if (!store_value_equal(a, b))
+			note(compare, file, store_column_name(file->rows, i), store_value_text(a, &compare->arena),
+			     store_value_text(b, &compare->arena));
 	}
-}
-
-static enum status step(struct side *side, struct err *err)
-{
-	return side->row ? store_step(side->rows, &side->row, err) : OK;
 }
 
 /* Both sides in key order, as a merge. */
@@ -160,14 +177,14 @@ static enum status compare_rows(struct compare *compare, struct side *file, stru
 	if (status == OK)
 		status = step(folded, err);
 	while (status == OK && compare->result->same && (file->row || folded->row)) {
-		int order = !file->row ? 1 : !folded->row ? -1 : compare_keys(compare, file->rows, folded->rows);
+		int order = !file->row ? 1 : !folded->row ? -1 : compare_keys(compare, file, folded);
 		if (order < 0) {
-			note(compare, file->rows, "", "a row", "no row");
+			note(compare, file, "", "a row", "no row");
 		} else if (order > 0) {
-			note(compare, folded->rows, "", "no row", "a row");
+			note(compare, folded, "", "no row", "a row");
 		} else {
-			compare_columns(compare, file->rows, folded->rows);
-			hash_row(compare, file->rows);
+			compare_columns(compare, file, folded);
+			hash_row(compare, file);
 			status = step(file, err);
 			if (status == OK)
 				status = step(folded, err);
@@ -179,20 +196,18 @@ static enum status compare_rows(struct compare *compare, struct side *file, stru
 static enum status compare_table(struct compare *compare, const char *table, struct err *err)
 {
 	struct shape shape = {0};
-	struct side file = {.row = true}, folded = {.row = true};
+	struct side file = {0}, folded = {0};
 	snprintf(compare->table, sizeof compare->table, "%s", table);
 	enum status status = read_shape(compare, &shape, err);
 	buf_putf(&shape.select, " ORDER BY %s", buf_text(&shape.order));
 	if (status == OK)
-		status = store_prepare(task_store(compare->file), buf_text(&shape.select), &file.rows, err);
+		status = side_open(&file, task_store(compare->file), &shape, err);
 	if (status == OK)
-		status = store_prepare(task_store(compare->folded), buf_text(&shape.select), &folded.rows, err);
+		status = side_open(&folded, task_store(compare->folded), &shape, err);
 	if (status == OK)
 		status = compare_rows(compare, &file, &folded, err);
-	if (file.rows)
-		store_done(file.rows);
-	if (folded.rows)
-		store_done(folded.rows);
+	side_close(&file);
+	side_close(&folded);
 	shape_fini(&shape);
 	return status;
 }
@@ -222,21 +237,21 @@ enum status verify_tasks(struct task *file, struct task *folded, struct verify_r
 	enum status status = compare_tables(&compare, err);
 	result->state_hash = compare.hash;
 	arena_fini(&compare.arena);
+	buf_fini(&compare.row);
 	return status;
 }
 
 /* ---- who wrote it ---- */
 
-static enum status row_hash(struct compare *compare, struct store_statement *row, uint64_t *hash, struct err *err)
+static enum status row_hash(struct compare *compare, struct side *row, uint64_t *hash, struct err *err)
 {
-	bool there;
 	for (int i = 0; i < compare->key_columns; i++)
-		store_value_bind(row, i + 1, &compare->key[i]);
-	enum status status = store_step(row, &there, err);
+		store_value_bind(row->rows, i + 1, &compare->key[i]);
+	enum status status = step(row, err);
 	compare->hash = 0;
-	if (status == OK && there)
+	if (status == OK && row->row)
 		hash_row(compare, row);
-	store_done(row);
+	store_done(row->rows);
 	*hash = compare->hash;
 	return status;
 }
@@ -249,8 +264,7 @@ static bool is_own(const char *table)
 	return false;
 }
 
-static enum status watch_row(struct compare *compare, struct refold *again, struct store_statement *row,
-                             struct err *err)
+static enum status watch_row(struct compare *compare, struct refold *again, struct side *row, struct err *err)
 {
 	uint64_t before = 0, now = 0;
 	bool folded = true;
@@ -279,7 +293,7 @@ static enum status find_writer(struct compare *compare, struct err *err)
 		.service = config->service, .log = config->log, .partition = config->partition};
 	struct shape shape = {0};
 	struct refold *again = NULL;
-	struct store_statement *row = NULL;
+	struct side row = {0};
 	if (is_own(compare->table))
 		return OK;
 	enum status status = read_shape(compare, &shape, err);
@@ -287,9 +301,10 @@ static enum status find_writer(struct compare *compare, struct err *err)
 	if (status == OK)
 		status = refold_open(&refold, &again, err);
 	if (status == OK)
-		status = store_prepare(task_store(refold_task(again)), buf_text(&shape.select), &row, err);
+		status = side_open(&row, task_store(refold_task(again)), &shape, err);
 	if (status == OK)
-		status = watch_row(compare, again, row, err);
+		status = watch_row(compare, again, &row, err);
+	side_close(&row);
 	refold_close(again);
 	shape_fini(&shape);
 	return status;
@@ -376,6 +391,7 @@ enum status verify_partition(const struct verify_config *config, struct verify_r
 	                                   .path = fresh,
 	                                   .scratch = true,
 	                                   .reverse = config->reverse,
+	                                   .memory_bytes = config->memory_bytes,
 	                                   .progress = config->progress,
 	                                   .arg = config->arg};
 	unlink(fresh);
@@ -386,6 +402,7 @@ enum status verify_partition(const struct verify_config *config, struct verify_r
 	refold_close(refold);
 	task_close(compare.file);
 	arena_fini(&compare.arena);
+	buf_fini(&compare.row);
 	unlink(copy);
 	unlink(fresh);
 	mem_free(live);

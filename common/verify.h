@@ -6,6 +6,7 @@
 #define TANDEM_VERIFY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -18,6 +19,7 @@ struct verify_config {
 	struct log *log;
 	const char *data;
 	int32_t partition;
+	size_t memory_bytes; /* of the fold, as in task_config */
 	bool reverse;
 	bool (*progress)(void *arg, int32_t partition, int64_t records); /* as in refold_config */
 	void *arg;
