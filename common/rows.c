@@ -17,6 +17,7 @@
 #define AHEAD_MAX       32 /* rows read for one that is wanted: those behind it in its table are often wanted next */
 #define AHEAD_FIRST     8
 #define AHEAD_WINDOW    512 /* of rows that were read ahead it is judged how many were wanted */
+#define STATEMENT_ROWS  256 /* SQLite keeps a copy of each page that one statement has changed */
 #define AHEAD_TRY       16  /* where none is read ahead, one is with every so many */
 #define AHEAD_SHARE     128 /* and so much of the rows that are held at most */
 #define SCAN_BYTES                                                                                                     \
@@ -38,7 +39,7 @@ struct table {
 	size_t at; /* in the service's list */
 	struct column columns[ROWS_COLUMNS_MAX];
 	size_t column_count, key_count;
-	struct store_statement *get, *insert, *update, *delete; /* update: NULL where there is nothing but a key */
+	struct store_statement *get, *replace, *delete;
 	struct image *last;           /* no key in SQLite is above it; NULL: there is none at all */
 	struct entry *recent;         /* who was looked up last: a handler puts what it has just got */
 	struct store_statement *from; /* rows from a key on, in order, so many */
@@ -239,13 +240,13 @@ static enum status prepare_range(struct rows *rows, const struct table *table, c
 	return status;
 }
 
-/* ` WHERE a = ?1 AND b = ?2` and ` SET c = ?3, d = ?4`, the names from the file; and the key's, with commas. */
-static enum status list_columns(struct rows *rows, const struct table *table, struct buf *where, struct buf *set,
-                                struct buf *key_names, struct err *err)
+/* ` WHERE a = ?1 AND b = ?2`, the names from the file; and these, with commas. */
+static enum status list_key(struct rows *rows, const struct table *table, struct buf *where, struct buf *names,
+                            struct err *err)
 {
 	struct store_statement *s;
 	enum status status =
-		store_prepare(rows->store, "SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid", &s, err);
+		store_prepare(rows->store, "SELECT name FROM pragma_table_info(?1) WHERE pk ORDER BY pk", &s, err);
 	if (status != OK)
 		return status;
 	store_bind_text(s, 1, table->name);
@@ -254,25 +255,18 @@ static enum status list_columns(struct rows *rows, const struct table *table, st
 		status = store_step(s, &row, err);
 		if (status != OK || !row)
 			break;
-		bool key = store_int(s, 1) > 0;
-		struct buf *list = key ? where : set;
-		if (key)
-			buf_putf(key_names, "%s%s", key_names->len ? ", " : "", store_text(s, 0));
-		buf_putf(list, "%s %s = ?%d",
-		         !list->len ? key ? " WHERE" : " SET"
-		         : key      ? " AND"
-		                    : ",",
-		         store_text(s, 0), at);
+		buf_putf(names, "%s%s", at > 1 ? ", " : "", store_text(s, 0));
+		buf_putf(where, "%s %s = ?%d", at > 1 ? " AND" : " WHERE", store_text(s, 0), at);
 	}
 	store_done(s);
 	return status;
 }
 
-static enum status compile(struct rows *rows, const char *verb, const struct table *table, struct buf *set,
-                           struct buf *where, struct store_statement **out, struct err *err)
+static enum status compile(struct rows *rows, const char *verb, const struct table *table, struct buf *rest,
+                           struct store_statement **out, struct err *err)
 {
 	struct buf sql = {0};
-	buf_putf(&sql, "%s %s%s%s", verb, table->name, buf_text(set), buf_text(where));
+	buf_putf(&sql, "%s %s%s", verb, table->name, buf_text(rest));
 	enum status status = store_prepare(rows->store, buf_text(&sql), out, err);
 	buf_fini(&sql);
 	return status;
@@ -335,19 +329,17 @@ static enum status find_last(struct rows *rows, struct table *table, struct err 
 
 static enum status prepare(struct rows *rows, struct table *table, struct err *err)
 {
-	struct buf where = {0}, set = {0}, none = {0}, values = {0}, names = {0};
-	enum status status = list_columns(rows, table, &where, &set, &names, err);
+	struct buf where = {0}, feed = {0}, names = {0};
+	enum status status = list_key(rows, table, &where, &names, err);
 	for (size_t i = 0; i < table->column_count; i++)
-		buf_putf(&values, "%sc%zu", i ? ", " : " SELECT ", i);
-	buf_putf(&values, " FROM feed");
+		buf_putf(&feed, "%sc%zu", i ? ", " : " SELECT ", i);
+	buf_putf(&feed, " FROM feed");
 	if (status == OK)
-		status = compile(rows, "SELECT * FROM", table, &none, &where, &table->get, err);
+		status = compile(rows, "SELECT * FROM", table, &where, &table->get, err);
 	if (status == OK)
-		status = compile(rows, "INSERT OR ROLLBACK INTO", table, &values, &none, &table->insert, err);
-	if (status == OK && set.len)
-		status = compile(rows, "UPDATE", table, &set, &where, &table->update, err);
+		status = compile(rows, "INSERT OR REPLACE INTO", table, &feed, &table->replace, err);
 	if (status == OK)
-		status = compile(rows, "DELETE FROM", table, &none, &where, &table->delete, err);
+		status = compile(rows, "DELETE FROM", table, &where, &table->delete, err);
 	if (status == OK)
 		status = find_last(rows, table, err);
 	if (status == OK)
@@ -356,9 +348,7 @@ static enum status prepare(struct rows *rows, struct table *table, struct err *e
 		status = prepare_range(rows, table, "<", " DESC", &names, &table->scan, err);
 	buf_fini(&names);
 	buf_fini(&where);
-	buf_fini(&set);
-	buf_fini(&none);
-	buf_fini(&values);
+	buf_fini(&feed);
 	return status;
 }
 
@@ -758,16 +748,19 @@ static void raise_last(const struct entry *highest)
 /* Dirty entries of one table, by key. */
 struct run {
 	const struct dirty *at, *end;
+	size_t left; /* rows of this statement */
 };
 
-/* The next one that SQLite has no row for: a feed of the INSERT, which takes them all. */
-static const struct store_value *next_new(void *arg)
+/* The next row: a feed of REPLACE. */
+static const struct store_value *next_row(void *arg)
 {
 	struct run *run = arg;
-	while (run->at < run->end) {
-		struct entry *entry = run->at++->entry;
-		if (!entry->dirty || !entry->row || entry->stored)
+	for (; run->at < run->end && run->left; run->at++) {
+		struct entry *entry = run->at->entry;
+		if (!entry->dirty || entry->waits || !entry->row)
 			continue;
+		run->left--;
+		run->at++;
 		entry->dirty = false;
 		entry->stored = true;
 		return entry->row->values;
@@ -775,16 +768,25 @@ static const struct store_value *next_new(void *arg)
 	return NULL;
 }
 
-static enum status write_changed(struct entry *entry, struct err *err)
+static enum status write_rows(const struct table *table, struct err *err)
 {
-	const struct table *table = entry->table;
-	const struct image *image = entry->row ? entry->row : &entry->key;
-	struct store_statement *s = entry->row ? table->update : table->delete;
-	if (!s || !entry->stored)
+	struct run run = {.at = table->dirty, .end = table->dirty + table->dirty_count};
+	enum status status = OK;
+	while (run.at < run.end && status == OK) {
+		run.left = STATEMENT_ROWS;
+		status = store_run_fed(table->replace, next_row, &run, err);
+	}
+	return status;
+}
+
+static enum status delete_row(struct entry *entry, struct err *err)
+{
+	entry->dirty = false;
+	if (!entry->stored)
 		return OK;
-	for (size_t i = 0; i < (entry->row ? table->column_count : table->key_count); i++)
-		store_value_bind(s, (int)i + 1, &image->values[i]);
-	return store_run(s, err);
+	entry->stored = false;
+	bind_key(entry->table->delete, entry->table, &entry->key);
+	return store_run(entry->table->delete, err);
 }
 
 /* What changes again and again is not written each time that others are forgotten. room: for such, in bytes. */
@@ -799,31 +801,21 @@ static bool may_wait(const struct entry *entry, size_t *room)
 
 static enum status write_table(struct table *table, size_t *room, struct err *err)
 {
-	const struct run all = {table->dirty, table->dirty + table->dirty_count};
-	struct run fresh = all;
+	const struct dirty *end = table->dirty + table->dirty_count;
 	const struct entry *highest = NULL;
-	enum status status = OK;
-	bool any_new = false;
 	qsort(table->dirty, table->dirty_count, sizeof *table->dirty, by_key);
-	for (const struct dirty *at = all.at; at < all.end; at++) {
+	for (const struct dirty *at = table->dirty; at < end; at++) {
 		struct entry *entry = at->entry;
 		entry->listed = false;
 		if (!entry->dirty) /* what made it so was undone */
 			continue;
 		highest = entry;
 		entry->waits = may_wait(entry, room);
-		any_new = any_new || (entry->row && !entry->stored);
 	}
-	if (any_new)
-		status = store_run_fed(table->insert, next_new, &fresh, err);
-	for (const struct dirty *at = all.at; at < all.end && status == OK; at++) {
-		struct entry *entry = at->entry;
-		if (!entry->dirty || entry->waits)
-			continue;
-		status = write_changed(entry, err);
-		entry->dirty = false;
-		entry->stored = entry->row != NULL;
-	}
+	enum status status = write_rows(table, err);
+	for (const struct dirty *at = table->dirty; at < end && status == OK; at++)
+		if (at->entry->dirty && !at->entry->row)
+			status = delete_row(at->entry, err);
 	if (status != OK)
 		return status;
 	table->dirty_count = 0;

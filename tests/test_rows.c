@@ -593,6 +593,30 @@ static void a_row_below_one_that_was_undone_is_found_again(void **state)
 	end(&scene);
 }
 
+/* More rows than one statement takes, and the one in the middle is the one that is refused. */
+static void a_row_that_its_table_refuses_breaks_the_store(void **state)
+{
+	(void)state;
+	static const char *const checked[] = {
+		"CREATE TABLE count (id INTEGER PRIMARY KEY NOT NULL, value INTEGER NOT NULL CHECK (value > 0))"
+		" WITHOUT ROWID, STRICT"};
+	struct scene scene = {0};
+	assert_int_equal(store_open(&(struct store_config){.mode = STORE_WRITE}, &scene.store, &scene.err), OK);
+	assert_int_equal(store_exec(scene.store, checked[0], &scene.err), OK);
+	assert_int_equal(rows_open(scene.store, checked, 1, 0, &scene.rows, &scene.err), OK);
+	assert_int_equal(store_begin(scene.store, &scene.err), OK);
+	for (int64_t i = 0; i < 200; i++) {
+		const struct store_value row[] = {value_int(i), value_int(i == 100 ? 0 : 1)};
+		assert_int_equal(rows_put(scene.rows, 0, row, &scene.err), OK);
+		keep(&scene);
+	}
+	assert_int_equal(rows_flush(scene.rows, &scene.err), FATAL);
+	assert_true(err_is(&scene.err, "constraint"));
+	assert_int_equal(store_commit(scene.store, &scene.err), FATAL);
+	assert_true(err_is(&scene.err, "constraint"));
+	end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -614,6 +638,7 @@ int main(void)
 		cmocka_unit_test(rows_of_before_are_found_while_they_are_made_known),
 		cmocka_unit_test(a_row_that_was_read_ahead_is_as_it_was_last_written),
 		cmocka_unit_test(a_row_below_one_that_was_undone_is_found_again),
+		cmocka_unit_test(a_row_that_its_table_refuses_breaks_the_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
