@@ -7,6 +7,7 @@
  *
  * 0 <= reserved <= on_hand holds after every event, and received = on_hand + committed. A second ReserveStock for an order
  * is answered with the outcome the first had. */
+#include "bytes.h"
 #include "command.h"
 #include "events.h"
 #include "service.h"
@@ -18,11 +19,10 @@
 
 enum reservation_status { RESERVED = 1, COMMITTED = 2, RELEASED = 3, REFUSED = 4 };
 
-enum { STOCK, RECEIPT, RESERVATION, RESERVATION_LINE };
+enum { STOCK, RECEIPT, RESERVATION };
 enum { STOCK_SKU, ON_HAND, RESERVED_UNITS, RECEIVED, STOCK_COLUMNS };
 enum { RECEIPT_ID, RECEIPT_SKU, RECEIPT_QUANTITY, RECEIPT_CONTENT, RECEIPT_COLUMNS };
-enum { ORDER_ID, STATUS, AT_OFFSET, LINE_COUNT, REFUSAL, RESERVATION_COLUMNS };
-enum { LINE_ORDER_ID, LINE, LINE_SKU, LINE_QUANTITY, LINE_COLUMNS };
+enum { ORDER_ID, STATUS, AT_OFFSET, LINES, REFUSAL, RESERVATION_COLUMNS };
 
 static const char *const tables[] = {
 	[STOCK] =
@@ -31,13 +31,10 @@ static const char *const tables[] = {
 		" WITHOUT ROWID, STRICT",
 	[RECEIPT] = "CREATE TABLE receipt (receipt_id ANY NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,"
 		    " content INTEGER NOT NULL, PRIMARY KEY (receipt_id, sku)) WITHOUT ROWID, STRICT",
-	/* status: 1 reserved, 2 committed, 3 released, 4 refused. lines: how many are kept, from 1 on.
-           refusal: the StockRejected that was sent. */
+	/* status: 1 reserved, 2 committed, 3 released, 4 refused. lines: units by SKU of what is reserved or committed, as in
+           {"22423":1,"85123A":6}; json_each(lines) has them as rows. refusal: the StockRejected that was sent. */
 	[RESERVATION] = "CREATE TABLE reservation (order_id ANY PRIMARY KEY NOT NULL, status INTEGER NOT NULL,"
-			" at_offset INTEGER NOT NULL, lines INTEGER NOT NULL, refusal BLOB) WITHOUT ROWID, STRICT",
-	[RESERVATION_LINE] = "CREATE TABLE reservation_line (order_id ANY NOT NULL, line INTEGER NOT NULL,"
-			     " sku TEXT NOT NULL, quantity INTEGER NOT NULL, PRIMARY KEY (order_id, line))"
-			     " WITHOUT ROWID, STRICT",
+			" at_offset INTEGER NOT NULL, lines TEXT, refusal BLOB) WITHOUT ROWID, STRICT",
 };
 
 /* The legality of every transition of a reservation. */
@@ -141,6 +138,81 @@ static enum status on_stock_received(struct fold *fold, const void *event, struc
 	return status == OK ? put_stock(fold, received->sku, &stock, err) : status;
 }
 
+/* ---- a reservation's lines ---- */
+
+/* What is held was received, so its SKU is printable ASCII: of that JSON escapes these two. */
+static bool escaped(char c)
+{
+	return c == '"' || c == '\\';
+}
+
+static struct store_value lines_value(struct arena *arena, const struct reserve_line_array *lines)
+{
+	size_t room = 2;
+	for (size_t i = 0; i < lines->count; i++)
+		room += 2 * strlen(lines->items[i].sku) + sizeof ",\"\":9223372036854775807";
+	char *text = arena_alloc(arena, room), *at = text;
+	for (size_t i = 0; i < lines->count; i++) {
+		*at++ = i ? ',' : '{';
+		*at++ = '"';
+		for (const char *in = lines->items[i].sku; *in; *at++ = *in++)
+			if (escaped(*in))
+				*at++ = '\\';
+		*at++ = '"';
+		*at++ = ':';
+		at += decimal_put(at, (uint64_t)lines->items[i].quantity);
+	}
+	*at++ = '}';
+	*at = 0;
+	return value_text(text);
+}
+
+static bool take_quantity(char **at, int64_t *quantity)
+{
+	char *in = *at;
+	if (*in < '1' || *in > '9')
+		return false;
+	for (*quantity = 0; *in >= '0' && *in <= '9'; in++)
+		if (__builtin_mul_overflow(*quantity, 10, quantity) ||
+		    __builtin_add_overflow(*quantity, *in - '0', quantity))
+			return false;
+	*at = in;
+	return true;
+}
+
+/* The SKU stays where it is, and loses its escapes. */
+static bool take_line(char **at, char before, struct reserve_line *line)
+{
+	char *in = *at, *out;
+	if (in[0] != before || in[1] != '"')
+		return false;
+	line->sku = out = in += 2;
+	for (; *in && *in != '"'; *out++ = *in++)
+		if (*in == '\\' && !escaped(*++in))
+			return false;
+	if (in[0] != '"' || in[1] != ':')
+		return false;
+	*out = 0;
+	*at = in + 2;
+	return service_id_valid(line->sku) && take_quantity(at, &line->quantity);
+}
+
+/* False: this is not what lines_value wrote, the file is damaged. */
+static bool read_lines(struct arena *arena, const struct store_value *value, struct reserve_line_array *lines)
+{
+	if (value->kind != STORE_TEXT)
+		return false;
+	char *at = arena_copy(arena, value->bytes, value->len), *end = at + value->len, before = '{';
+	size_t room = value->len / sizeof "{\"\":1" + 1;
+	*lines = (struct reserve_line_array){arena_alloc(arena, room * sizeof *lines->items), 0};
+	do {
+		if (!take_line(&at, before, &lines->items[lines->count++]))
+			return false;
+		before = ',';
+	} while (*at != '}');
+	return at + 1 == end;
+}
+
 /* ---- ReserveStock ---- */
 
 static enum status answer(struct fold *fold, const char *order_id, const struct event_type *type, const void *event,
@@ -157,8 +229,8 @@ static enum status answer_reserved(struct fold *fold, const char *order_id, stru
 
 struct reservation {
 	enum reservation_status status;
-	int64_t at_offset, lines;
-	struct store_value refusal;
+	int64_t at_offset;
+	struct store_value lines, refusal;
 };
 
 static enum status get_reservation(struct fold *fold, const char *order_id, bool *found, struct reservation *out,
@@ -170,7 +242,7 @@ static enum status get_reservation(struct fold *fold, const char *order_id, bool
 	*found = row != NULL;
 	if (row)
 		*out = (struct reservation){(enum reservation_status)row[STATUS].number, row[AT_OFFSET].number,
-		                            row[LINE_COUNT].number, row[REFUSAL]};
+		                            row[LINES], row[REFUSAL]};
 	return status;
 }
 
@@ -181,7 +253,7 @@ static enum status put_reservation(struct fold *fold, const char *order_id, cons
 		[ORDER_ID] = value_id(fold, order_id),
 		[STATUS] = value_int(reservation->status),
 		[AT_OFFSET] = value_int(reservation->at_offset),
-		[LINE_COUNT] = value_int(reservation->lines),
+		[LINES] = reservation->lines,
 		[REFUSAL] = reservation->refusal,
 	};
 	return fold_put(fold, RESERVATION, row, err);
@@ -223,32 +295,39 @@ static enum status check_command(struct fold *fold, const struct reserve_stock *
 	                                      command->order_id);
 }
 
-/* Fills the refusal; shortage_count 0: everything is there. */
-static enum status find_shortages(struct fold *fold, const struct reserve_stock *command,
-                                  struct stock_rejected *refusal, struct err *err)
+static enum status get_stocks(struct fold *fold, const struct reserve_line_array *lines, struct stock *stocks,
+                              struct err *err)
 {
-	struct shortage *short_lines = arena_alloc(fold_arena(fold), SHORTAGES_MAX * sizeof *short_lines);
-	*refusal = (struct stock_rejected){.order_id = command->order_id,
-	                                   .inventory_partition = fold_partition(fold),
-	                                   .reason = REJECT_REASON_INSUFFICIENT_STOCK};
-	refusal->shortages.items = short_lines;
 	enum status status = OK;
-	for (size_t i = 0; i < command->lines.count && status == OK; i++) {
-		const struct reserve_line *line = &command->lines.items[i];
-		struct stock stock;
-		status = get_stock(fold, line->sku, &stock, err);
-		if (status != OK || (stock.known && stock.on_hand - stock.reserved >= line->quantity))
-			continue;
-		if (!stock.known)
-			refusal->reason = REJECT_REASON_UNKNOWN_SKU;
-		if (refusal->shortage_count++ < SHORTAGES_MAX)
-			short_lines[refusal->shortages.count++] = (struct shortage){.sku = line->sku,
-			                                                            .known = stock.known,
-			                                                            .wanted = line->quantity,
-			                                                            .on_hand = stock.on_hand,
-			                                                            .reserved = stock.reserved};
-	}
+	for (size_t i = 0; i < lines->count && status == OK; i++)
+		status = get_stock(fold, lines->items[i].sku, &stocks[i], err);
 	return status;
+}
+
+/* shortage_count 0: everything is there. */
+static struct stock_rejected find_shortages(struct fold *fold, const struct reserve_stock *command,
+                                            const struct stock *stocks)
+{
+	struct stock_rejected refusal = {.order_id = command->order_id,
+	                                 .inventory_partition = fold_partition(fold),
+	                                 .reason = REJECT_REASON_INSUFFICIENT_STOCK};
+	refusal.shortages.items = arena_alloc(fold_arena(fold), SHORTAGES_MAX * sizeof *refusal.shortages.items);
+	for (size_t i = 0; i < command->lines.count; i++) {
+		const struct reserve_line *line = &command->lines.items[i];
+		const struct stock *stock = &stocks[i];
+		if (stock->known && stock->on_hand - stock->reserved >= line->quantity)
+			continue;
+		if (!stock->known)
+			refusal.reason = REJECT_REASON_UNKNOWN_SKU;
+		if (refusal.shortage_count++ < SHORTAGES_MAX)
+			refusal.shortages.items[refusal.shortages.count++] =
+				(struct shortage){.sku = line->sku,
+			                          .known = stock->known,
+			                          .wanted = line->quantity,
+			                          .on_hand = stock->on_hand,
+			                          .reserved = stock->reserved};
+	}
+	return refusal;
 }
 
 static enum status refuse(struct fold *fold, const struct stock_rejected *refusal, struct err *err)
@@ -263,37 +342,22 @@ static enum status refuse(struct fold *fold, const struct stock_rejected *refusa
 	return status == OK ? answer(fold, refusal->order_id, &stock_rejected_type, refusal, err) : status;
 }
 
-static enum status hold_line(struct fold *fold, const char *order_id, const struct reserve_line *line, size_t number,
-                             struct err *err)
+static enum status hold(struct fold *fold, const struct reserve_stock *command, struct stock *stocks, struct err *err)
 {
-	const struct store_value row[LINE_COLUMNS] = {
-		[LINE_ORDER_ID] = value_id(fold, order_id),
-		[LINE] = value_int((int64_t)number),
-		[LINE_SKU] = value_text(line->sku),
-		[LINE_QUANTITY] = value_int(line->quantity),
-	};
-	struct stock stock;
-	enum status status = get_stock(fold, line->sku, &stock, err);
-	stock.reserved += line->quantity;
-	if (status == OK)
-		status = put_stock(fold, line->sku, &stock, err);
-	return status == OK ? fold_put(fold, RESERVATION_LINE, row, err) : status;
-}
-
-static enum status hold(struct fold *fold, const struct reserve_stock *command, struct err *err)
-{
-	const struct reservation reserved = {
-		.status = RESERVED, .at_offset = fold_offset(fold), .lines = (int64_t)command->lines.count};
+	const struct reservation reserved = {.status = RESERVED,
+	                                     .at_offset = fold_offset(fold),
+	                                     .lines = lines_value(fold_arena(fold), &command->lines)};
 	enum status status = OK;
-	for (size_t i = 0; i < command->lines.count && status == OK; i++)
-		status = hold_line(fold, command->order_id, &command->lines.items[i], i + 1, err);
+	for (size_t i = 0; i < command->lines.count && status == OK; i++) {
+		stocks[i].reserved += command->lines.items[i].quantity;
+		status = put_stock(fold, command->lines.items[i].sku, &stocks[i], err);
+	}
 	return status == OK ? put_reservation(fold, command->order_id, &reserved, err) : status;
 }
 
 static enum status on_reserve_stock(struct fold *fold, const void *event, struct err *err)
 {
 	const struct reserve_stock *command = event;
-	struct stock_rejected refusal;
 	struct reservation before;
 	bool found;
 	enum status status = check_command(fold, command, err);
@@ -303,42 +367,47 @@ static enum status on_reserve_stock(struct fold *fold, const void *event, struct
 		return status;
 	if (found)
 		return answer_again(fold, command->order_id, &before, err);
-	status = find_shortages(fold, command, &refusal, err);
+	struct stock *stocks = arena_alloc(fold_arena(fold), command->lines.count * sizeof *stocks);
+	status = get_stocks(fold, &command->lines, stocks, err);
 	if (status != OK)
 		return status;
+	const struct stock_rejected refusal = find_shortages(fold, command, stocks);
 	if (refusal.shortage_count)
 		return refuse(fold, &refusal, err);
-	status = hold(fold, command, err);
+	status = hold(fold, command, stocks, err);
 	return status == OK ? answer_reserved(fold, command->order_id, err) : status;
 }
 
 /* ---- CommitStock, ReleaseStock ---- */
 
-/* What one unit does to the stock, and whether its line is kept. */
+/* What one unit does to the stock. */
 struct move {
 	int on_hand, reserved;
-	bool keep;
 };
 
-static enum status move_line(struct fold *fold, const char *order_id, int64_t number, const struct move *move,
+static enum status move_line(struct fold *fold, const struct reserve_line *line, const struct move *move,
                              struct err *err)
 {
-	const struct store_value key[] = {value_id(fold, order_id), value_int(number)};
-	const struct store_value *line;
 	struct stock stock;
-	enum status status = fold_get(fold, RESERVATION_LINE, key, &line, err);
-	if (status == OK && (!line || line[LINE_QUANTITY].number < 1))
-		status = err_set(err, FATAL, "corrupt", "line %lld of the reservation of order %s is not there",
-		                 (long long)number, order_id);
-	if (status == OK)
-		status = get_stock(fold, line[LINE_SKU].bytes, &stock, err);
+	enum status status = get_stock(fold, line->sku, &stock, err);
 	if (status != OK)
 		return status;
 	/* Where a damaged row makes one overflow, what comes out is no stock that can be. */
-	(void)__builtin_add_overflow(stock.on_hand, move->on_hand * line[LINE_QUANTITY].number, &stock.on_hand);
-	(void)__builtin_add_overflow(stock.reserved, move->reserved * line[LINE_QUANTITY].number, &stock.reserved);
-	status = put_stock(fold, line[LINE_SKU].bytes, &stock, err);
-	return status == OK && !move->keep ? fold_delete(fold, RESERVATION_LINE, key, err) : status;
+	(void)__builtin_add_overflow(stock.on_hand, move->on_hand * line->quantity, &stock.on_hand);
+	(void)__builtin_add_overflow(stock.reserved, move->reserved * line->quantity, &stock.reserved);
+	return put_stock(fold, line->sku, &stock, err);
+}
+
+static enum status move_lines(struct fold *fold, const char *order_id, const struct reservation *reservation,
+                              const struct move *move, struct err *err)
+{
+	struct reserve_line_array lines;
+	enum status status = OK;
+	if (!read_lines(fold_arena(fold), &reservation->lines, &lines))
+		return err_set(err, FATAL, "corrupt", "the lines kept for order %s cannot be read", order_id);
+	for (size_t i = 0; i < lines.count && status == OK; i++)
+		status = move_line(fold, &lines.items[i], move, err);
+	return status;
 }
 
 static enum status end_reservation(struct fold *fold, const char *order_id, enum reservation_status to, struct err *err)
@@ -357,13 +426,13 @@ static enum status end_reservation(struct fold *fold, const char *order_id, enum
 		               : now == COMMITTED ? "committed"
 		               : now == RELEASED  ? "released"
 		                                  : "refused");
-	const struct move move = to == COMMITTED   ? (struct move){.on_hand = -1, .reserved = -1, .keep = true}
+	const struct move move = to == COMMITTED   ? (struct move){.on_hand = -1, .reserved = -1}
 	                         : now == RESERVED ? (struct move){.reserved = -1}
 	                                           : (struct move){.on_hand = 1};
-	for (int64_t line = 1; line <= reservation.lines && status == OK; line++)
-		status = move_line(fold, order_id, line, &move, err);
+	status = move_lines(fold, order_id, &reservation, &move, err);
 	reservation.status = to;
-	reservation.lines = move.keep ? reservation.lines : 0;
+	if (to == RELEASED)
+		reservation.lines = value_null();
 	return status == OK ? put_reservation(fold, order_id, &reservation, err) : status;
 }
 

@@ -722,6 +722,24 @@ static void a_broken_file_is_unseen_and_the_rest_is_compared(void **state)
 	end(&scene);
 }
 
+static void a_file_whose_lines_cannot_be_read_is_unseen(void **state)
+{
+	(void)state;
+	struct scene scene;
+	begin(&scene);
+	stop(&scene);
+	static const char some[] = "SELECT count(*) FROM reservation WHERE status = 2";
+	int32_t p = partition_with(&scene, "inventory", INVENTORY_PARTITIONS, some);
+	change(&scene, "inventory", p, "UPDATE reservation SET lines = '{' WHERE status = 2");
+	look(&scene, AUDIT_UNSEEN);
+	const char *why = "";
+	for (size_t i = 0; i < scene.audit->view_count; i++)
+		if (scene.audit->views[i].why.code)
+			why = scene.audit->views[i].why.text;
+	assert_non_null(strstr(why, "malformed JSON"));
+	end(&scene);
+}
+
 static void a_file_of_another_installation_is_unseen(void **state)
 {
 	(void)state;
@@ -810,6 +828,7 @@ int main(void)
 		cmocka_unit_test(a_dead_order_that_holds_stock_is_named),
 		cmocka_unit_test(an_order_without_an_end_is_named),
 		cmocka_unit_test(a_broken_file_is_unseen_and_the_rest_is_compared),
+		cmocka_unit_test(a_file_whose_lines_cannot_be_read_is_unseen),
 		cmocka_unit_test(a_file_of_another_installation_is_unseen),
 		cmocka_unit_test(a_long_fold_can_be_interrupted),
 		cmocka_unit_test(json_says_what_the_table_says),

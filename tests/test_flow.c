@@ -64,7 +64,7 @@ static void an_order_over_many_partitions_is_reserved_whole_or_not_at_all(void *
 	flow_rest(&flow, workers, 2);
 	assert_int_equal(flow_count(&flow, "order-events", &order_rejected_type), 1);
 	assert_int_equal(flow_sum(&flow, "inventory", "SELECT sum(reserved) FROM stock"), 0);
-	assert_int_equal(flow_sum(&flow, "inventory", "SELECT count(*) FROM reservation_line"), 0);
+	assert_int_equal(flow_sum(&flow, "inventory", "SELECT count(lines) FROM reservation"), 0);
 	flow_order(&flow, "covered", lines, 11);
 	flow_rest(&flow, workers, 2);
 	assert_int_equal(flow_count(&flow, "order-events", &order_confirmed_type), 1);

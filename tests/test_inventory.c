@@ -1,11 +1,13 @@
 /* The inventory worker: stock, reservations and every answer. After each test's last event the stock is checked against
  * receipts and reservations (balanced). The rules of all records are in test_task_fold.c and test_task_publishers.c. */
+#include "json.h"
 #include "support/records.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -121,8 +123,7 @@ static void reservation_is(struct records *records, const char *order_id, int64_
 static void balanced(struct records *records)
 {
 	static const char lines[] =
-		"(SELECT ifnull(sum(l.quantity), 0) FROM reservation_line l JOIN reservation r USING"
-		" (order_id) WHERE l.sku = stock.sku AND r.status = %d)";
+		"(SELECT ifnull(sum(value), 0) FROM reservation, json_each(lines) WHERE key = stock.sku AND status = %d)";
 	char held[256], gone[256];
 	snprintf(held, sizeof held, lines, RESERVED);
 	snprintf(gone, sizeof gone, lines, COMMITTED);
@@ -278,7 +279,7 @@ static void or_none_is(void **state)
 	assert_int_equal(shortage->reserved, 1);
 	stock_is(&records, a, 10, 0, 10);
 	reservation_is(&records, "A-1", REFUSED);
-	assert_int_equal(records_number(&records, "SELECT count(*) FROM reservation_line WHERE order_id = 'A-1'"), 0);
+	assert_int_equal(records_number(&records, "SELECT count(lines) FROM reservation WHERE order_id = 'A-1'"), 0);
 	end(&records);
 }
 
@@ -397,6 +398,65 @@ static void lines_that_are_not_in_order_halt(void **state)
 	arena_fini(&arena);
 }
 
+/* ---- a reservation's lines ---- */
+
+static int lines_kept(struct records *records, const char *order_id, const char *text)
+{
+	return (int)records_number(records, arena_format(&records->arena,
+	                                                 "SELECT count(*) FROM reservation WHERE order_id = '%s' AND"
+	                                                 " lines IS %s",
+	                                                 order_id, text));
+}
+
+/* As SQLite's json_each reads it, and jansson writes it. */
+static const char *as_json(struct records *records, const struct reserve_line *lines, size_t count)
+{
+	json_t *object = json_object();
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(json_object_set_new(object, lines[i].sku, json_integer(lines[i].quantity)), 0);
+	char *text = json_dumps(object, JSON_COMPACT);
+	assert_non_null(text);
+	const char *quoted = arena_format(&records->arena, "'%s'", text);
+	free(text);
+	json_decref(object);
+	return quoted;
+}
+
+static void lines_are_kept_as_json_until_they_are_released(void **state)
+{
+	(void)state;
+	static const char *const skus[] = {
+		" ",
+		"A",
+		"B \"",
+		"C\\",
+		"D\\\"\\\\\" ",
+		"E/{}:,",
+		"F012345678901234567890123456789012345678901234567890123",
+	};
+	struct records records;
+	struct reserve_line lines[sizeof skus / sizeof *skus];
+	size_t count = sizeof skus / sizeof *skus;
+	begin(&records);
+	for (size_t i = 0; i < count; i++) {
+		lines[i].sku = records_id(&records, skus[i], 1000000, records.partition, RECORDS_INVENTORY_PARTITIONS);
+		lines[i].quantity = i ? INT64_MAX >> 9 * i : INT64_MAX;
+		receive(&records, "R-1", lines[i].sku, lines[i].quantity);
+	}
+	const char *text = as_json(&records, lines, count);
+	reserve(&records, "A-1", lines, count);
+	assert_int_equal(lines_kept(&records, "A-1", text), 1);
+	for (size_t i = 0; i < count; i++)
+		stock_is(&records, lines[i].sku, lines[i].quantity, lines[i].quantity, lines[i].quantity);
+	commit(&records, "A-1");
+	assert_int_equal(lines_kept(&records, "A-1", text), 1);
+	release(&records, "A-1");
+	assert_int_equal(lines_kept(&records, "A-1", "NULL"), 1);
+	for (size_t i = 0; i < count; i++)
+		stock_is(&records, lines[i].sku, lines[i].quantity, 0, lines[i].quantity);
+	end(&records);
+}
+
 /* ---- CommitStock, ReleaseStock ---- */
 
 static void what_is_committed_leaves_the_stock(void **state)
@@ -497,6 +557,7 @@ int main(void)
 		cmocka_unit_test(a_second_command_for_an_order_gets_the_first_outcome),
 		cmocka_unit_test(lines_that_this_partition_does_not_own_halt),
 		cmocka_unit_test(lines_that_are_not_in_order_halt),
+		cmocka_unit_test(lines_are_kept_as_json_until_they_are_released),
 		cmocka_unit_test(what_is_committed_leaves_the_stock),
 		cmocka_unit_test(what_is_released_is_free_again),
 		cmocka_unit_test(what_was_committed_comes_back),

@@ -94,6 +94,20 @@ static void tables_of_another_program_are_refused_until_the_file_is_deleted(void
 	refused_then_deleted(&stage, "other_tables", "tables are not this program's (expected: CREATE TABLE stock");
 }
 
+/* Lines were once a table of their own. */
+static void tables_of_an_older_program_are_refused_until_the_file_is_deleted(void **state)
+{
+	(void)state;
+	struct stage stage;
+	open_and_stop(&stage);
+	stage_exec(&stage, STAGE_INVENTORY, 0,
+	           "DROP TABLE reservation; CREATE TABLE reservation (order_id ANY PRIMARY KEY NOT NULL, status INTEGER"
+	           " NOT NULL, at_offset INTEGER NOT NULL, lines INTEGER NOT NULL, refusal BLOB) WITHOUT ROWID, STRICT;"
+	           "CREATE TABLE reservation_line (order_id ANY NOT NULL, line INTEGER NOT NULL, sku TEXT NOT NULL,"
+	           " quantity INTEGER NOT NULL, PRIMARY KEY (order_id, line)) WITHOUT ROWID, STRICT");
+	refused_then_deleted(&stage, "other_tables", "expected: CREATE TABLE reservation (");
+}
+
 static void a_file_that_is_no_database_is_refused_until_it_is_deleted(void **state)
 {
 	(void)state;
@@ -192,19 +206,59 @@ static void rows_that_contradict_each_other_halt_until_the_file_is_deleted(void 
 	refused_then_deleted(stage, "corrupt", "would have 4 units on hand, 0 of them reserved, of 1");
 }
 
-static void a_line_that_a_reservation_has_lost_halts_until_the_file_is_deleted(void **state)
+static void lines_cannot_be_read(const char *lines)
 {
-	(void)state;
 	struct stocked stocked;
 	struct stage *stage = &stocked.stage;
 	open_stocked(&stocked);
 	flow_order_one(&stage->flow, stocked.order, stocked.sku, 3);
 	stage_rest(stage);
 	stage_stop(stage, STAGE_INVENTORY);
-	stage_exec(stage, STAGE_INVENTORY, 0, "DELETE FROM reservation_line");
+	stage_exec(stage, STAGE_INVENTORY, 0,
+	           arena_format(&stage->flow.arena, "UPDATE reservation SET lines = %s", lines));
 	flow_cancel(&stage->flow, stocked.order);
 	stage_rest(stage);
-	refused_then_deleted(stage, "corrupt", "line 1 of the reservation of order");
+	refused_then_deleted(stage, "corrupt", "the lines kept for order");
+}
+
+static void lines_that_cannot_be_read_halt_until_the_file_is_deleted(void **state)
+{
+	(void)state;
+	static const char *const damaged[] = {
+		"NULL",
+		"''",
+		"'{}'",
+		"'}'",
+		"'{'",
+		"'{\"'",
+		"'3 S'",
+		"'null'",
+		"'{\"\":3}'",
+		"'{\"S'",
+		"'{\"S\"'",
+		"'{\"S\":'",
+		"'{\"S\":}'",
+		"'{\"S\":3'",
+		"'{\"S\":0}'",
+		"'{\"S\":-3}'",
+		"'{\"S\":03}'",
+		"'{\"S\":3.0}'",
+		"'{\"S\": 3}'",
+		"'{\"S\":9223372036854775808}'",
+		"'{\"S\":\"3\"}'",
+		"'{\"S\":3,}'",
+		"'{\"S\":3,\"'",
+		"'{\"S\":3}}'",
+		"'{\"S\":3}' || char(0)",
+		"'{\"S' || char(0) || '\":3}'",
+		"'{\"S' || char(10) || '\":3}'",
+		"'{\"S\\\\'",
+		"'{\"S\\\":3}'",
+		"'{\"S\\n\":3}'",
+		"'{\"' || printf('%065d', 0) || '\":3}'",
+	};
+	for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++)
+		lines_cannot_be_read(damaged[i]);
 }
 
 /* ---- lock and disk ---- */
@@ -308,13 +362,14 @@ int main(void)
 		cmocka_unit_test(the_file_of_another_partition_is_refused_until_it_is_deleted),
 		cmocka_unit_test(the_file_of_another_partition_is_refused_until_the_right_one_is_back),
 		cmocka_unit_test(tables_of_another_program_are_refused_until_the_file_is_deleted),
+		cmocka_unit_test(tables_of_an_older_program_are_refused_until_the_file_is_deleted),
 		cmocka_unit_test(a_file_that_is_no_database_is_refused_until_it_is_deleted),
 		cmocka_unit_test(an_unreadable_mark_in_the_file_is_refused_until_it_is_deleted),
 		cmocka_unit_test(pinned_counts_that_differ_from_the_log_are_refused_until_the_file_is_deleted),
 		cmocka_unit_test(the_file_of_another_installation_is_refused_until_it_is_deleted),
 		cmocka_unit_test(a_file_of_a_newer_version_waits_for_a_newer_program),
 		cmocka_unit_test(rows_that_contradict_each_other_halt_until_the_file_is_deleted),
-		cmocka_unit_test(a_line_that_a_reservation_has_lost_halts_until_the_file_is_deleted),
+		cmocka_unit_test(lines_that_cannot_be_read_halt_until_the_file_is_deleted),
 		cmocka_unit_test(a_file_that_another_process_holds_is_waited_for),
 		cmocka_unit_test(a_folder_that_cannot_be_made_is_tried_again_and_shown),
 		cmocka_unit_test(a_full_disk_stops_one_task_and_the_others_stand),

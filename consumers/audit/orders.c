@@ -142,8 +142,7 @@ static enum status check_stock(struct audit *audit, const struct audit_view *vie
 	static const char *const lists[3] = {
 		"SELECT sku, on_hand, reserved, received FROM stock ORDER BY sku",
 		"SELECT sku, quantity FROM receipt ORDER BY sku",
-		"SELECT l.sku, l.quantity, r.status FROM reservation_line l LEFT JOIN reservation r USING (order_id)"
-		" ORDER BY l.sku",
+		"SELECT l.key, l.value, r.status FROM reservation r, json_each(r.lines) l ORDER BY l.key",
 	};
 	struct cursor cursors[3];
 	enum status status = OK;
@@ -175,8 +174,8 @@ static enum status prepare_lookup(struct audit *audit, const char *service, cons
 	lookup->count = genesis_topic(&audit->genesis, topic)->partitions;
 	lookup->by_partition = arena_alloc(&audit->arena, (size_t)lookup->count * sizeof(struct store_statement *));
 	for (int32_t p = 0; p < lookup->count && status == OK; p++)
-		status = store_prepare(task_store(view_of(audit, service, p)->task), sql,
-		                       &lookup->by_partition[p], err);
+		status =
+			store_prepare(task_store(view_of(audit, service, p)->task), sql, &lookup->by_partition[p], err);
 	return status;
 }
 
@@ -255,8 +254,8 @@ static enum status check_orders(struct audit *audit, const struct audit_view *vi
                                 struct err *err)
 {
 	struct store_statement *s;
-	enum status status =
-		store_prepare(task_store(view->task), "SELECT order_id, status, groups FROM orders ORDER BY order_id", &s, err);
+	enum status status = store_prepare(task_store(view->task),
+	                                   "SELECT order_id, status, groups FROM orders ORDER BY order_id", &s, err);
 	for (bool row = true; status == OK && row;) {
 		status = store_step(s, &row, err);
 		if (status == OK && row)

@@ -278,6 +278,13 @@ static void prepare_commit(struct micro *micro)
 	fold_batch(micro);
 }
 
+static void prepare_commit_reservations(struct micro *micro)
+{
+	const char *ids[COMMIT_ORDERS];
+	reserve_records(micro, ids);
+	fold_batch(micro);
+}
+
 static const struct step steps[] = {
 	{"encode OrderPlaced", begin_event, NULL, run_encode, end_event, BATCH},
 	{"decode OrderPlaced", begin_event, NULL, run_decode, end_event, BATCH},
@@ -289,6 +296,7 @@ static const struct step steps[] = {
 	{"fold ReserveStock", begin_inventory, prepare_reserve, fold_batch, close_records, BATCH},
 	{"fold CommitStock", begin_inventory, prepare_commit_stock, fold_batch, close_records, BATCH},
 	{"commit of 1000 orders", begin_order, prepare_commit, commit, close_records, 1},
+	{"commit of 1000 reservations", begin_inventory, prepare_commit_reservations, commit, close_records, 1},
 };
 #define STEPS (sizeof steps / sizeof *steps)
 

@@ -191,10 +191,10 @@ static void check_stock(struct task *task)
 {
 	static const char *const wrong[] = {
 		"SELECT sku FROM stock WHERE received IS NOT (SELECT sum(quantity) FROM receipt WHERE receipt.sku = stock.sku)",
-		"SELECT sku FROM stock WHERE reserved IS NOT (SELECT ifnull(sum(quantity), 0) FROM reservation"
-		" JOIN reservation_line USING (order_id) WHERE status = 1 AND reservation_line.sku = stock.sku)",
-		"SELECT sku FROM stock WHERE received - on_hand IS NOT (SELECT ifnull(sum(quantity), 0) FROM reservation"
-		" JOIN reservation_line USING (order_id) WHERE status = 2 AND reservation_line.sku = stock.sku)",
+		"SELECT sku FROM stock WHERE reserved IS NOT (SELECT ifnull(sum(value), 0)"
+		" FROM reservation, json_each(lines) WHERE status = 1 AND key = stock.sku)",
+		"SELECT sku FROM stock WHERE received - on_hand IS NOT (SELECT ifnull(sum(value), 0)"
+		" FROM reservation, json_each(lines) WHERE status = 2 AND key = stock.sku)",
 	};
 	struct store_statement *statement;
 	struct err err = {0};
