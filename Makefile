@@ -290,8 +290,8 @@ bench: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind 
 	@$(call bench_run,1200)
 
 bench-quick: $(bin) $(bench_programs) | $(BUILD)/setup-system $(BUILD)/setup-valgrind ## the same, small: does it run, roughly how fast
-	@WARM=10 N=30000 ROUNDS=1 SPAN=1 WIPED=30000 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2 KILLS=1 TAKEOVER=3; \
-	export WARM N ROUNDS SPAN WIPED ORDERS BATCH STARTS IDLE KILLS TAKEOVER; $(call bench_run,300)
+	@WARM=10 N=30000 ROUNDS=1 SPAN=1 WIPED=30000 WIPES=1 ORDERS=60000 BATCH=10000 STARTS=2 IDLE=2 KILLS=1 TAKEOVER=3; \
+	export WARM N ROUNDS SPAN WIPED WIPES ORDERS BATCH STARTS IDLE KILLS TAKEOVER; $(call bench_run,300)
 
 bench-plot: | $(BUILD)/setup-plot ## docs/bench-*.svg, of what make bench measured last
 	@tests/bench/plot.sh $(BUILD)/bench.json docs

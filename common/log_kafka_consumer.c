@@ -18,6 +18,7 @@
 #define STASH_BYTES_MAX   (4 << 20)
 #define LEAVE_MS          3000
 #define CLOSE_SLICE_MS    20
+#define HEARTBEAT_MS_MAX  500
 
 enum answer { NO_ANSWER, ANSWER_ASSIGNED, ANSWER_REVOKED }; /* what librdkafka waits for */
 
@@ -593,13 +594,19 @@ void kafka_consumer_poll(struct log_consumer *base, struct log_event *event)
 
 /* ---- opening and closing ---- */
 
+/* That another member has left is the answer to a heartbeat, and nobody reads its partitions until all members have heard. */
+static int heartbeat_ms(int session_ms)
+{
+	int ms = session_ms / 3;
+	return ms < 1 ? 1 : ms > HEARTBEAT_MS_MAX ? HEARTBEAT_MS_MAX : ms;
+}
+
 static enum status client_open(struct kafka_consumer *c, const struct log_consumer_config *config, struct err *err)
 {
 	/* Who does not poll for a session's time is out, as on every log. */
 	char session[12], heartbeat[12];
-	int heartbeat_ms = config->session_timeout_ms / 3;
 	snprintf(session, sizeof session, "%d", config->session_timeout_ms);
-	snprintf(heartbeat, sizeof heartbeat, "%d", heartbeat_ms < 1 ? 1 : heartbeat_ms > 3000 ? 3000 : heartbeat_ms);
+	snprintf(heartbeat, sizeof heartbeat, "%d", heartbeat_ms(config->session_timeout_ms));
 	const struct log_setting settings[] = {
 		{"group.id", config->group},
 		{"session.timeout.ms", session},

@@ -1,7 +1,7 @@
 /* footprint: from the start of an order worker to the record of its first command, where orders are waiting, with and without
  * a group; what both workers take of a core when there is nothing to do; how large the program is.
  *
- *   STARTS   (5)      IDLE   seconds (5)      SIDES   bare,kafka,local (all) */
+ *   STARTS   (5)      IDLE   seconds (10)      SIDES   bare,kafka,local (all) */
 #include "bench.h"
 #include "seam.h"
 #include "side.h"
@@ -15,6 +15,7 @@
 
 #define WAITING       40 /* orders: each partition has some */
 #define DRAIN_SECONDS 60
+#define SETTLE        3 /* seconds */
 
 struct footprint {
 	struct bench bench;
@@ -78,7 +79,7 @@ static void idle(struct footprint *footprint, enum side_kind kind)
 	side_begin(&side, &batch, 1000);
 	side_start(&side);
 	side_end(&side, &batch, DRAIN_SECONDS, &rate);
-	sleep(1);
+	sleep(SETTLE); /* the clients that asked at the start have ended */
 	side_cpu(&side, &before);
 	sleep((unsigned)footprint->idle);
 	side_cpu(&side, &after);
@@ -120,7 +121,7 @@ static void sizes(struct footprint *footprint)
 
 int main(void)
 {
-	struct footprint footprint = {.starts = bench_setting("STARTS", 5), .idle = bench_setting("IDLE", 5)};
+	struct footprint footprint = {.starts = bench_setting("STARTS", 5), .idle = bench_setting("IDLE", 10)};
 	bool on[SIDE_KINDS];
 	bench_open(&footprint.bench, "footprint");
 	side_choose(on);

@@ -2,7 +2,7 @@
  * was placed after the restart has its outcome. The same with the worker's files deleted behind many orders, and the longest
  * that an order waits while a second order worker joins, and leaves.
  *
- *   WIPED    orders before the files are deleted (300000; 3000000 is the long form)
+ *   WIPED    orders before the files are deleted (300000; 3000000 is the long form)      WIPES   of each worker (3)
  *   ROUNDS   (1)      KILLS   of each worker in a round (3)      TAKEOVER   seconds that one is watched (5)
  *   SIDES    bare,kafka,local (all)
  *
@@ -28,7 +28,7 @@
 
 struct recovery {
 	struct bench bench;
-	int64_t wiped, kills, takeover;
+	int64_t wiped, wipes, kills, takeover;
 	bool on[SIDE_KINDS];
 };
 
@@ -137,25 +137,33 @@ static void kills(struct recovery *recovery, enum side_kind kind)
 	finish(recovery, &side, pace, "killed");
 }
 
+static void wipe_one(struct recovery *recovery, struct side *side, struct pace *pace, bool order)
+{
+	const char *name = side_names[side->kind], *role = order ? "order" : "inventory";
+	int64_t records = side_records(side, order ? "orders" : "inventory");
+	struct side_cpu before, after;
+	side_cpu(side, &before);
+	double all, seconds = kill_one(side, pace, order, true, &all);
+	side_cpu(side, &after);
+	bench_say("%s: the %s worker's files deleted behind %lld records: %.2f s, all partitions %.2f s; CPU until "
+	          "then, and %.0f s before: it %.2f s, the other worker %.2f s, the broker %.2f s",
+	          name, role, (long long)records, seconds, all, SETTLE, order ? after.order : after.inventory,
+	          order ? after.inventory - before.inventory : after.order - before.order,
+	          after.broker - before.broker);
+	bench_note(&recovery->bench, "s", seconds, NAN, "%s, files of the %s worker deleted", name, role);
+	bench_note(&recovery->bench, "s", all, NAN, "%s, files of the %s worker deleted, all partitions", name, role);
+	bench_note(&recovery->bench, "records/s", (double)records / all, NAN,
+	           "%s, files of the %s worker deleted, folded", name, role);
+}
+
 static void wipes(struct recovery *recovery, enum side_kind kind)
 {
 	struct side side;
 	begin(&side, kind, static_member(kind), recovery->wiped);
 	struct pace *pace = pace_open(&side, ORDERS_MAX);
 	pace_start(pace, RATE);
-	for (int i = 0; i < 2; i++) {
-		int64_t records = side_records(&side, i ? "inventory" : "orders");
-		double all, seconds = kill_one(&side, pace, i == 0, true, &all);
-		const char *role = i ? "inventory" : "order";
-		bench_say("%s: the %s worker's files deleted behind %lld records: %.2f s, all partitions %.2f s",
-		          side_names[kind], role, (long long)records, seconds, all);
-		bench_note(&recovery->bench, "s", seconds, NAN, "%s, files of the %s worker deleted", side_names[kind],
-		           role);
-		bench_note(&recovery->bench, "s", all, NAN, "%s, files of the %s worker deleted, all partitions",
-		           side_names[kind], role);
-		bench_note(&recovery->bench, "records/s", (double)records / all, NAN,
-		           "%s, files of the %s worker deleted, folded", side_names[kind], role);
-	}
+	for (int64_t i = 0; i < 2 * recovery->wipes; i++)
+		wipe_one(recovery, &side, pace, i % 2 == 0);
 	finish(recovery, &side, pace, "files deleted");
 }
 
@@ -218,6 +226,7 @@ static void want(struct recovery *recovery)
 int main(void)
 {
 	struct recovery recovery = {.wiped = bench_setting("WIPED", 300000),
+	                            .wipes = bench_setting("WIPES", 3),
 	                            .kills = bench_setting("KILLS", 3),
 	                            .takeover = bench_setting("TAKEOVER", 5)};
 	int64_t rounds = bench_setting("ROUNDS", 1);

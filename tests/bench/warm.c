@@ -60,7 +60,7 @@ int main(void)
 	side_choose(on);
 	for (int i = 0; i < STEPS_MAX && unchanged < PATIENCE && (on[SIDE_BARE] || on[SIDE_KAFKA]); i++) {
 		double begun = side_now(), us = 0;
-		if (begun - start + longest > (double)seconds_max)
+		if (begun - start + longest >= (double)seconds_max)
 			break;
 		for (int kind = SIDE_BARE; kind <= SIDE_KAFKA; kind++)
 			us += on[kind] ? step((enum side_kind)kind) : 0;
