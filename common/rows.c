@@ -352,6 +352,15 @@ static enum status prepare(struct rows *rows, struct table *table, struct err *e
 	return status;
 }
 
+/* Written at once. What is read first is the kernel's one page of zeros, and to replace it where threads run on other cores
+ * interrupts them all. */
+static struct place *places_new(size_t count)
+{
+	struct place *places = mem_alloc(count * sizeof *places);
+	memset(places, 0, count * sizeof *places);
+	return places;
+}
+
 enum status rows_open(struct store *store, const char *const *tables, size_t count, size_t bytes_max, struct rows **out,
                       struct err *err)
 {
@@ -364,7 +373,7 @@ enum status rows_open(struct store *store, const char *const *tables, size_t cou
 	rows->table_count = count;
 	rows->tables = mem_zalloc(count, sizeof *rows->tables);
 	rows->place_count = PLACES_MIN;
-	rows->places = mem_zalloc(rows->place_count, sizeof *rows->places);
+	rows->places = places_new(rows->place_count);
 	for (size_t i = 0; i < count && status == OK; i++) {
 		struct table *table = &rows->tables[i];
 		table->at = i;
@@ -452,7 +461,7 @@ static void more_places(struct rows *rows)
 	struct place *old = rows->places;
 	size_t old_count = rows->place_count;
 	rows->place_count *= 2;
-	rows->places = mem_zalloc(rows->place_count, sizeof *rows->places);
+	rows->places = places_new(rows->place_count);
 	for (size_t i = 0; i < old_count; i++)
 		if (old[i].entry)
 			place_put(rows, old[i].hash, old[i].entry);
@@ -873,7 +882,7 @@ static enum status forget(struct rows *rows, struct err *err)
 	if (!rows->seen)
 		rows->seen = seen_new(rows->bytes_max);
 	size_t old_count = rows->place_count;
-	rows->places = mem_zalloc(rows->place_count, sizeof *rows->places);
+	rows->places = places_new(rows->place_count);
 	rows->memory = (struct arena){0};
 	memset(rows->spare, 0, sizeof rows->spare);
 	rows->entry_count = rows->bytes = 0;
