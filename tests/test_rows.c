@@ -593,6 +593,45 @@ static void a_row_below_one_that_was_undone_is_found_again(void **state)
 	end(&scene);
 }
 
+static void numbers_and_lengths_of_all_sizes_come_back(void **state)
+{
+	(void)state;
+	static const int64_t numbers[] = {0,         1,
+	                                  -1,        127,
+	                                  128,       -128,
+	                                  -129,      255,
+	                                  32767,     32768,
+	                                  -32768,    -32769,
+	                                  INT32_MAX, INT32_MAX + INT64_C(1),
+	                                  INT32_MIN, INT32_MIN - INT64_C(1),
+	                                  INT64_MAX, INT64_MIN};
+	static const size_t lengths[] = {0, 1, 30, 31, 32, 70000};
+	static char text[70001];
+	struct scene scene;
+	begin(&scene);
+	memset(text, 'x', sizeof text - 1);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++) {
+			const char *b = text + sizeof text - 1 - lengths[j];
+			const struct store_value put_row[] = {
+				value_int(numbers[i]),
+				value_text(b),
+				value_int(numbers[i]),
+				{.kind = STORE_BLOB, .len = (uint32_t)lengths[j], .bytes = b}};
+			const struct store_value *row;
+			assert_int_equal(rows_put(scene.rows, PAIRS, put_row, &scene.err), OK);
+			assert_int_equal(rows_get(scene.rows, PAIRS, put_row, &row, &scene.err), OK);
+			for (int column = 0; column < 4; column++)
+				assert_true(store_value_equal(&row[column], &put_row[column]));
+			keep(&scene);
+		}
+	}
+	assert_int_equal(rows_flush(scene.rows, &scene.err), OK);
+	assert_int_equal(in_table(&scene, "SELECT count(*) FROM pair WHERE a = value AND length(b) = length(note)"),
+	                 108);
+	end(&scene);
+}
+
 /* More rows than one statement takes, and the one in the middle is the one that is refused. */
 static void a_row_that_its_table_refuses_breaks_the_store(void **state)
 {
@@ -638,6 +677,7 @@ int main(void)
 		cmocka_unit_test(rows_of_before_are_found_while_they_are_made_known),
 		cmocka_unit_test(a_row_that_was_read_ahead_is_as_it_was_last_written),
 		cmocka_unit_test(a_row_below_one_that_was_undone_is_found_again),
+		cmocka_unit_test(numbers_and_lengths_of_all_sizes_come_back),
 		cmocka_unit_test(a_row_that_its_table_refuses_breaks_the_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
