@@ -58,10 +58,13 @@ static void note(struct drain *drain, const char *name, const struct side_rate *
 	bench_note(bench, "orders/s", rate->orders_per_second, base ? base->orders_per_second : NAN, "%s", name);
 	bench_note(bench, "us/order", rate->worker_us, base ? base->worker_us : NAN, "%s, workers' CPU", name);
 	bench_note(bench, "us/order", order_us(rate), base ? order_us(base) : NAN, "%s, order worker's CPU", name);
-	if (isfinite(rate->broker_us))
+	char broker[32] = "";
+	if (isfinite(rate->broker_us)) {
 		bench_note(bench, "us/order", rate->broker_us, base ? base->broker_us : NAN, "%s, broker's CPU", name);
-	bench_say("%s: %.0f orders/s, CPU us/order: order %.1f inventory %.1f broker %.1f; whole %.2f s", name,
-	          rate->orders_per_second, order_us(rate), rate->worker_us - order_us(rate), rate->broker_us,
+		snprintf(broker, sizeof broker, " broker %.1f", rate->broker_us);
+	}
+	bench_say("%s: %.0f orders/s, CPU us/order: order %.1f inventory %.1f%s; whole %.2f s", name,
+	          rate->orders_per_second, order_us(rate), rate->worker_us - order_us(rate), broker,
 	          rate->whole_seconds);
 }
 

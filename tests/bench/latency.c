@@ -103,11 +103,12 @@ static void run(struct latency *latency, enum side_kind kind, int64_t round)
 		note_cpu(latency, kind, r, cpu, times.count);
 		for (size_t q = 0; q < QUANTILES; q++)
 			latency->ms[kind][r][q] = pace_quantile(&times, shares[q]);
-		bench_say(
-			"%s, %lld/s: %zu orders, p50 %.2f p99 %.2f max %.2f ms, CPU us/order: workers %.0f broker %.0f",
-			side_names[kind], (long long)rates[r], times.count, latency->ms[kind][r][0],
-			latency->ms[kind][r][2], latency->ms[kind][r][4], latency->worker_us[kind][r],
-			latency->broker_us[kind][r]);
+		char broker[32] = "";
+		if (isfinite(latency->broker_us[kind][r]))
+			snprintf(broker, sizeof broker, " broker %.0f", latency->broker_us[kind][r]);
+		bench_say("%s, %lld/s: %zu orders, p50 %.2f p99 %.2f max %.2f ms, CPU us/order: workers %.0f%s",
+		          side_names[kind], (long long)rates[r], times.count, latency->ms[kind][r][0],
+		          latency->ms[kind][r][2], latency->ms[kind][r][4], latency->worker_us[kind][r], broker);
 		if (round == 0)
 			curve(latency, kind, rates[r], &times);
 		mem_free(times.ms);
