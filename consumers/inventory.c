@@ -228,6 +228,7 @@ static enum status answer_reserved(struct fold *fold, const char *order_id, stru
 }
 
 struct reservation {
+	struct store_value id; /* its order's */
 	enum reservation_status status;
 	int64_t at_offset;
 	struct store_value lines, refusal;
@@ -236,21 +237,20 @@ struct reservation {
 static enum status get_reservation(struct fold *fold, const char *order_id, bool *found, struct reservation *out,
                                    struct err *err)
 {
-	struct store_value key = value_id(fold, order_id);
-	const struct store_value *row;
-	enum status status = fold_get(fold, RESERVATION, &key, &row, err);
+	const struct store_value id = value_id(fold, order_id), *row;
+	enum status status = fold_get(fold, RESERVATION, &id, &row, err);
 	*found = row != NULL;
+	*out = (struct reservation){.id = id};
 	if (row)
-		*out = (struct reservation){(enum reservation_status)row[STATUS].number, row[AT_OFFSET].number,
+		*out = (struct reservation){id, (enum reservation_status)row[STATUS].number, row[AT_OFFSET].number,
 		                            row[LINES], row[REFUSAL]};
 	return status;
 }
 
-static enum status put_reservation(struct fold *fold, const char *order_id, const struct reservation *reservation,
-                                   struct err *err)
+static enum status put_reservation(struct fold *fold, const struct reservation *reservation, struct err *err)
 {
 	const struct store_value row[RESERVATION_COLUMNS] = {
-		[ORDER_ID] = value_id(fold, order_id),
+		[ORDER_ID] = reservation->id,
 		[STATUS] = value_int(reservation->status),
 		[AT_OFFSET] = value_int(reservation->at_offset),
 		[LINES] = reservation->lines,
@@ -330,52 +330,55 @@ static struct stock_rejected find_shortages(struct fold *fold, const struct rese
 	return refusal;
 }
 
-static enum status refuse(struct fold *fold, const struct stock_rejected *refusal, struct err *err)
+static enum status refuse(struct fold *fold, const struct stock_rejected *refusal, struct reservation *reservation,
+                          struct err *err)
 {
 	struct buf value = {0};
 	enum status status = event_encode(&stock_rejected_type, refusal, &value, err);
-	const struct reservation refused = {
-		.status = REFUSED, .at_offset = fold_offset(fold), .refusal = value_blob(value.data, value.len)};
+	reservation->status = REFUSED;
+	reservation->refusal = value_blob(value.data, value.len);
 	if (status == OK)
-		status = put_reservation(fold, refusal->order_id, &refused, err);
+		status = put_reservation(fold, reservation, err);
 	buf_fini(&value);
 	return status == OK ? answer(fold, refusal->order_id, &stock_rejected_type, refusal, err) : status;
 }
 
-static enum status hold(struct fold *fold, const struct reserve_stock *command, struct stock *stocks, struct err *err)
+static enum status hold(struct fold *fold, const struct reserve_stock *command, struct stock *stocks,
+                        struct reservation *reservation, struct err *err)
 {
-	const struct reservation reserved = {.status = RESERVED,
-	                                     .at_offset = fold_offset(fold),
-	                                     .lines = lines_value(fold_arena(fold), &command->lines)};
 	enum status status = OK;
 	for (size_t i = 0; i < command->lines.count && status == OK; i++) {
 		stocks[i].reserved += command->lines.items[i].quantity;
 		status = put_stock(fold, command->lines.items[i].sku, &stocks[i], err);
 	}
-	return status == OK ? put_reservation(fold, command->order_id, &reserved, err) : status;
+	reservation->status = RESERVED;
+	reservation->lines = lines_value(fold_arena(fold), &command->lines);
+	if (status == OK)
+		status = put_reservation(fold, reservation, err);
+	return status == OK ? answer_reserved(fold, command->order_id, err) : status;
 }
 
 static enum status on_reserve_stock(struct fold *fold, const void *event, struct err *err)
 {
 	const struct reserve_stock *command = event;
-	struct reservation before;
+	struct reservation reservation;
 	bool found;
 	enum status status = check_command(fold, command, err);
 	if (status == OK)
-		status = get_reservation(fold, command->order_id, &found, &before, err);
+		status = get_reservation(fold, command->order_id, &found, &reservation, err);
 	if (status != OK)
 		return status;
 	if (found)
-		return answer_again(fold, command->order_id, &before, err);
+		return answer_again(fold, command->order_id, &reservation, err);
 	struct stock *stocks = arena_alloc(fold_arena(fold), command->lines.count * sizeof *stocks);
 	status = get_stocks(fold, &command->lines, stocks, err);
 	if (status != OK)
 		return status;
+	reservation.at_offset = fold_offset(fold);
 	const struct stock_rejected refusal = find_shortages(fold, command, stocks);
 	if (refusal.shortage_count)
-		return refuse(fold, &refusal, err);
-	status = hold(fold, command, stocks, err);
-	return status == OK ? answer_reserved(fold, command->order_id, err) : status;
+		return refuse(fold, &refusal, &reservation, err);
+	return hold(fold, command, stocks, &reservation, err);
 }
 
 /* ---- CommitStock, ReleaseStock ---- */
@@ -433,7 +436,7 @@ static enum status end_reservation(struct fold *fold, const char *order_id, enum
 	reservation.status = to;
 	if (to == RELEASED)
 		reservation.lines = value_null();
-	return status == OK ? put_reservation(fold, order_id, &reservation, err) : status;
+	return status == OK ? put_reservation(fold, &reservation, err) : status;
 }
 
 static enum status on_commit_stock(struct fold *fold, const void *event, struct err *err)

@@ -32,6 +32,7 @@ struct group {
 
 struct order {
 	const char *order_id;
+	struct store_value id; /* the same, as it is kept */
 	enum order_status status;
 	uint64_t content;
 	const char *currency;
@@ -113,13 +114,14 @@ static void groups_parse(const char *text, struct order *order, struct arena *ar
 
 static enum status get_order(struct fold *fold, const char *order_id, struct order *order, bool *found, struct err *err)
 {
-	struct store_value key = value_id(fold, order_id);
-	const struct store_value *row;
-	enum status status = fold_get(fold, ORDERS, &key, &row, err);
+	const struct store_value id = value_id(fold, order_id), *row;
+	enum status status = fold_get(fold, ORDERS, &id, &row, err);
+	*order = (struct order){.order_id = order_id, .id = id};
 	*found = row != NULL;
 	if (!row)
 		return status;
 	*order = (struct order){.order_id = order_id,
+	                        .id = id,
 	                        .content = (uint64_t)row[CONTENT].number,
 	                        .status = (enum order_status)row[STATUS].number,
 	                        .currency = row[CURRENCY].bytes,
@@ -136,7 +138,7 @@ static enum status get_order(struct fold *fold, const char *order_id, struct ord
 static enum status put_order(struct fold *fold, const struct order *order, struct err *err)
 {
 	const struct store_value row[ORDER_COLUMNS] = {
-		[ORDER_ID] = value_id(fold, order->order_id),
+		[ORDER_ID] = order->id,
 		[CONTENT] = value_int((int64_t)order->content),
 		[STATUS] = value_int(order->status),
 		[CURRENCY] = value_text(order->currency),
@@ -324,12 +326,11 @@ static enum status reserve(struct fold *fold, struct order *order, const struct 
 	return status;
 }
 
-static enum status cancel_requested_before(struct fold *fold, const char *order_id, bool *found, uint64_t *content,
-                                           struct err *err)
+static enum status cancel_requested_before(struct fold *fold, const struct store_value *id, bool *found,
+                                           uint64_t *content, struct err *err)
 {
-	struct store_value key = value_id(fold, order_id);
 	const struct store_value *row;
-	enum status status = fold_get(fold, CANCEL_REQUEST, &key, &row, err);
+	enum status status = fold_get(fold, CANCEL_REQUEST, id, &row, err);
 	*found = row != NULL;
 	if (row)
 		*content = (uint64_t)row[CANCEL_CONTENT].number;
@@ -355,6 +356,7 @@ static enum status on_order_placed(struct fold *fold, const void *event, struct 
 		               : fold_reject(err, "conflict", "order %s was placed before with other content",
 		                             placed->order_id);
 	order = (struct order){.order_id = placed->order_id,
+	                       .id = order.id,
 	                       .status = PENDING,
 	                       .content = content,
 	                       .currency = placed->currency,
@@ -363,7 +365,7 @@ static enum status on_order_placed(struct fold *fold, const void *event, struct 
 	                       .placed_at = placed->placed_at,
 	                       .placed_offset = fold_offset(fold),
 	                       .decided_offset = -1};
-	status = cancel_requested_before(fold, placed->order_id, &cancelled, &ignored, err);
+	status = cancel_requested_before(fold, &order.id, &cancelled, &ignored, err);
 	if (status != OK)
 		return status;
 	if (cancelled) {
@@ -458,10 +460,10 @@ static enum status on_stock_rejected(struct fold *fold, const void *event, struc
 
 /* ---- OrderCancelRequested ---- */
 
-static enum status keep_request(struct fold *fold, const char *order_id, uint64_t content, struct err *err)
+static enum status keep_request(struct fold *fold, const struct store_value *id, uint64_t content, struct err *err)
 {
 	const struct store_value row[CANCEL_COLUMNS] = {
-		[CANCELLED_ID] = value_id(fold, order_id),
+		[CANCELLED_ID] = *id,
 		[CANCEL_CONTENT] = value_int((int64_t)content),
 		[CANCEL_OFFSET] = value_int(fold_offset(fold)),
 	};
@@ -487,9 +489,10 @@ static enum status on_order_cancel_requested(struct fold *fold, const void *even
 		return fold_reject(err, "invalid_id", "order_id is not 1 to 64 printable ASCII bytes");
 	if (request->reason && strlen(request->reason) > ORDER_TEXT_MAX)
 		return fold_reject(err, "too_large", "reason is longer than %d bytes", ORDER_TEXT_MAX);
+	const struct store_value id = value_id(fold, request->order_id);
 	uint64_t content = fold_content_hash(fold, &order_cancel_requested_type, request), before;
 	bool found;
-	enum status status = cancel_requested_before(fold, request->order_id, &found, &before, err);
+	enum status status = cancel_requested_before(fold, &id, &found, &before, err);
 	if (status != OK)
 		return status;
 	if (found)
@@ -498,7 +501,7 @@ static enum status on_order_cancel_requested(struct fold *fold, const void *even
 		                                       "cancelling order %s was requested before with other content",
 		                                       request->order_id);
 	struct order order;
-	status = keep_request(fold, request->order_id, content, err);
+	status = keep_request(fold, &id, content, err);
 	if (status == OK)
 		status = get_order(fold, request->order_id, &order, &found, err);
 	return status == OK && found ? cancel(fold, &order, err) : status;
