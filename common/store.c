@@ -487,13 +487,20 @@ const char *store_text(struct store_statement *statement, int column)
 	return text ? text : "";
 }
 
-const void *store_blob(struct store_statement *statement, int column, size_t *len)
+/* Of text and blobs as they are, of a number its text. */
+static const void *bytes_of(struct store_statement *statement, sqlite3_value *value, size_t *len)
 {
-	const void *bytes = sqlite3_column_blob(statement->stmt, column);
-	*len = bytes ? (size_t)sqlite3_column_bytes(statement->stmt, column) : 0;
+	const void *bytes = sqlite3_value_blob(value);
+	*len = bytes ? (size_t)sqlite3_value_bytes(value) : 0;
 	if (!bytes)
 		unreadable(statement);
 	return bytes ? bytes : "";
+}
+
+/* A column is looked for once, not by each of SQLite's functions that tell of it; on one thread that is as good. */
+const void *store_blob(struct store_statement *statement, int column, size_t *len)
+{
+	return bytes_of(statement, sqlite3_column_value(statement->stmt, column), len);
 }
 
 bool store_is_null(struct store_statement *statement, int column)
@@ -616,36 +623,21 @@ const char *store_column_name(struct store_statement *statement, int column)
 	return name ? name : "?";
 }
 
-static const void *bytes_of(struct store_statement *statement, int column, uint32_t *out)
-{
-	size_t len; /* SQLite holds 10^9 bytes at most */
-	const void *bytes = store_blob(statement, column, &len);
-	*out = (uint32_t)len;
-	return bytes;
-}
-
 void store_value(struct store_statement *statement, int column, struct store_value *out)
 {
-	*out = (struct store_value){0};
-	switch (sqlite3_column_type(statement->stmt, column)) {
-	case SQLITE_NULL:
-		break;
-	case SQLITE_INTEGER:
-		out->kind = STORE_INT;
-		out->number = store_int(statement, column);
-		break;
-	case SQLITE_TEXT:
-		out->kind = STORE_TEXT;
-		out->bytes = bytes_of(statement, column, &out->len);
-		break;
-	case SQLITE_BLOB:
-		out->kind = STORE_BLOB;
-		out->bytes = bytes_of(statement, column, &out->len);
-		break;
-	default:
-		out->kind = STORE_REAL;
-		out->bytes = store_text(statement, column);
-		out->len = (uint32_t)sqlite3_column_bytes(statement->stmt, column);
+	static const enum store_kind kinds[] = {[SQLITE_INTEGER] = STORE_INT,
+	                                        [SQLITE_FLOAT] = STORE_REAL,
+	                                        [SQLITE_TEXT] = STORE_TEXT,
+	                                        [SQLITE_BLOB] = STORE_BLOB,
+	                                        [SQLITE_NULL] = STORE_NULL};
+	sqlite3_value *value = sqlite3_column_value(statement->stmt, column);
+	size_t len; /* SQLite holds 10^9 bytes at most */
+	*out = (struct store_value){.kind = kinds[sqlite3_value_type(value)]};
+	if (out->kind == STORE_INT) {
+		out->number = sqlite3_value_int64(value);
+	} else if (out->kind != STORE_NULL) {
+		out->bytes = bytes_of(statement, value, &len);
+		out->len = (uint32_t)len;
 	}
 }
 

@@ -52,10 +52,10 @@ static void every_refusal_in_the_sources_has_its_test(void **state)
 	static const char *const sources[] = {
 		"common/worker.c",         "common/worker_commit.c", "common/worker_events.c", "common/worker_open.c",
 		"common/worker_outputs.c", "common/worker_slots.c",  "common/task.c",          "common/task_file.c",
-		"common/task_fold.c",      "common/rows.c",          "common/genesis.c",       "common/policy.c",
-		"common/lock.c",           "consumers/order.c",      "consumers/inventory.c",  "consumers/revenue.c",
-		"common/partitions.c",     "common/installation.c",  "common/refold.c",        "common/rebuild.c",
-		"common/resend.c",         "common/seal.c",          "common/secret.c"};
+		"common/task_fold.c",      "common/rows.c",          "common/rows_table.c",    "common/genesis.c",
+		"common/policy.c",         "common/lock.c",          "consumers/order.c",      "consumers/inventory.c",
+		"consumers/revenue.c",     "common/partitions.c",    "common/installation.c",  "common/refold.c",
+		"common/rebuild.c",        "common/resend.c",        "common/seal.c",          "common/secret.c"};
 	struct arena arena = {0};
 	struct site sites[SITES_MAX];
 	size_t count = 0;
