@@ -3,6 +3,7 @@
 # Sources are found by wildcard: a new command, worker, module, test or event is a new file and no edit here.
 #   BUILD=DIR        where everything goes (build)
 #   SANITIZE=LIST    address,undefined or thread: instruments into a folder of its own
+#   ALLOCATOR=       links no jemalloc: glibc's malloc (with a BUILD of its own)
 #   V=1              shows the commands
 #   JOBS=N           tests and lints at a time (2)
 #   TANDEM_SETUP=no  installs nothing; says what is missing (.ci/setup)
@@ -13,6 +14,8 @@ BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 CC ?= gcc
 PACKAGES := rdkafka avro-c jansson sqlite3 libsodium zlib libmicrohttpd libcurl
 TEST_PACKAGES := cmocka
+# Of the program alone: tests, the simulator and what valgrind counts have glibc's. A sanitizer brings its own.
+ALLOCATOR ?= $(if $(SANITIZE),,jemalloc)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -28,7 +31,7 @@ PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)))$(PKG_LIBS
 TEST_LIBS = $(eval TEST_LIBS := $$(shell pkg-config --libs $(TEST_PACKAGES)))$(TEST_LIBS)
 brief = $(if $(V),,@printf '  %-4s %s\n' $1 $@;)
 COMPILE = $(call brief,CC)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
-LINK = $(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(PKG_LIBS) -lm
+LINK = $(call brief,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(ALLOCATOR_LIBS) $(PKG_LIBS) -lm
 
 commands := $(sort $(notdir $(basename $(wildcard producers/*.c consumers/*.c))))
 command_sources := $(wildcard producers/*.c producers/*/*.c consumers/*.c consumers/*/*.c)
@@ -48,12 +51,13 @@ schemagen := $(BUILD)/schemagen
 # What a step needs of the distribution, looked at once a build folder.
 $(BUILD)/setup-%: .ci/setup
 	@mkdir -p $(@D)
-	@.ci/setup $*
+	@ALLOCATOR=$(ALLOCATOR) .ci/setup $*
 	@touch $@
 
 ##@ Building
 all: $(bin) ## build the program: build/tandem
 
+$(bin): private ALLOCATOR_LIBS = $(addprefix -l,$(ALLOCATOR))
 $(bin): $(call object,common/main.c $(command_sources)) $(BUILD)/gen/commands.o $(lib)
 	$(LINK)
 
@@ -156,7 +160,7 @@ flow: $(bin) $(BUILD)/tests/system/flow
 	@env -u KAFKA tests/run $(BUILD)/tests/system/flow
 
 installed: $(bin) man $(BUILD)/tandem.bash
-	@BUILD=$(BUILD) tests/run $(wildcard tests/install/*.sh)
+	@BUILD=$(BUILD) ALLOCATOR=$(ALLOCATOR) tests/run $(wildcard tests/install/*.sh)
 
 check: unit fuzz-corpus sim-quick flow installed house compat ## the quick part: unit tests, the flow as processes, what is installed, the house's rules and the schemas' history; no broker
 

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ARENA_BLOCK_BYTES 65536
+#define ARENA_BLOCK_BYTES                                                                                              \
+	65536 /* with its head: an allocator's own size, where a little more is rounded up to the next */
 
 void mem_out(size_t size)
 {
@@ -78,6 +79,8 @@ struct arena_block {
 	alignas(max_align_t) unsigned char data[];
 };
 
+#define ARENA_ROOM (ARENA_BLOCK_BYTES - sizeof(struct arena_block))
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
 	const size_t align = alignof(max_align_t);
@@ -86,7 +89,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 	size = (size + align - 1) / align * align;
 	struct arena_block *block = arena->block;
 	if (!block || block->room - block->used < size) {
-		size_t room = size > ARENA_BLOCK_BYTES ? size : ARENA_BLOCK_BYTES;
+		size_t room = size > ARENA_ROOM ? size : ARENA_ROOM;
 		block = mem_alloc(sizeof *block + room);
 		*block = (struct arena_block){.room = room};
 		if (arena->block)
@@ -144,7 +147,7 @@ void arena_reset(struct arena *arena)
 	struct arena_block *first = arena->first;
 	if (!first)
 		return;
-	if (first->room > ARENA_BLOCK_BYTES) {
+	if (first->room > ARENA_ROOM) {
 		arena_fini(arena);
 		return;
 	}

@@ -283,7 +283,7 @@ enum status task_open_file(struct task *task, const struct task_config *config, 
 	                             .deterministic = true,
 	                             .reverse = config->reverse,
 	                             .vfs = config->vfs,
-	                             .cache_kib = (int)(share / 1024)};
+	                             .cache_kib = (int)(share / 1024 / 4 * 3)}; /* a page and its head take 5 KB */
 	int64_t tables;
 	enum status status = store_open(&store, &task->store, err);
 	if (status == OK && store.mode == STORE_WRITE)
