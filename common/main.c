@@ -60,8 +60,8 @@ extern const char *malloc_conf;
 const char *malloc_conf = "narenas:1,dirty_decay_ms:100,muzzy_decay_ms:0,tcache_max:4096,tcache_nslots_small_max:100,"
 			  "oversize_threshold:0,thp:never";
 
-/* glibc's malloc, where that is linked. One arena for the program, one for the threads of its libraries: with one a thread, what one thread takes and another gives
- * back stays where nobody takes it again. */
+/* glibc's malloc, where that is linked. One arena for the program, one for the threads of its libraries: with one a thread, what one
+ * thread takes and another gives back stays where nobody takes it again. */
 #define ARENAS_MAX 2
 
 int main(int argc, char **argv)

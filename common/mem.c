@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ARENA_BLOCK_BYTES                                                                                              \
-	65536 /* with its head: an allocator's own size, where a little more is rounded up to the next */
+/* With its head: an allocator's own size, where a little more is rounded up to the next. */
+#define ARENA_BLOCK_BYTES 65536
 
 void mem_out(size_t size)
 {

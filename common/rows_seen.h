@@ -1,4 +1,4 @@
-/* rows_seen: which keys may have been written. A filter of 512 bits a block, two bits a key, one line of memory: what is not in
+/* rows_seen: which keys may have been written. A filter of 512 bits a block, two bits a key: what is not in
  * it was never put into it. */
 #ifndef TANDEM_ROWS_SEEN_H
 #define TANDEM_ROWS_SEEN_H

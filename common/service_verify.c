@@ -11,7 +11,6 @@
 #include "verify.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,9 +24,6 @@ static const char examples[] =
 	"  tandem order verify -b localhost:9092 --data state --metrics-file /var/lib/prometheus/node-exporter/order.prom\n";
 
 #define MEMORY_BYTES (128 << 20) /* of all that is folded side by side */
-/* More than other commands have: several threads take what as many of librdkafka's have made and give it back, and would wait for
- * each other at two. */
-#define ARENAS_MAX 16
 
 struct job {
 	enum status status;
@@ -310,7 +306,6 @@ int service_verify(const struct service *service, int argc, char **argv)
 		.options = options,
 		.option_count = COUNT_OF(options)};
 	int exit_status;
-	mallopt(M_ARENA_MAX, ARENAS_MAX); /* heard only before the first thread */
 	interrupt_install();
 	if (!service_args_open(&run.args, &program, argc, argv, &exit_status))
 		return exit_status;

@@ -640,14 +640,19 @@ static void stock_that_does_not_add_up_is_named(void **state)
 	end(&scene);
 }
 
+static int32_t partition_with_committed(struct scene *scene)
+{
+	return partition_with(scene, "inventory", INVENTORY_PARTITIONS,
+	                      "SELECT count(*) FROM reservation WHERE status = 2");
+}
+
 static void a_confirmed_order_whose_goods_are_not_committed_is_named(void **state)
 {
 	(void)state;
 	struct scene scene;
 	begin(&scene);
 	stop(&scene);
-	static const char some[] = "SELECT count(*) FROM reservation WHERE status = 2";
-	int32_t p = partition_with(&scene, "inventory", INVENTORY_PARTITIONS, some);
+	int32_t p = partition_with_committed(&scene);
 	change(&scene, "inventory", p,
 	       "UPDATE reservation SET status = 1 WHERE order_id = (SELECT min(order_id) FROM reservation WHERE status = 2)");
 	look(&scene, AUDIT_DIFFERS);
@@ -728,8 +733,7 @@ static void a_file_whose_lines_cannot_be_read_is_unseen(void **state)
 	struct scene scene;
 	begin(&scene);
 	stop(&scene);
-	static const char some[] = "SELECT count(*) FROM reservation WHERE status = 2";
-	int32_t p = partition_with(&scene, "inventory", INVENTORY_PARTITIONS, some);
+	int32_t p = partition_with_committed(&scene);
 	change(&scene, "inventory", p, "UPDATE reservation SET lines = '{' WHERE status = 2");
 	look(&scene, AUDIT_UNSEEN);
 	const char *why = "";

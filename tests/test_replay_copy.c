@@ -211,18 +211,25 @@ static void see(void *arg, const struct log_record *record)
 		seen->ids[strcmp(key, "empty") == 0 ? 20 : atoi(key + 1) % 20] = true;
 }
 
-static void a_copy_into_an_installation_is_a_publishers(enum log_memory_fate what)
+/* Some of what is sent meets this fate. */
+static enum status copy_into_an_installation(enum log_memory_fate what)
 {
 	static const char *const topics[] = {"orders"};
-	struct seen seen = {0};
 	run_flow();
 	installation_make(f.other, 7, 3, 1);
 	f.selection.topics = topics;
 	fate = what;
 	calls = 0;
 	log_memory_set_faults(f.memory, &(struct log_memory_faults){.produce = fail_some});
-	assert_int_equal(copy(f.other, NULL), OK);
+	enum status status = copy(f.other, NULL);
 	log_memory_set_faults(f.memory, NULL);
+	return status;
+}
+
+static void a_copy_into_an_installation_is_a_publishers(enum log_memory_fate what)
+{
+	struct seen seen = {0};
+	assert_int_equal(copy_into_an_installation(what), OK);
 	assert_int_equal(f.result.taken, 22);
 	assert_int_equal(f.result.skipped[REPLAY_CONTROL], 2);
 	assert_true(f.result.skipped[REPLAY_WORKERS] >= 20);
@@ -254,14 +261,7 @@ static void a_record_whose_acknowledgement_is_lost_arrives_again(void **state)
 static void a_refused_record_ends_the_copy_and_says_where(void **state)
 {
 	(void)state;
-	static const char *const topics[] = {"orders"};
-	run_flow();
-	installation_make(f.other, 7, 3, 1);
-	f.selection.topics = topics;
-	fate = LOG_MEMORY_REFUSE;
-	calls = 0;
-	log_memory_set_faults(f.memory, &(struct log_memory_faults){.produce = fail_some});
-	assert_int_equal(copy(f.other, NULL), FATAL);
+	assert_int_equal(copy_into_an_installation(LOG_MEMORY_REFUSE), FATAL);
 	assert_string_equal(f.err.code, "io");
 	assert_true(f.slices[0].next < f.slices[0].to);
 	assert_true(f.slices[0].next <= 3); /* the third record was refused; offset 0 is the genesis */
