@@ -21,9 +21,9 @@ static const char *const own_sql[STORE_OWN_COUNT] = {"BEGIN IMMEDIATE", "COMMIT"
 
 #define HEADER_BYTES 100
 
-/* Of the WAL: 16 MB. Rows come in any order of their keys, so that between two checkpoints a page is written many times and moved
+/* Of the WAL: 32 MB. Rows come in any order of their keys, so that between two checkpoints a page is written many times and moved
  * into the file once; after a crash so much is read again. */
-#define CHECKPOINT_PAGES 4000
+#define CHECKPOINT_PAGES 8000
 
 struct store_statement {
 	sqlite3_stmt *stmt;

@@ -5,8 +5,11 @@
 #include "mark.h"
 #include "meter.h"
 
-/* A batch that was never at an end of the log lasts longer: a page of a file is written once for more rows. */
+/* A batch that was never at an end of the log lasts longer: a page of a file is written once for more rows. So does one whose
+ * COMMIT will take long, be it at the end: so many times as long as that. */
 #define BEHIND_INTERVALS 5
+#define COMMIT_SHARE     4
+#define TELLING_RECORDS  1000 /* a batch of so many tells what COMMIT takes a record */
 
 static bool all_read(const struct worker *worker)
 {
@@ -18,8 +21,10 @@ static bool all_read(const struct worker *worker)
 
 int64_t worker_commit_at_us(const struct worker *worker)
 {
-	int64_t interval_us = worker->config.commit_interval_ms * 1000;
-	return worker->batch_at_us + interval_us * (worker->caught_up ? 1 : BEHIND_INTERVALS);
+	int64_t least_us = worker->config.commit_interval_ms * 1000, most_us = least_us * BEHIND_INTERVALS;
+	int64_t commit_us = worker->batch_records * worker->record_commit_ns / 1000;
+	int64_t lasts_us = worker->caught_up ? commit_us * COMMIT_SHARE : most_us;
+	return worker->batch_at_us + (lasts_us < least_us ? least_us : lasts_us > most_us ? most_us : lasts_us);
 }
 
 bool worker_commit_is_due(struct worker *worker)
@@ -71,6 +76,9 @@ static enum worker_step commit_one(struct worker *worker)
 		return WORKER_COMMITTED;
 	}
 	worker->phase = PHASE_RUN;
+	if (worker->batch_records >= TELLING_RECORDS)
+		worker->record_commit_ns =
+			(worker_now_us(worker) - worker->commit_began_us) * 1000 / worker->batch_records;
 	worker->mark_due = true;
 	meter_commit_done(worker->config.meter);
 	worker_new_batch(worker);
@@ -173,6 +181,7 @@ enum worker_step worker_go_on_committing(struct worker *worker)
 			worker->phase = PHASE_COMMIT;
 			worker->waiting_us = 0;
 			worker->commit_at = 0;
+			worker->commit_began_us = worker_now_us(worker);
 			meter_commit_acknowledged(worker->config.meter);
 			return WORKER_ACKED;
 		}

@@ -85,10 +85,12 @@ struct worker {
 	struct err why;      /* of result */
 	int64_t batch_at_us; /* when the open batch began; 0: none is open */
 	int64_t batch_records;
-	bool caught_up;         /* while the batch was open, there was a moment with nothing to be folded */
-	int64_t waiting_us;     /* since when nothing was acknowledged that is waited for; 0: nothing is */
-	int64_t polled_acks;    /* records folded since acknowledgements were last looked at */
-	int64_t settings_at_us; /* when the topics' settings were last found right; 0: never */
+	int64_t commit_began_us;
+	int64_t record_commit_ns; /* what COMMIT took a record of the last batch that was not small */
+	bool caught_up;           /* while the batch was open, there was a moment with nothing to be folded */
+	int64_t waiting_us;       /* since when nothing was acknowledged that is waited for; 0: nothing is */
+	int64_t polled_acks;      /* records folded since acknowledgements were last looked at */
+	int64_t settings_at_us;   /* when the topics' settings were last found right; 0: never */
 	struct arena scratch;
 	struct worker_counts counts;
 };

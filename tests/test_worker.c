@@ -263,6 +263,51 @@ static void every_refusal_promised_here_was_provoked(void **state)
 	stage_promises("test_worker.c");
 }
 
+/* ---- the length of a batch ---- */
+
+static void receive(struct stage *stage, int count)
+{
+	static int number;
+	char id[32];
+	for (int i = 0; i < count; i++) {
+		snprintf(id, sizeof id, "delivery-%d", number++);
+		flow_receive(&stage->flow, id, "TEA", 1);
+	}
+	while (worker_step(stage->workers[STAGE_INVENTORY].worker) != WORKER_IDLE)
+		;
+}
+
+static bool commits_after(struct stage *stage, int64_t ms)
+{
+	stage->flow.now_us += ms * 1000;
+	return worker_step(stage->workers[STAGE_INVENTORY].worker) == WORKER_HELD;
+}
+
+static void a_batch_lasts_four_times_as_long_as_its_commit_will_take(void **state)
+{
+	(void)state;
+	struct stage stage;
+	stage_open(&stage, 1, 1);
+	receive(&stage, 1200);
+	assert_false(commits_after(&stage, 199));
+	assert_true(commits_after(&stage, 1));
+	stage_until(&stage, STAGE_INVENTORY, WORKER_ACKED);
+	stage.flow.now_us += 120000; /* a COMMIT of 0.1 ms a record */
+	stage_until(&stage, STAGE_INVENTORY, WORKER_MARKED);
+	receive(&stage, 600);
+	assert_false(commits_after(&stage, 235));
+	assert_true(commits_after(&stage, 10));
+	stage_until(&stage, STAGE_INVENTORY, WORKER_MARKED);
+	receive(&stage, 4000);
+	assert_false(commits_after(&stage, 999)); /* five intervals at most */
+	assert_true(commits_after(&stage, 1));
+	stage_until(&stage, STAGE_INVENTORY, WORKER_MARKED);
+	receive(&stage, 10);
+	assert_false(commits_after(&stage, 199));
+	assert_true(commits_after(&stage, 1));
+	stage_close(&stage);
+}
+
 /* ---- membership ---- */
 
 /* Opening asks the log several things, and beside a log that is slow each takes seconds: 20 s a file, three files, a session of
@@ -308,6 +353,7 @@ int main(void)
 		cmocka_unit_test(until_end_with_a_halted_task_is_done_in_part),
 		cmocka_unit_test(a_halted_task_is_tried_again_after_pauses_that_grow_to_a_minute),
 		cmocka_unit_test(pauses_grow_also_where_commits_happen_before_the_task_halts),
+		cmocka_unit_test(a_batch_lasts_four_times_as_long_as_its_commit_will_take),
 		cmocka_unit_test(a_worker_stays_a_member_while_it_opens_its_files_beside_a_slow_log),
 		cmocka_unit_test(every_refusal_promised_here_was_provoked),
 	};
