@@ -12,7 +12,9 @@
 #include <pthread.h>
 #include <string.h>
 
-#define FLUSH_MS 50
+#define FLUSH_MS          50
+#define FLUSH_SLICE_MS    2
+#define FLUSH_RECORDS_MAX 100
 
 static_assert(sizeof(void *) >= sizeof(uint64_t), "a token travels as a message's opaque pointer");
 
@@ -61,6 +63,15 @@ static const struct kafka_role role = {
 
 /* ---- the hint not to linger ---- */
 
+/* While it flushes, librdkafka makes a request of whatever there is, one a partition at a time, and spins until it is answered.
+ * Where many records are on their way that costs more than it gains: they fill requests by themselves. */
+static void flush(rd_kafka_t *rk)
+{
+	for (int ms = 0; ms < FLUSH_MS; ms += FLUSH_SLICE_MS)
+		if (!rd_kafka_flush(rk, FLUSH_SLICE_MS) || rd_kafka_outq_len(rk) > FLUSH_RECORDS_MAX)
+			return;
+}
+
 static void *flush_run(void *arg)
 {
 	struct kafka_producer *p = arg;
@@ -72,7 +83,7 @@ static void *flush_run(void *arg)
 		}
 		p->flusher.wanted = false;
 		pthread_mutex_unlock(&p->flusher.lock);
-		rd_kafka_flush(p->client.rk, FLUSH_MS);
+		flush(p->client.rk);
 		pthread_mutex_lock(&p->flusher.lock);
 	}
 	pthread_mutex_unlock(&p->flusher.lock);
