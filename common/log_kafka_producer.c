@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define FLUSH_MS          50
-#define FLUSH_SLICE_MS    2
-#define FLUSH_RECORDS_MAX 100
+#define FLUSH_SLICE_MS    5
+#define FLUSH_RECORDS_MAX 1000
 
 static_assert(sizeof(void *) >= sizeof(uint64_t), "a token travels as a message's opaque pointer");
 
