@@ -29,6 +29,12 @@ static const struct {
 	{"delivery.timeout.ms", "a message that times out before one that is written leaves a gap"},
 	{"message.max.bytes", "what a record may hold belongs to the logic version, and the topics are sized for it"},
 	{"transactional.id", "the protocol does without Kafka's transactions"},
+	{"session.timeout.ms", "it is given by --session-timeout"},
+	{"max.poll.interval.ms", "it is the session's time, which --session-timeout gives"},
+	{"heartbeat.interval.ms", "it follows from the session's time, which --session-timeout gives"},
+	{"group.instance.id", "it is given by --instance-id"},
+	{"allow.auto.create.topics",
+         "it is always off: `tandem topics create` makes topics, with the partitions they keep"},
 	{"bootstrap.servers", "the brokers are given by --log or -b"},
 	{"metadata.broker.list", "the brokers are given by --log or -b"},
 };

@@ -41,7 +41,7 @@ struct worker_config {
 	size_t partition_count;
 	const char *instance_id;    /* static member, or NULL */
 	int session_timeout_ms;     /* 0: the log's default */
-	int64_t commit_interval_ms; /* 0: 200 */
+	int64_t commit_interval_ms; /* 0: 200; up to five of them where there is more to fold, or COMMIT takes long */
 	int64_t commit_records_max; /* 0: 100000 */
 	bool until_end;             /* ends when what was there at the start is folded, committed and marked */
 	bool full_sync;             /* synchronous=FULL for the files */

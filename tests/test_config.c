@@ -309,6 +309,11 @@ static void properties_the_protocol_rests_on_are_refused_with_the_reason(void **
 	                                    "message.max.bytes",
 	                                    "transactional.id",
 	                                    "request.required.acks",
+	                                    "session.timeout.ms",
+	                                    "max.poll.interval.ms",
+	                                    "heartbeat.interval.ms",
+	                                    "group.instance.id",
+	                                    "allow.auto.create.topics",
 	                                    "bootstrap.servers"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char *pair = mem_format("%s=x", names[i]),

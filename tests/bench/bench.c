@@ -35,6 +35,34 @@ int64_t bench_setting(const char *name, int64_t fallback)
 	return value;
 }
 
+static void choose_one(const char *name, const char *const *words, size_t count, bool *on, const char *word)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(words[i], word) == 0) {
+			on[i] = true;
+			return;
+		}
+	fprintf(stderr, "bench: %s=%s: expected one of", name, word);
+	for (size_t i = 0; i < count; i++)
+		fprintf(stderr, " %s", words[i]);
+	fprintf(stderr, ", or several with commas\n");
+	exit(2);
+}
+
+void bench_choose(const char *name, const char *const *words, size_t count, bool *on)
+{
+	const char *given = getenv(name);
+	bool all = !given || !*given;
+	for (size_t i = 0; i < count; i++)
+		on[i] = all;
+	if (all)
+		return;
+	char *list = mem_strdup(given), *rest = NULL;
+	for (char *word = strtok_r(list, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+		choose_one(name, words, count, on, word);
+	mem_free(list);
+}
+
 void bench_open(struct bench *bench, const char *workload)
 {
 	*bench = (struct bench){.workload = workload,

@@ -59,6 +59,8 @@ void bench_close(struct bench *bench);
 
 /* A number of the environment, such as N; fallback where it is not set. Ends the program where it makes no sense. */
 int64_t bench_setting(const char *name, int64_t fallback);
+/* Those of the words that the environment's NAME lists, with commas; all where it lists none. Ends the program at another one. */
+void bench_choose(const char *name, const char *const *words, size_t count, bool *on);
 
 double bench_median(const double *values, size_t count); /* NAN for none */
 

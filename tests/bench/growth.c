@@ -1,7 +1,7 @@
 /* growth: how the drain slows down as state grows, and what an order takes on disk, with time-ordered and with random ids.
  *
  *   ORDERS   in state in the end (1000000; 10000000 is the long form)     BATCH   orders of each measured drain (30000)
- *   SIDES    kafka,local (local: SQLite is the same on both)     IDS     time or random: only these (both)
+ *   SIDES    kafka,local (local: SQLite is the same on both)     IDS     time,random (both)
  *
  * Through warm workers: BATCHES drains behind 10,000 orders, then on to ORDERS, and BATCHES drains there. */
 #include "bench.h"
@@ -108,15 +108,16 @@ static void run(struct growth *growth, enum side_kind kind, enum generate_ids ki
 	side_close(&growth->side);
 }
 
+static const char *const options[] = {[GENERATE_TIME] = "time", [GENERATE_RANDOM] = "random"};
+#define IDS (sizeof options / sizeof *options)
+
 static void run_ids(struct growth *growth, enum side_kind kind, enum generate_ids ids)
 {
 	static const struct {
-		const char *option, *name;
+		const char *name;
 		double share; /* of the rate at first */
-	} kinds[] = {[GENERATE_TIME] = {"time", "time-ordered", 0.8}, [GENERATE_RANDOM] = {"random", "random", 0.5}};
-	const char *only = getenv("IDS"), *name = kinds[ids].name;
-	if (only && *only && strcmp(only, kinds[ids].option) != 0)
-		return;
+	} kinds[IDS] = {[GENERATE_TIME] = {"time-ordered", 0.8}, [GENERATE_RANDOM] = {"random", 0.5}};
+	const char *name = kinds[ids].name;
 	run(growth, kind, ids, name);
 	bench_want(&growth->bench, BENCH_AT_LEAST, true, kinds[ids].share, "%s, %s ids, behind %lld orders",
 	           side_names[kind], name, (long long)growth->orders);
@@ -126,18 +127,17 @@ static void run_ids(struct growth *growth, enum side_kind kind, enum generate_id
 int main(void)
 {
 	struct growth growth = {.orders = bench_setting("ORDERS", 1000000), .batch = bench_setting("BATCH", 30000)};
-	bool on[SIDE_KINDS];
+	bool on[SIDE_KINDS], wanted[IDS];
 	side_choose(on);
+	bench_choose("IDS", options, IDS, wanted);
 	on[SIDE_BARE] = false;
 	if (!getenv("SIDES"))
 		on[SIDE_KAFKA] = false;
 	bench_open(&growth.bench, "growth");
-	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++) {
-		if (!on[kind])
-			continue;
-		run_ids(&growth, (enum side_kind)kind, GENERATE_TIME);
-		run_ids(&growth, (enum side_kind)kind, GENERATE_RANDOM);
-	}
+	for (int kind = SIDE_KAFKA; kind <= SIDE_LOCAL; kind++)
+		for (size_t ids = 0; ids < IDS; ids++)
+			if (on[kind] && wanted[ids])
+				run_ids(&growth, (enum side_kind)kind, (enum generate_ids)ids);
 	bench_close(&growth.bench);
 	return 0;
 }

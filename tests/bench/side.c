@@ -36,10 +36,9 @@ double side_now(void)
 
 void side_choose(bool on[SIDE_KINDS])
 {
-	const char *given = getenv("SIDES");
+	bench_choose("SIDES", side_names, SIDE_KINDS, on);
 	for (int kind = 0; kind < SIDE_KINDS; kind++)
-		on[kind] = (!given || !*given || strstr(given, side_names[kind])) &&
-		           (kind == SIDE_LOCAL || rig_wants_kafka());
+		on[kind] = on[kind] && (kind == SIDE_LOCAL || rig_wants_kafka());
 }
 
 /* A failed side ends the program: its programs' last words are shown, its folder goes. */
