@@ -27,9 +27,10 @@
 
 #define CLOSE_S 5 /* what the end of an instance may take */
 
-#define NUDGE_EVERY_US     5000
-#define NUDGE_LOOK_RECORDS 64 /* the clock is asked once in so many */
-#define NUDGE_SHARE        16
+/* A client is nudged when so much of what may wait in its queue was delivered. Half: from full to empty there is a nudge that
+ * finds room. A part of it when nothing is left: the queue holds other things than records too. */
+#define NUDGE_SHARE       2
+#define NUDGE_SHARE_EMPTY 16
 
 static const struct log_setting common_defaults[] = {
 	{"client.id", "tandem"},
@@ -195,16 +196,15 @@ static size_t property_of(const struct kafka_client *client, const char *name)
 	return strtoul(text, NULL, 10);
 }
 
-/* A share of the limits: the queue holds other things than records too. */
-static void enough_init(struct kafka_client *client)
+static bool has_delivered(const struct kafka_client *client, size_t share)
 {
-	client->records_enough = property_of(client, "queued.min.messages") / NUDGE_SHARE;
-	client->bytes_enough = property_of(client, "queued.max.messages.kbytes") * 1024 / NUDGE_SHARE;
+	return client->records >= client->records_max / share || client->bytes >= client->bytes_max / share;
 }
 
-static bool may_have_stopped(const struct kafka_client *client)
+static void delivered_enough(struct kafka_client *client)
 {
-	return client->records >= client->records_enough || client->bytes >= client->bytes_enough;
+	client->records = client->bytes = 0;
+	kafka_client_nudge(client);
 }
 
 static size_t length_of(const struct log_bytes *bytes)
@@ -212,29 +212,19 @@ static size_t length_of(const struct log_bytes *bytes)
 	return bytes->len > 0 ? (size_t)bytes->len : 0;
 }
 
-void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client, const struct log_record *record)
+void kafka_client_delivered(struct kafka_client *client, const struct log_record *record)
 {
 	client->records++;
 	client->bytes += length_of(&record->key) + length_of(&record->value);
-	if (++client->delivered % NUDGE_LOOK_RECORDS || !may_have_stopped(client))
-		return;
-	int64_t now_us = seam_monotonic_us(log->base.seam);
-	if (now_us - client->nudged_us < NUDGE_EVERY_US)
-		return;
-	client->nudged_us = now_us;
-	client->delivered = 0;
-	kafka_client_nudge(client);
+	if (has_delivered(client, NUDGE_SHARE))
+		delivered_enough(client);
 }
 
-void kafka_client_empty(struct kafka_log *log, struct kafka_client *client)
+void kafka_client_empty(struct kafka_client *client)
 {
-	bool stopped = client->records && may_have_stopped(client);
+	if (client->records && has_delivered(client, NUDGE_SHARE_EMPTY))
+		delivered_enough(client);
 	client->records = client->bytes = 0;
-	if (!stopped)
-		return;
-	client->nudged_us = seam_monotonic_us(log->base.seam);
-	client->delivered = 0;
-	kafka_client_nudge(client);
 }
 
 enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *role, const struct log_setting *more,
@@ -252,10 +242,11 @@ enum status kafka_client_open(struct kafka_log *log, const struct kafka_role *ro
 	if (status == OK) {
 		client->rk = rd_kafka_new(role->type, conf, text, sizeof text);
 		nudge_init(log, client);
-		if (client->rk && role->type == RD_KAFKA_CONSUMER)
-			enough_init(client);
-		if (client->rk)
+		if (client->rk) {
+			client->records_max = property_of(client, "queued.min.messages");
+			client->bytes_max = property_of(client, "queued.max.messages.kbytes") * 1024;
 			return OK;
+		}
 		status = err_set(err, FATAL, "invalid", "librdkafka cannot start with these properties: %s", text);
 	}
 	rd_kafka_conf_destroy(conf);

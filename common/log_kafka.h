@@ -27,11 +27,9 @@ struct kafka_client {
 	bool scram_fails;          /* with brokers of version 4, whatever the password: this librdkafka is too old */
 	atomic_int certificate; /* what OpenSSL said last of a broker's certificate that it did not take; 0: nothing */
 	char why[520];          /* the last error's text that says more than "all brokers are down" */
-	const char *user, *password; /* see kafka_client_nudge; NULL: it cannot be nudged */
-	int64_t nudged_us;
-	unsigned delivered;                      /* records since then */
-	size_t records, bytes;                   /* delivered since there was nothing to deliver */
-	size_t records_enough, bytes_enough;     /* with fewer it cannot have stopped fetching */
+	const char *user, *password;             /* see kafka_client_nudge; NULL: it cannot be nudged */
+	size_t records, bytes;                   /* delivered since it was nudged, or had nothing to deliver */
+	size_t records_max, bytes_max;           /* with so much in its queue it stops fetching */
 	const struct log_statistics *statistics; /* NULL: none */
 };
 
@@ -103,10 +101,10 @@ enum status kafka_asking_open(struct kafka_log *log, const struct log_setting *m
 struct kafka_client *kafka_log_client(struct kafka_log *log, enum status *status, struct err *err);
 
 /* A reading client stops fetching when enough waits in its queue, and librdkafka 2.0.2 looks a second later whether it does
- * no more: 10,000 records a second. These make it look: after each record delivered, and when there is none to deliver.
+ * no more: 10,000 records a second. These make it look: called after each record delivered, and when there is none to deliver.
  * That wakes every thread of the client, so it is done only where as much was delivered that it may have stopped. */
-void kafka_client_delivered(struct kafka_log *log, struct kafka_client *client, const struct log_record *record);
-void kafka_client_empty(struct kafka_log *log, struct kafka_client *client);
+void kafka_client_delivered(struct kafka_client *client, const struct log_record *record);
+void kafka_client_empty(struct kafka_client *client);
 void kafka_client_nudge(struct kafka_client *client);
 
 /* log_wait returns at once, the next time. */

@@ -278,7 +278,7 @@ static void deliver(struct kafka_consumer *c, rd_kafka_message_t *message, struc
 	}
 	event->kind = LOG_RECORD;
 	reading->next = message->offset + 1;
-	kafka_client_delivered(kafka_of(c->base.log), &c->client, &event->record);
+	kafka_client_delivered(&c->client, &event->record);
 }
 
 /* Errors about the group or the client, not about a partition. */
@@ -586,7 +586,7 @@ void kafka_consumer_poll(struct log_consumer *base, struct log_event *event)
 		if (message)
 			deliver(c, message, event);
 		else
-			kafka_client_empty(kafka_of(c->base.log), &c->client);
+			kafka_client_empty(&c->client);
 	}
 	if (event->kind == LOG_NOTHING)
 		look_at_client(c, event);

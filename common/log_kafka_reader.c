@@ -235,7 +235,7 @@ static enum status take_record(struct kafka_reader *reader, const struct log_rec
 			               rd_kafka_topic_name(reader->topic), (int)reader->partition, message->offset);
 		reader->next = message->offset + 1;
 		reader->at_end = false;
-		kafka_client_delivered(kafka_of(reader->base.log), &reader->source->client, &reader->record);
+		kafka_client_delivered(&reader->source->client, &reader->record);
 		*record = &reader->record;
 	}
 	return status;
@@ -258,7 +258,7 @@ enum status kafka_reader_next(struct log_reader *base, int timeout_ms, const str
 	if (status != OK || *record)
 		return status;
 	struct kafka_call call;
-	kafka_client_empty(log, &reader->source->client);
+	kafka_client_empty(&reader->source->client);
 	kafka_call_begin(&call, log, &reader->source->client);
 	for (;;) {
 		bool waits = reader->at_end;

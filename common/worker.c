@@ -166,8 +166,8 @@ static bool is_at_mark(const struct worker *worker)
 
 static void settings_again(struct worker *worker)
 {
-	if (!worker->settings_at_us || worker_now_us(worker) - worker->settings_at_us < SETTINGS_CHECK_INTERVAL_US ||
-	    worker->batch_at_us || worker->marking)
+	if (!worker->settings_at_us || worker->batch_at_us || worker->marking ||
+	    worker_now_us(worker) - worker->settings_at_us < SETTINGS_CHECK_INTERVAL_US)
 		return;
 	/* All that is checked at opening is checked again; nothing is open, so nothing is lost. */
 	worker->settings_at_us = 0;
