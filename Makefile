@@ -277,7 +277,7 @@ valgrind: $(unit_programs) | $(BUILD)/setup-valgrind ## the unit tests under val
 
 ##@ Measuring
 # One program a workload, and what they share. bench-drain, ...: that one alone, figures on stderr.
-bench_shared := tests/bench/bench.c tests/bench/side.c tests/bench/pace.c
+bench_shared := tests/bench/bench.c tests/bench/side.c tests/bench/pace.c tests/bench/bare_state.c
 bench_programs := $(patsubst %.c,$(BUILD)/%,$(filter-out $(bench_shared),$(wildcard tests/bench/*.c)))
 bench_workloads := drain latency recovery growth verify footprint
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call object,$(bench_shared)) $(test_objects) $(lib)

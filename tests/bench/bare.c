@@ -2,14 +2,17 @@
  * the same topics, keys and Avro bodies, four consumed and four produced an order (OrderPlaced, ReserveStock, StockReserved,
  * CommitStock; the outcome is written and not read), idempotent, acks=all, lz4, a consumer group; no state, no check, no file.
  *
- *   bare order|inventory [--headers N] [--linger MS] [--ahead N] [--instance-id ID]
+ *   bare order|inventory [--headers N] [--state] [--linger MS] [--ahead N] [--instance-id ID]
  *
  * --headers 0: none (default). 1: the `tandem` header, its chain hashed, written and parsed at each hop. 10: that one and nine
  * more of the size that CloudEvents have, written and parsed.
+ * --state: rows of orders and stock in $TANDEM_DATA (bare_state.h), and the headers that Tandem writes: with --headers 1 an
+ * outcome has seven. No check and no promise all the same: offsets are committed by time, rows by number.
  * --ahead: messages a partition to fetch ahead (librdkafka's queued.min.messages, 100000 as it comes). Where it has as many,
  * 2.0.2 looks again a second later; a million lets a drain of bare run on.
  * The broker and the namespace are TANDEM_LOG and TANDEM_NAMESPACE, as for Tandem. Only orders of one line are taken: several
  * answers to one order cannot be told to be complete without state. SIGTERM ends it; a message that was not delivered: exit 1. */
+#include "bare_state.h"
 #include "events.h"
 #include "hash.h"
 #include "header.h"
@@ -26,10 +29,13 @@
 #define POLL_MS       100
 #define REPORTS_EVERY 1000 /* messages between two looks at the delivery reports */
 #define HEADERS_MAX   10
+#define OUTCOME_MORE  6 /* headers that Tandem's outcome has besides, for who reads it as a CloudEvent */
 
 struct bare {
 	const char *role, *linger_ms, *ahead, *instance_id;
 	int headers;
+	bool with_state;
+	struct bare_state *state; /* NULL: none */
 	rd_kafka_t *consumer, *producer;
 	rd_kafka_topic_t *orders, *inventory, *outcomes;
 	int32_t inventory_partitions;
@@ -96,7 +102,7 @@ static void begin(struct buf *out, const struct event_type *type)
 
 /* ---- sending ---- */
 
-static rd_kafka_headers_t *make_headers(struct bare *bare, struct log_bytes key, const struct buf *value)
+static rd_kafka_headers_t *make_headers(struct bare *bare, int count, struct log_bytes key, const struct buf *value)
 {
 	static const uint8_t installation[HASH_KEY_BYTES];
 	static const char text[] = "/tandem/00000000-0000-0000";
@@ -105,9 +111,9 @@ static rd_kafka_headers_t *make_headers(struct bare *bare, struct log_bytes key,
 	be64_put(stream + 5, bare->number);
 	be64_put(stream + 13, bare->chain);
 	memcpy(stream + 21, "inventory", 9);
-	rd_kafka_headers_t *headers = rd_kafka_headers_new((size_t)bare->headers);
+	rd_kafka_headers_t *headers = rd_kafka_headers_new((size_t)count);
 	rd_kafka_header_add(headers, HEADER_STREAM, -1, stream, sizeof stream);
-	for (int i = 1; i < bare->headers; i++)
+	for (int i = 1; i < count; i++)
 		rd_kafka_header_add(headers, "ce_attribute", -1, text, sizeof text - 1);
 	return headers;
 }
@@ -120,7 +126,8 @@ static rd_kafka_resp_err_t hand_over(struct bare *bare, rd_kafka_topic_t *topic,
 		                        (size_t)key.len, NULL)
 		               ? rd_kafka_last_error()
 		               : RD_KAFKA_RESP_ERR_NO_ERROR;
-	rd_kafka_headers_t *headers = make_headers(bare, key, value);
+	int count = bare->headers + (bare->state && topic == bare->outcomes ? OUTCOME_MORE : 0);
+	rd_kafka_headers_t *headers = make_headers(bare, count, key, value);
 	rd_kafka_resp_err_t error = rd_kafka_producev(
 		bare->producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
 		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(value->data, value->len),
@@ -161,12 +168,14 @@ static void on_placed(struct bare *bare, struct reader *in, struct buf *out)
 	if (read_long(in)) /* customer_id */
 		read_string(in);
 	read_string(in); /* currency */
-	read_long(in);   /* placed_at */
+	int64_t placed_at = read_long(in);
 	int64_t lines = read_long(in);
 	if (lines != 1)
 		die("message", "an order has other than one line");
 	struct log_bytes sku = read_string(in);
 	int64_t quantity = read_long(in);
+	if (bare->state)
+		bare_state_place(bare->state, order_id, quantity * read_long(in), placed_at);
 	begin(out, &reserve_stock_type);
 	put_string(out, order_id);
 	put_long(out, 1);
@@ -177,9 +186,21 @@ static void on_placed(struct bare *bare, struct reader *in, struct buf *out)
 	        order_id, out);
 }
 
+static void on_received(struct bare *bare, struct reader *in)
+{
+	read_string(in); /* receipt_id */
+	struct log_bytes sku = read_string(in);
+	bare_state_receive(bare->state, sku, read_long(in));
+}
+
 static void on_reserve(struct bare *bare, int32_t partition, struct reader *in, struct buf *out)
 {
 	struct log_bytes order_id = read_string(in);
+	if (bare->state) {
+		read_long(in); /* one line */
+		struct log_bytes sku = read_string(in);
+		bare_state_reserve(bare->state, order_id, sku, read_long(in));
+	}
 	begin(out, &stock_reserved_type);
 	put_string(out, order_id);
 	put_long(out, partition);
@@ -194,6 +215,8 @@ static void on_reserved(struct bare *bare, int32_t partition, struct reader *in,
 	int64_t from = read_long(in);
 	if (from < 0 || from >= bare->inventory_partitions)
 		die("message", "an answer from no partition");
+	if (bare->state)
+		bare_state_confirm(bare->state, order_id);
 	begin(out, &commit_stock_type);
 	put_string(out, order_id);
 	produce(bare, bare->inventory, (int32_t)from, order_id, out);
@@ -244,6 +267,10 @@ static void take(rd_kafka_message_t *message, void *opaque)
 		on_reserve(bare, message->partition, &in, &out);
 	else if (fingerprint == stock_reserved_type.fingerprint)
 		on_reserved(bare, message->partition, &in, &out);
+	else if (bare->state && fingerprint == stock_received_type.fingerprint)
+		on_received(bare, &in);
+	else if (bare->state && fingerprint == commit_stock_type.fingerprint)
+		bare_state_commit(bare->state, read_string(&in));
 }
 
 /* ---- the clients ---- */
@@ -328,14 +355,15 @@ static void close_clients(struct bare *bare, rd_kafka_queue_t *queue)
 
 static void parse(int argc, char **argv, struct bare *bare)
 {
-	static const struct option options[] = {{"headers", required_argument, NULL, 'h'},
-	                                        {"linger", required_argument, NULL, 'l'},
-	                                        {"ahead", required_argument, NULL, 'a'},
-	                                        {"instance-id", required_argument, NULL, 'i'},
-	                                        {0}};
+	static const struct option options[] = {
+		{"headers", required_argument, NULL, 'h'},     {"state", no_argument, NULL, 's'},
+		{"linger", required_argument, NULL, 'l'},      {"ahead", required_argument, NULL, 'a'},
+		{"instance-id", required_argument, NULL, 'i'}, {0}};
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (option == 'h')
 			bare->headers = atoi(optarg);
+		else if (option == 's')
+			bare->with_state = true;
 		else if (option == 'l')
 			bare->linger_ms = optarg;
 		else if (option == 'a')
@@ -345,8 +373,11 @@ static void parse(int argc, char **argv, struct bare *bare)
 		else
 			exit(2);
 	}
-	if (bare->headers < 0 || bare->headers > HEADERS_MAX || optind + 1 != argc)
-		die("usage", "bare order|inventory [--headers 0..10] [--linger MS] [--ahead N] [--instance-id ID]");
+	if (bare->headers < 0 || bare->headers > HEADERS_MAX || (bare->with_state && !bare->headers) ||
+	    optind + 1 != argc)
+		die("usage",
+		    "bare order|inventory [--headers 0..10] [--state] (with headers) [--linger MS] [--ahead N] "
+		    "[--instance-id ID]");
 	bare->role = argv[optind];
 }
 
@@ -355,6 +386,8 @@ int main(int argc, char **argv)
 	struct bare bare = {.linger_ms = "5"};
 	parse(argc, argv, &bare);
 	interrupt_install();
+	if (bare.with_state)
+		bare.state = bare_state_open(bare.role);
 	open_producer(&bare);
 	rd_kafka_queue_t *queue = open_consumer(&bare);
 	while (!interrupt_requested()) {
@@ -362,6 +395,7 @@ int main(int argc, char **argv)
 		rd_kafka_poll(bare.producer, 0);
 	}
 	close_clients(&bare, queue);
+	bare_state_close(bare.state);
 	fprintf(stderr, "bare %s: consumed %lld, acknowledged %lld, failed %lld\n", bare.role, (long long)bare.consumed,
 	        (long long)bare.acknowledged, (long long)bare.failed);
 	return bare.failed != 0;

@@ -236,6 +236,11 @@ static void print_line(const struct bench_figure *figure, const struct summary *
 
 void bench_close(struct bench *bench)
 {
+	if (bench->figure_count == 0) {
+		bench_say("bench: %s: nothing was measured: SIDES, IDS and KAFKA leave nothing that it can run",
+		          bench->workload);
+		exit(2);
+	}
 	json_t *figures = json_array();
 	for (size_t i = 0; i < bench->figure_count; i++) {
 		struct summary sum;

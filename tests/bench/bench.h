@@ -54,7 +54,8 @@ void bench_want(struct bench *bench, enum bench_relation relation, bool of_base,
 void bench_point(struct bench *bench, double x, double y, const char *series, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Writes $BENCH_OUT/<workload>.json (build/bench by default), prints the figures to stderr, frees. */
+/* Writes $BENCH_OUT/<workload>.json (build/bench by default), prints the figures to stderr, frees. Without any figure it ends the
+ * program, with 2: what ran nothing did not go well. */
 void bench_close(struct bench *bench);
 
 /* A number of the environment, such as N; fallback where it is not set. Ends the program where it makes no sense. */

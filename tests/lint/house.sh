@@ -3,6 +3,7 @@
 #
 # 1. every header compiles alone   2. one third-party header has one owner   3. arrows go one way
 # 4. handlers see no clock, no random number, no floating point   5. no white space at a line's end
+# 6. a property that a client fixes is one that users are refused
 set -u
 cd "$(dirname "$0")/../.."
 failures=0
@@ -29,7 +30,7 @@ owner() { # HEADER OWNERS(regex of files)
 	done < <(grep -lE "#include *[<\"]$1[>\"]" $(sources "${all[@]}"))
 }
 owner 'avro\.h' 'common/event_avro\.c|tests/support/peer_avro\.c'
-owner 'sqlite3\.h' 'common/store[a-z_]*\.[ch]|tests/test_store[a-z_]*\.c|tests/support/faulty_vfs\.c|tests/sim/vfs\.c'
+owner 'sqlite3\.h' 'common/store[a-z_]*\.[ch]|tests/test_store[a-z_]*\.c|tests/support/faulty_vfs\.c|tests/sim/vfs\.c|tests/bench/bare_state\.c'
 owner '(librdkafka/)?rdkafka(_mock)?\.h' 'common/log_kafka[a-z_]*\.[ch]|tests/.*kafka.*\.[ch]|tests/bench/bare\.c'
 owner 'jansson\.h' 'common/json\.h'
 owner 'sodium\.h' 'common/hash\.c'
@@ -70,5 +71,14 @@ done
 while read -r found; do
 	fail "$found: white space at the end"
 done < <(grep -nE '[[:space:]]+$' $(sources "${all[@]}") | cut -d: -f1,2)
+
+fixed() { # the names of librdkafka's properties that our clients fix, whatever the user says
+	sed -nE '/^#define KAFKA_READING/,/^$/p; /\.fixed =/,/\{0\}/p' common/log_kafka*.[ch] | grep -oE '\{"[a-z.]+"' | tr -d '{"' | sort -u
+}
+[ "$(fixed | wc -l)" -ge 10 ] || fail "common/log_kafka*.[ch]: no fixed properties were found there"
+while read -r property; do
+	grep -qF "{\"$property\"," common/config_property.c ||
+		fail "common/config_property.c: '$property' is fixed by a client, and not refused"
+done < <(fixed)
 
 [ $failures -eq 0 ] || { echo "house: $failures rules broken" >&2; exit 1; }
