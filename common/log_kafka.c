@@ -27,9 +27,14 @@
 
 #define CLOSE_S 5 /* what the end of an instance may take */
 
-/* A client is nudged when so much of what may wait in its queue was delivered. Half: from full to empty there is a nudge that
- * finds room. A part of it when nothing is left: the queue holds other things than records too. */
-#define NUDGE_SHARE       2
+/* A client is nudged when this share of what may wait in its queue was delivered: half, so that from full to empty there is a
+ * nudge that finds room. Each wakes all its threads, so never for less than this. */
+#define NUDGE_SHARE   2
+#define NUDGE_RECORDS 2000
+#define NUDGE_BYTES   (256 * 1024)
+
+/* When nothing is left: if it stopped, at least its limit was delivered since the last nudge. A part of that is enough, since
+ * the queue holds other things than records too. */
 #define NUDGE_SHARE_EMPTY 16
 
 static const struct log_setting common_defaults[] = {
@@ -196,9 +201,15 @@ static size_t property_of(const struct kafka_client *client, const char *name)
 	return strtoul(text, NULL, 10);
 }
 
-static bool has_delivered(const struct kafka_client *client, size_t share)
+static size_t larger(size_t a, size_t b)
 {
-	return client->records >= client->records_max / share || client->bytes >= client->bytes_max / share;
+	return a > b ? a : b;
+}
+
+static bool has_delivered(const struct kafka_client *client, size_t share, size_t records, size_t bytes)
+{
+	return client->records >= larger(client->records_max / share, records) ||
+	       client->bytes >= larger(client->bytes_max / share, bytes);
 }
 
 static void delivered_enough(struct kafka_client *client)
@@ -216,13 +227,13 @@ void kafka_client_delivered(struct kafka_client *client, const struct log_record
 {
 	client->records++;
 	client->bytes += length_of(&record->key) + length_of(&record->value);
-	if (has_delivered(client, NUDGE_SHARE))
+	if (has_delivered(client, NUDGE_SHARE, NUDGE_RECORDS, NUDGE_BYTES))
 		delivered_enough(client);
 }
 
 void kafka_client_empty(struct kafka_client *client)
 {
-	if (client->records && has_delivered(client, NUDGE_SHARE_EMPTY))
+	if (has_delivered(client, NUDGE_SHARE_EMPTY, 1, 1))
 		delivered_enough(client);
 	client->records = client->bytes = 0;
 }

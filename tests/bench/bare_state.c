@@ -55,8 +55,10 @@ struct bare_state *bare_state_open(const char *role)
 {
 	const char *folder = getenv("TANDEM_DATA");
 	struct bare_state *state = mem_zalloc(1, sizeof *state);
-	if (folder && *folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
+	if (folder && *folder && mkdir(folder, 0777) != 0 && errno != EEXIST) {
 		fprintf(stderr, "bare: %s: %s\n", folder, strerror(errno));
+		exit(1);
+	}
 	char *path = mem_format("%s/bare-%s.db", folder && *folder ? folder : ".", role);
 	if (sqlite3_open_v2(path, &state->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL))
 		die(state, path);

@@ -73,7 +73,8 @@ while read -r found; do
 done < <(grep -nE '[[:space:]]+$' $(sources "${all[@]}") | cut -d: -f1,2)
 
 fixed() { # the names of librdkafka's properties that our clients fix, whatever the user says
-	sed -nE '/^#define KAFKA_READING/,/^$/p; /\.fixed =/,/\{0\}/p' common/log_kafka*.[ch] | grep -oE '\{"[a-z.]+"' | tr -d '{"' | sort -u
+	awk '/^#define KAFKA_READING/ { on = 1 } /\.fixed =/ { on = 1 } on { print } /\{0\}/ || /^$/ { on = 0 }' common/log_kafka*.[ch] |
+		grep -oE '\{"[a-z.]+"' | tr -d '{"' | sort -u
 }
 [ "$(fixed | wc -l)" -ge 10 ] || fail "common/log_kafka*.[ch]: no fixed properties were found there"
 while read -r property; do
