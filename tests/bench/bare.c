@@ -374,10 +374,12 @@ static void parse(int argc, char **argv, struct bare *bare)
 			exit(2);
 	}
 	if (bare->headers < 0 || bare->headers > HEADERS_MAX || (bare->with_state && !bare->headers) ||
-	    optind + 1 != argc)
-		die("usage",
-		    "bare order|inventory [--headers 0..10] [--state] (with headers) [--linger MS] [--ahead N] "
-		    "[--instance-id ID]");
+	    optind + 1 != argc) {
+		fputs("usage: bare order|inventory [--headers 0..10] [--state] (with headers) [--linger MS] [--ahead N] "
+		      "[--instance-id ID]\n",
+		      stderr);
+		exit(2);
+	}
 	bare->role = argv[optind];
 }
 
